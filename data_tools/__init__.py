@@ -1,0 +1,1 @@
+"""Datasets on disk: IDX and CIFAR files, RecordIO packing, game records, downloads. Knows nothing of networks."""

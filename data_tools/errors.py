@@ -1,0 +1,29 @@
+"""The one way in which every command of this project reports a user's mistake."""
+import functools
+import os
+import sys
+
+
+class UserError(Exception):
+    """A mistake of the user's, told in one line: what is wrong, where, and what to do.
+
+    Commands print it on stderr and exit with code 2; a bug of the program keeps its traceback.
+    """
+
+
+def one_line_errors(main):
+    """Wrap a command's `main`: a `UserError` becomes one line on stderr and exit code 2."""
+    @functools.wraps(main)
+    def wrapped(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except UserError as error:
+            print('error: ' + ' '.join(str(error).split()), file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print('stopped', file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # `... | head` closed our output; keep Python from complaining at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+    return wrapped
