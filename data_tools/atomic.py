@@ -35,8 +35,9 @@ def write_error(error, path):
 def atomic_path(path):
     """Context manager for libraries that insist on a file name of their own (MXNet, matplotlib, NumPy).
 
-    Yields a `Path` beside `path` with the same suffix. The body writes there; then the file is fsynced and renamed
-    onto `path`, and the folder is fsynced. On any error the temporary file is removed and `path` stays as it was.
+    Yields a `Path` beside `path` with the same suffix. The body writes there; then the file is fsynced and
+    renamed onto `path`, and the folder is fsynced. On any error the temporary file is removed and `path`
+    stays as it was.
 
     Raises
     ------

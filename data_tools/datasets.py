@@ -9,7 +9,7 @@ import re
 import sys
 import tarfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Tuple
 
@@ -67,10 +67,10 @@ class ImageDataset:
         To be printed beside every figure measured on this set; empty where nothing needs to be said.
     """
     name: str
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
+    train_images: np.ndarray = field(repr=False)
+    train_labels: np.ndarray = field(repr=False)
+    test_images: np.ndarray = field(repr=False)
+    test_labels: np.ndarray = field(repr=False)
     class_names: Tuple[str, ...]
     class_names_zh: Tuple[str, ...]
     note: str = ''
@@ -79,9 +79,10 @@ class ImageDataset:
 def load(name, data_root=None):
     """Load an image set.
 
-    `mnist`, `fashion` and `cifar10` are looked up under `data_root`, then `$BOOKCNN_DATA`, then `~/.bookcnn/data`
-    (each the folder of the set or the folder above it), then downloaded to the last. `digits` comes with
-    scikit-learn. Any other name is the path of a folder with four IDX files, compressed or not.
+    `mnist`, `fashion` and `cifar10` are looked up under `data_root`, then `$BOOKCNN_DATA`, then
+    `~/.bookcnn/data` (each the folder of the set or the folder above it), then downloaded to the last.
+    `digits` comes with scikit-learn. Any other name is the path of a folder with four IDX files, compressed
+    or not.
 
     Parameters
     ----------
@@ -106,8 +107,9 @@ def load(name, data_root=None):
         return _find(name, data_root)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _load_idx_folder(folder.resolve().name, folder)
-    raise UserError(f'{name}: no such data set; known are {", ".join(NAMES)}, and any folder with four IDX files')
+        return _load_idx_folder(folder.resolve().name, folder, named=False)
+    raise UserError(f'{name}: no such data set; known are {", ".join(NAMES)}, and the path of any folder '
+                    'with four IDX files')
 
 
 def _find(name, data_root):
@@ -121,9 +123,8 @@ def _find(name, data_root):
         found = load_folder(name, folder, optional=True)
         if found is not None:
             return found
-        present = sorted(entry.name for entry in folder.iterdir())
-        looked.append(f'{folder} (holds {", ".join(present[:3])}{", ..." if len(present) > 3 else ""})' if present
-                      else f'{folder} (empty)')
+        present = [path.name for path in _entries(folder)]
+        looked.append(f'{folder} (holds {_first_few(present, 3) if present else "nothing"})')
     home = HOME.expanduser() / 'data'
     if name == 'cifar10':
         found = _load_cifar10(name, home / name, optional=True)
@@ -132,12 +133,12 @@ def _find(name, data_root):
     if found is not None:
         return found
     try:
-        return load_folder(name, fetch(name, home))
+        folder = fetch(name, home)
     except UserError as error:
-        if not looked:
-            raise
         instead = '' if name == 'cifar10' else ', or use --data digits, which needs no download'
-        raise UserError(f'{error}{instead}; not found in {", ".join(looked)}') from None
+        missed = f'; it is not in {", ".join(looked)}' if looked else ''
+        raise UserError(f'{error}{instead}{missed}') from None
+    return load_folder(name, folder)
 
 
 def _folders(name, data_root):
@@ -156,35 +157,48 @@ def _folders(name, data_root):
 def _idx_files(folder):
     """{('train' or 'test', 'images' or 'labels'): path} of the IDX files of a folder."""
     files = {}
-    if folder.is_dir():
-        for path in sorted(folder.iterdir()):  # sorted: the plain file comes before its .gz and is kept, being faster
-            match = _IDX_NAME.fullmatch(path.name)
-            if match:
-                files.setdefault(('train' if match.group(1) == 'train' else 'test', match.group(2)), path)
+    for path in _entries(folder):  # the plain file sorts before its .gz and is kept, being faster
+        match = _IDX_NAME.fullmatch(path.name)
+        if match:
+            files.setdefault(('train' if match.group(1) == 'train' else 'test', match.group(2)), path)
     return files
 
 
-def _load_idx_folder(name, folder, optional=False):
-    """Four IDX files -> ImageDataset. `optional`: None if the folder holds none of them."""
+def _entries(folder):
+    """What a folder holds, sorted by name; nothing if it is not there."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f'{folder}: cannot be read ({error.strerror})') from None
+
+
+def _load_idx_folder(name, folder, optional=False, named=True):
+    """Four IDX files -> ImageDataset.
+
+    optional: return None if the folder holds none of them. named: the set is one of `NAMES`, of known form.
+    """
     files = _idx_files(folder)
     if optional and not files:
         return None
     for split, file_name in (('train', 'train'), ('test', 't10k')):
         for kind, number in (('images', 3), ('labels', 1)):
             if (split, kind) not in files:
-                raise UserError(f'{folder}: {file_name}-{kind}-idx{number}-ubyte[.gz] is missing; a set is four IDX '
-                                'files, images and labels for training (train-) and testing (t10k-)')
-    known = name in _CLASS_NAMES
-    train_images, test_images = (_read_images(files[split, 'images'], known) for split in ('train', 'test'))
-    train_labels, test_labels = (_read_labels(files[split, 'labels'], 10 if known else _MOST_CLASSES)
+                raise UserError(f'{folder}: {file_name}-{kind}-idx{number}-ubyte[.gz] is missing; a set is '
+                                'four IDX files, images and labels for training (train-) and testing (t10k-)')
+    train_images, test_images = (_read_images(files[split, 'images'], named) for split in ('train', 'test'))
+    train_labels, test_labels = (_read_labels(files[split, 'labels'], 10 if named else _MOST_CLASSES)
                                  for split in ('train', 'test'))
     for split, images, labels in (('train', train_images, train_labels), ('test', test_images, test_labels)):
         if len(images) != len(labels):
-            raise UserError(f'{files[split, "images"]} holds {len(images)} images but {files[split, "labels"]} '
-                            f'{len(labels)} labels; they do not belong together')
+            raise UserError(f'{files[split, "images"]} holds {len(images)} images but '
+                            f'{files[split, "labels"].name} {len(labels)} labels; they do not '
+                            'belong together')
     if train_images.shape[1:] != test_images.shape[1:]:
-        raise UserError(f'{folder}: images of {_size(train_images)} for training, of {_size(test_images)} for testing')
-    if known:
+        raise UserError(f'{folder}: images of {_size(train_images)} for training but of {_size(test_images)} '
+                        'for testing; they do not belong together')
+    if named:
         for other, first in _FIRST_TEST_LABELS.items():
             if other != name and test_labels[:10].tolist() == first:
                 raise UserError(f'{files["test", "labels"]}: these are the files of {other}, not of {name}; '
@@ -194,25 +208,26 @@ def _load_idx_folder(name, folder, optional=False):
         labels_seen = set(train_labels.tolist())
         count = int(max(train_labels.max(), test_labels.max())) + 1
         class_names = class_names_zh = tuple(str(label) for label in range(count))
-        note = f'{name}: {len(train_labels):,} + {len(test_labels):,} images of {_size(train_images)} from {folder}'
+        note = (f'{name}: {len(train_labels):,} + {len(test_labels):,} images of {_size(train_images)} from '
+                f'{folder}')
         absent = [label for label in range(count) if label not in labels_seen]
         if absent:
-            note += (f'; labels go up to {count - 1}, and {len(absent)} of them ({", ".join(map(str, absent[:5]))}'
-                     f'{", ..." if len(absent) > 5 else ""}) have no training image')
-    return ImageDataset(name, train_images, train_labels, test_images, test_labels, class_names, class_names_zh, note)
+            note += f'; no training image has label {_first_few(absent, 5)}'
+    return ImageDataset(name, train_images, train_labels, test_images, test_labels, class_names,
+                        class_names_zh, note)
 
 
-def _read_images(path, known):
+def _read_images(path, named):
     """An IDX file of gray (N, H, W) or colour (N, C, H, W) images -> uint8 (N, C, H, W)."""
     images = read_idx(path)
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise UserError(f'{path}: holds {images.ndim}-dimensional {images.dtype}; images are bytes (N, H, W) or '
-                        '(N, C, H, W)')
+        raise UserError(f'{path}: holds {images.ndim}-dimensional {images.dtype}; images are bytes, '
+                        '(N, H, W) or (N, C, H, W)')
     if images.ndim == 3:
         images = images[:, None]
     if images.size == 0:
         raise UserError(f'{path}: holds no images (shape {"x".join(map(str, images.shape))})')
-    if known and images.shape[1:] != (1, 28, 28):
+    if named and images.shape[1:] != (1, 28, 28):
         raise UserError(f'{path}: images of {_size(images)}, but those of this set are 1x28x28')
     return images
 
@@ -221,7 +236,8 @@ def _read_labels(path, num_classes):
     """An IDX file of whole numbers (N,) -> int32 (N,), all in 0 ... num_classes - 1."""
     labels = read_idx(path)
     if labels.dtype.kind not in 'ui' or labels.ndim != 1:
-        raise UserError(f'{path}: holds {labels.ndim}-dimensional {labels.dtype}; labels are whole numbers (N,)')
+        raise UserError(f'{path}: holds {labels.ndim}-dimensional {labels.dtype}; labels are whole '
+                        'numbers, (N,)')
     _check_labels(path, labels, num_classes)
     return labels.astype(np.int32)
 
@@ -229,17 +245,23 @@ def _read_labels(path, num_classes):
 def _check_labels(path, labels, num_classes):
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
-        raise UserError(f'{path}: label number {wrong[0]} is {labels[wrong[0]]}, out of range 0 to {num_classes - 1} '
-                        f'({len(wrong)} such labels)')
+        raise UserError(f'{path}: label number {wrong[0]} is {labels[wrong[0]]}, out of range 0 to '
+                        f'{num_classes - 1} ({len(wrong)} such labels); get the file again')
 
 
 def _size(images):
     return 'x'.join(map(str, images.shape[1:]))
 
 
+def _first_few(items, number):
+    return ', '.join(map(str, items[:number])) + (', ...' if len(items) > number else '')
+
+
 def _load_digits():
-    """scikit-learn's 8x8 digits made to look like MNIST: a 20x20 figure with its centre of mass in the middle of
-    28x28. Every sixth of a class is for testing."""
+    """scikit-learn's 8x8 digits made to look like MNIST; every sixth of a class is for testing.
+
+    As there, a figure of 20x20 has its centre of mass in the middle of 28x28.
+    """
     from scipy.ndimage import zoom
     from sklearn.datasets import load_digits
 
@@ -247,11 +269,11 @@ def _load_digits():
     # order=1 (linear): cubic would ring around the strokes. grid_mode: a pixel is a square, not a point.
     large = zoom(digits.images * (255 / 16), (1, 2.5, 2.5), order=1, mode='grid-constant', grid_mode=True)
     mass = large.sum(axis=(1, 2))
-    shift = [4 + np.rint(9.5 - (large.sum(axis=3 - axis) * np.arange(20)).sum(axis=1) / mass).astype(int).clip(-4, 4)
-             for axis in (1, 2)]  # rows and columns left empty before the figure
+    centres = [(large.sum(axis=other) * np.arange(20)).sum(axis=1) / mass for other in (2, 1)]  # row, column
+    top, left = [(4 + np.rint(9.5 - centre).astype(int).clip(-4, 4))[:, None, None] for centre in centres]
     images = np.zeros((len(large), 28, 28), np.uint8)
     sample, row, column = np.ogrid[:len(large), :20, :20]
-    images[sample, row + shift[0][:, None, None], column + shift[1][:, None, None]] = np.rint(large)
+    images[sample, row + top, column + left] = np.rint(large)
 
     labels = digits.target.astype(np.int32)
     rank = np.zeros(len(labels), int)  # 0, 1, 2, ... within the class
@@ -287,14 +309,15 @@ def _load_cifar10(name, folder, optional=False):
         raise UserError(f'{folder}: holds none of cifar-10-binary.tar.gz, {batches[0]}, {jpegs.name}')
     train_images, train_labels = (np.concatenate(arrays) for arrays in zip(*parts[:-1]))
     test_images, test_labels = parts[-1]
-    return ImageDataset('cifar10', train_images, train_labels, test_images, test_labels, _CLASS_NAMES['cifar10'],
-                        _CLASS_NAMES_ZH['cifar10'], note)
+    return ImageDataset('cifar10', train_images, train_labels, test_images, test_labels,
+                        _CLASS_NAMES['cifar10'], _CLASS_NAMES_ZH['cifar10'], note)
 
 
 def _cifar10_records(path, data):
     """Records of 3073 bytes: a label, then 3x32x32 pixels -> images (N, 3, 32, 32), labels (N,)."""
     if len(data) == 0 or len(data) % 3073:
-        raise UserError(f'{path}: {len(data)} bytes are not a whole number of records of 3073; get the file again')
+        raise UserError(f'{path}: {len(data)} bytes are not a whole number of records of 3073; get the file '
+                        'again')
     records = np.frombuffer(data, np.uint8).reshape(-1, 3073)
     _check_labels(path, records[:, 0], 10)
     return records[:, 1:].reshape(-1, 3, 32, 32).copy(), records[:, 0].astype(np.int32)
@@ -316,7 +339,7 @@ def _tar_members(path, wanted):
 
 
 def _cifar10_jpegs(path):
-    """train/CLASS/NNNN.jpg and test/CLASS/NNNN.jpg in an archive -> [(images, labels) to train, the same to test].
+    """train/CLASS/NNNN.jpg and test/CLASS/NNNN.jpg in an archive -> [(images, labels) to train, to test].
 
     Decoding takes a while, so the arrays are kept under ~/.bookcnn/cache, named by the archive's checksum.
     """

@@ -14,11 +14,12 @@ from data_tools.errors import UserError
 _ATTEMPTS = 3  # a mirror, as long as each attempt brings the file further
 _PAUSE = 1.0   # seconds before the second attempt; doubles
 _TIMEOUT = (10, 30)  # seconds to connect, seconds of silence while reading
+_NO_CONNECTION = 'no connection'
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set on the network: file name -> SHA-256 of its bytes, and the folders (URLs) that hold the files."""
+    """A data set on the network: file name -> SHA-256 of its bytes, and the folders (URLs) that hold them."""
     files: Dict[str, str]
     mirrors: Tuple[str, ...]
 
@@ -62,8 +63,8 @@ SOURCES = {
 def fetch(name, root):
     """Make sure that all files of a data set are in `root/name`; download those that are not.
 
-    A file that is there is kept as it is. What arrives is checked against its SHA-256 and appears under its name only
-    when whole; an interrupted download leaves `NAME.part`, which the next call carries on.
+    A file that is there is kept as it is. What arrives is checked against its SHA-256 and appears under its
+    name only when whole; an interrupted download leaves `NAME.part`, which the next call carries on.
 
     Parameters
     ----------
@@ -94,8 +95,12 @@ def fetch(name, root):
     for file in missing:
         reasons = _download(file, source.files[file], mirrors, folder)
         if reasons:
+            if set(reasons.values()) == {_NO_CONNECTION}:
+                why = f'no connection to any of {len(reasons)} mirrors'
+            else:
+                why = '; '.join(f'{mirror.split("/")[2]}: {reason}' for mirror, reason in reasons.items())
             still = [other for other in missing if not (folder / other).exists()]
-            raise UserError(f'{name}: cannot download {file} ({"; ".join(reasons)}): put {", ".join(still)} into '
+            raise UserError(f'{name}: cannot download {file} ({why}); put {", ".join(still)} into '
                             f'{folder} yourself')
     return folder
 
@@ -110,11 +115,11 @@ def sha256_of(path):
 
 
 def _download(file, sha256, mirrors, folder):
-    """Try every mirror; return [] when `folder/file` is there, else each mirror's reason. Reorders `mirrors`."""
+    """Try every mirror; return {} when `folder/file` is there, else {mirror: why not}. Reorders `mirrors`."""
     import requests  # here, because most commands find their data on the disk
 
     target, part = folder / file, folder / (file + '.part')
-    reasons = []
+    reasons = {}
     try:
         with open(part, 'ab') as output, requests.Session() as session:
             fcntl.flock(output, fcntl.LOCK_EX)  # a second process waits here, and then finds the file
@@ -123,7 +128,7 @@ def _download(file, sha256, mirrors, folder):
             if target.exists():
                 with contextlib.suppress(FileNotFoundError):
                     part.unlink()
-                return []
+                return {}
             for mirror in list(mirrors):
                 reason = _from_mirror(session, mirror + file, sha256, output)
                 if reason is None:
@@ -132,8 +137,8 @@ def _download(file, sha256, mirrors, folder):
                     os.replace(part, target)
                     mirrors.remove(mirror)  # what worked comes first for the next file
                     mirrors.insert(0, mirror)
-                    return []
-                reasons.append(f'{mirror.split("/")[2]}: {reason}')
+                    return {}
+                reasons[mirror] = reason
             if output.tell() == 0:
                 part.unlink()
     except OSError as error:
@@ -142,7 +147,7 @@ def _download(file, sha256, mirrors, folder):
 
 
 def _from_mirror(session, url, sha256, output):
-    """Append what is missing to `output`; return None when its checksum is right, else why not, in a few words."""
+    """Append what is missing to `output`; return None when its checksum is right, else why not."""
     import requests
     import urllib3
 
@@ -158,7 +163,7 @@ def _from_mirror(session, url, sha256, output):
             if error.response.status_code not in (429, 500, 502, 503, 504):
                 return reason
         except (requests.ConnectionError, requests.Timeout) as error:
-            return 'no answer' if isinstance(error, requests.Timeout) else 'no connection'
+            return 'no answer' if isinstance(error, requests.Timeout) else _NO_CONNECTION
         except (requests.RequestException, urllib3.exceptions.HTTPError):
             reason = 'connection broke off'
         if reason is None:
@@ -194,8 +199,8 @@ def _append(session, url, output):
             have = 0
         length = response.headers.get('Content-Length')
         total = have + int(length) if length else None
-        with tqdm(total=total, initial=have, unit='B', unit_scale=True, unit_divisor=1024, desc=url.split('/')[-1],
-                  disable=None) as bar:
+        with tqdm(total=total, initial=have, unit='B', unit_scale=True, unit_divisor=1024,
+                  desc=url.split('/')[-1], disable=None) as bar:
             for block in response.raw.stream(1 << 16, decode_content=False):
                 output.write(block)
                 bar.update(len(block))

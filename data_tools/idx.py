@@ -62,12 +62,13 @@ def read_idx(path):
     if not data:
         raise UserError(f'{path}: empty file; get it again')
     if len(data) < 4 or data[:2] != b'\0\0' or data[2] not in _DTYPES or data[3] == 0:
-        raise UserError(f'{path}: not an IDX file: its magic number is 0x{data[:4].hex()}, that of MNIST\'s images is '
-                        '0x00000803 and that of its labels 0x00000801')
+        raise UserError(f'{path}: not an IDX file: its magic number is 0x{data[:4].hex()}, that of MNIST\'s '
+                        'images is 0x00000803 and of its labels 0x00000801')
     dtype, dimensions = np.dtype(_DTYPES[data[2]]), data[3]
     start = 4 + 4 * dimensions
     if len(data) < start:
-        raise UserError(f'{path}: truncated: the header breaks off at offset {len(data)} of {start}; get the file again')
+        raise UserError(f'{path}: truncated: the header breaks off at offset {len(data)} of {start}; '
+                        'get the file again')
     shape = tuple(int(size) for size in np.frombuffer(data, '>u4', dimensions, offset=4))
     count = 1
     for size in shape:  # Python's integers: a damaged header must not overflow
@@ -77,8 +78,8 @@ def read_idx(path):
         raise UserError(f'{path}: truncated: {len(data)} bytes where the header says {end} '
                         f'({" x ".join(map(str, shape))} values); get the file again')
     if len(data) > end:
-        raise UserError(f'{path}: {len(data) - end} bytes too many after offset {end}, where the header says that it '
-                        'ends; get the file again')
+        raise UserError(f'{path}: {len(data) - end} bytes too many after offset {end}, where the header says '
+                        'that it ends; get the file again')
     return np.frombuffer(data, dtype, count, offset=start).reshape(shape).astype(dtype.newbyteorder('='))
 
 
