@@ -1,0 +1,26 @@
+# make demo    the first networks of the book, trained; make test    the tests.
+# Both make .venv first, once. PYTHON=/path/to/python chooses the Python, LOCK=cu112 the lock for NVIDIA GPUs.
+
+PYTHON ?=
+LOCK ?= cpu
+export LOCK
+
+.PHONY: help setup demo test
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo    train the first networks of the book on bundled digits and write runs/demo/index.html'
+	@echo 'make test    run the tests'
+	@echo 'make setup   only make .venv and install the locked requirements; demo and test do it by themselves'
+	@echo
+	@echo 'PYTHON=/path/to/python   use this Python (3.8 to 3.12), not the one found on PATH or under pyenv'
+	@echo 'LOCK=cu112               install MXNet for NVIDIA GPUs instead of the one for the CPU'
+
+setup:
+	@PYTHON='$(PYTHON)' requirements/setup_env.sh
+
+demo: setup
+	@.venv/bin/python -m chapters demo
+
+test: setup
+	@.venv/bin/python -m pytest tests

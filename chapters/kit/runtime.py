@@ -1,0 +1,218 @@
+"""Everything between Python and MXNet: is it there, will it load, on which devices and with how many threads.
+
+Importing this module loads neither MXNet nor NumPy, so that commands that only list start at once.
+"""
+import ctypes
+import importlib.util
+import math
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from data_tools.errors import UserError
+
+# MXNet's packages on PyPI: all of them install the same module `mxnet`.
+_PACKAGES = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 'mxnet-cu100',
+             'mxnet-native')
+
+# What mxnet-cu112 loads, each after the libraries it needs itself, and the package that holds it.
+_CUDA_LIBRARIES = (
+    ('libcudart.so.11.0', 'nvidia-cuda-runtime-cu11'),
+    ('libnvrtc.so.11.2', 'nvidia-cuda-nvrtc-cu11'),
+    ('libnvToolsExt.so.1', 'nvidia-nvtx-cu11'),
+    ('libcublasLt.so.11', 'nvidia-cublas-cu11'),
+    ('libcublas.so.11', 'nvidia-cublas-cu11'),
+    ('libcufft.so.10', 'nvidia-cufft-cu11'),
+    ('libcurand.so.10', 'nvidia-curand-cu11'),
+    ('libcusparse.so.11', 'nvidia-cusparse-cu11'),
+    ('libcusolver.so.11', 'nvidia-cusolver-cu11'),
+    ('libnccl.so.2', 'nvidia-nccl-cu11'),
+    ('libcudnn_ops_infer.so.8', 'nvidia-cudnn-cu11'),
+    ('libcudnn_cnn_infer.so.8', 'nvidia-cudnn-cu11'),
+    ('libcudnn_adv_infer.so.8', 'nvidia-cudnn-cu11'),
+    ('libcudnn_ops_train.so.8', 'nvidia-cudnn-cu11'),
+    ('libcudnn_cnn_train.so.8', 'nvidia-cudnn-cu11'),
+    ('libcudnn_adv_train.so.8', 'nvidia-cudnn-cu11'),
+    ('libcudnn.so.8', 'nvidia-cudnn-cu11'),
+)
+
+
+def require_mxnet():
+    """Import MXNet, with everything it needs around it, and return the module.
+
+    Sets the number of threads, mends NumPy for it, and loads the CUDA libraries of mxnet-cu112.
+
+    Returns
+    -------
+    module
+        `mxnet`
+
+    Raises
+    ------
+    UserError
+        MXNet is not installed, or twice; NumPy is too new; a system library or the NVIDIA driver is missing.
+    """
+    if 'mxnet' in sys.modules:
+        return sys.modules['mxnet']
+    installed = _installed(_PACKAGES)
+    if len(installed) > 1:
+        raise UserError(f'{" and ".join(installed)} are both installed, and they overwrite each other: '
+                        f'{_pip("uninstall", *installed)}, then install one of them again')
+    if not installed and importlib.util.find_spec('mxnet') is None:
+        raise UserError(f'MXNet is not installed for {sys.executable}: {_pip("install", "-e", ".[cpu]")}, or '
+                        '.[cu112] for an NVIDIA GPU, in the folder of this project; or `make setup`, which '
+                        'makes .venv with all of it')
+    _mend_numpy()
+    set_threads()
+    if installed and installed[0].startswith('mxnet-cu'):
+        _load_cuda()
+    try:
+        import mxnet
+    except OSError as error:  # of the dynamic linker: "libgomp.so.1: cannot open shared object file: ..."
+        raise _missing_library(str(error)) from None
+    except ImportError as error:
+        if (error.name or '').split('.')[0] == 'distutils':
+            raise UserError('MXNet needs distutils, which Python 3.12 no longer has: '
+                            f'{_pip("install", "setuptools==69.5.1")}') from None
+        raise
+    return mxnet
+
+
+def device(name='auto'):
+    """The devices that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        'auto' (the first GPU if there is one, else the CPU), 'cpu', 'gpu' (the first), or 'gpu:0,1'.
+
+    Returns
+    -------
+    list of mxnet.Context
+
+    Raises
+    ------
+    UserError
+        Not such a name, or a GPU that is not there.
+    """
+    kind, _, numbers = name.partition(':')
+    try:
+        indices = [int(number) for number in numbers.split(',')] if numbers else [0]
+    except ValueError:
+        indices = []
+    if kind not in ('auto', 'cpu', 'gpu') or (kind != 'gpu' and ':' in name) or name.endswith(':') \
+            or not indices or min(indices) < 0 or len(set(indices)) < len(indices):
+        raise UserError(f'device {name}: not a device; use auto, cpu, gpu or gpu:0,1')
+    mx = require_mxnet()
+    if kind == 'cpu':
+        return [mx.cpu()]
+    try:
+        count = mx.context.num_gpus()
+    except mx.MXNetError:  # a CUDA package with a driver but no GPU behind it
+        count = 0
+    if kind == 'auto':
+        return [mx.gpu(0)] if count else [mx.cpu()]
+    if not mx.runtime.Features().is_enabled('CUDA'):
+        raise UserError(f'device {name}: the MXNet installed here is the one for the CPU: make setup '
+                        'LOCK=cu112, or use --device cpu')
+    for index in indices:
+        if index >= count:
+            there = 'no GPU' if not count else 'only GPU 0' if count == 1 else f'only GPUs 0 to {count - 1}'
+            raise UserError(f'device {name}: there is no GPU {index} on this machine ({there}); '
+                            'use --device cpu')
+    return [mx.gpu(index) for index in indices]
+
+
+def set_threads():
+    """Let MXNet use one thread a physical core that this process may use, unless OMP_NUM_THREADS is set.
+
+    Has an effect only before MXNet is loaded.
+    """
+    os.environ.setdefault('OMP_NUM_THREADS', str(physical_cores()))
+
+
+def physical_cores():
+    """The number of physical cores that this process may use, by its affinity and its container's quota."""
+    try:
+        processors = os.sched_getaffinity(0)
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+    cores = set()
+    for processor in processors:
+        topology = Path(f'/sys/devices/system/cpu/cpu{processor}/topology')
+        try:
+            cores.add(tuple((topology / part).read_text() for part in ('physical_package_id', 'core_id')))
+        except OSError:
+            cores.add(processor)
+    count = len(cores)
+    try:
+        quota, period = Path('/sys/fs/cgroup/cpu.max').read_text().split()
+        if quota != 'max':
+            count = min(count, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        pass
+    return max(1, count)
+
+
+def _installed(names):
+    """Those of `names` that pip knows."""
+    found = []
+    for name in names:
+        try:
+            metadata.version(name)
+            found.append(name)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
+
+
+def _pip(*arguments):
+    return ' '.join(('python -m pip',) + arguments)
+
+
+def _mend_numpy():
+    """MXNet 1.9.1 speaks of `numpy.bool`, which numpy 1.24 removed and 2.0 brought back as something else."""
+    wanted = _pip('install', 'numpy==1.23.5' if sys.version_info < (3, 12) else 'numpy==1.26.4')
+    try:
+        import numpy
+    except ImportError:
+        raise UserError(f'numpy is not installed for {sys.executable}: {wanted}') from None
+    if int(numpy.__version__.split('.')[0]) >= 2:
+        raise UserError(f'numpy {numpy.__version__} is too new for MXNet 1.9.1: {wanted}')
+    if 'bool' not in vars(numpy):  # also numpy 1.20 to 1.23, which would print a warning
+        numpy.bool = bool
+
+
+def _load_cuda():
+    """Load the CUDA libraries from their packages; the dynamic linker does not look there by itself.
+
+    What is in no package may be the system's: then MXNet's own loading finds it, or names it.
+    """
+    spec = importlib.util.find_spec('nvidia')
+    folders = [folder for root in (spec.submodule_search_locations if spec else ())
+               for folder in Path(root).glob('*/lib')]
+    for library, _ in _CUDA_LIBRARIES:
+        for folder in folders:
+            if (folder / library).exists():
+                try:
+                    ctypes.CDLL(str(folder / library), mode=ctypes.RTLD_GLOBAL)
+                except OSError as error:
+                    raise _missing_library(str(error)) from None
+                break
+
+
+def _missing_library(message):
+    """The dynamic linker's complaint as a `UserError`."""
+    library = message.split(':')[0]
+    package = dict(_CUDA_LIBRARIES).get(library)
+    if package:
+        do = _pip('install', '--no-deps', '-r', 'requirements/cu112.txt') + f' (it is in {package})'
+    elif library.startswith('libcuda.'):
+        do = ('install the driver of your NVIDIA GPU; without such a GPU use MXNet for the CPU: '
+              f'{_pip("uninstall", "mxnet-cu112")}, then {_pip("install", "mxnet==1.9.1")}')
+    elif library.startswith('libgomp'):
+        do = 'apt-get install libgomp1'
+    else:
+        do = 'install the package of your system that holds it'
+    return UserError(f'MXNet cannot be loaded ({message}): {do}')
