@@ -1,0 +1,283 @@
+"""Game records to packed positions: the book's `.dat` (7.1) or RecordIO.
+
+The same games, seed and share for validation give the same bytes, whatever the number of workers:
+
+1. Worker processes parse the SGF; the rest is compiled and runs in threads. Every game is replayed once under the
+   rules of `board.py`. A game with an illegal move is refused whole: its record misses something, and nobody knows
+   since when. A game with the moves of an earlier one is refused too, or the same positions could stand in training
+   and in validation.
+2. Games, never positions, are dealt to training and validation and shuffled, both by the seed.
+3. Positions are shuffled within windows of `WINDOW` games (some 400,000 positions), so that a reader that goes from
+   front to back gets well-mixed batches too. A reader that draws its records from anywhere needs none of this.
+
+A pass is played, but is no record; after one, the plane of the last move is empty. Boards other than 19x19 are
+refused: the record has no room for another. Every refusal, with its file, game and move, is in `OUT.refused.csv`.
+The files appear under their names when all are complete.
+
+RecordIO: each record has the label x + 19 * y in its header, the number of the record as its id, and the 363 bytes of
+the book's record as its content, so `dat.planes_and_labels` serves for both.
+"""
+import contextlib
+import csv
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter, namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+from tqdm import tqdm
+
+from data_tools import recordio
+from data_tools.atomic import atomic_write
+from data_tools.errors import UserError
+from data_tools.go import sgf
+from data_tools.go.board import PASS, STATE_LENGTH, clear, is_legal, play, set_up, to_cell, vertex
+from data_tools.go.dat import RECORD, SIZE, labels_of
+from data_tools.go.features import encode
+from data_tools.go.sgf import KIND, PLAY_BLACK, Game, Refused
+
+WINDOW = 2048  # games
+_BATCH_BYTES = 200_000
+
+Packed = namedtuple('Packed', 'files games reasons seconds')
+Packed.__doc__ = """What `pack` did.
+
+files: list of (path, number of positions) written; games: how many were used; reasons: Counter of the reasons of
+refusals; seconds: float.
+"""
+
+
+# ---- the compiled part ----
+
+OK, ILLEGAL, NO_LIBERTY = 0, 1, 2
+
+
+@njit(cache=True)
+def _replay(events, state, places, records):
+    """Play a 19x19 game; write the record of its i-th move that is no pass to `records[places[i]]`, if any are given.
+
+    Returns (OK, number of such moves), or (what is wrong, index of the event).
+    """
+    clear(state, SIZE)
+    count = 0
+    waiting = 0  # stones to be set up before the next move
+    cells = np.empty(len(events), np.int32)
+    colours = np.empty(len(events), np.int32)
+    for i in range(len(events)):
+        kind, move = events[i] // KIND, events[i] % KIND
+        cell = to_cell(move, SIZE)
+        if kind < PLAY_BLACK:
+            cells[waiting], colours[waiting] = cell, kind  # AE, AB, AW are 0, 1, 2: the colours of the board
+            waiting += 1
+            continue
+        if waiting:
+            if not set_up(state, cells[:waiting], colours[:waiting]):
+                return NO_LIBERTY, i
+            waiting = 0
+        colour = kind - PLAY_BLACK + 1
+        if not is_legal(state, cell, colour):
+            return ILLEGAL, i
+        if cell != PASS:
+            if len(records):
+                record = records[places[count]]
+                record[0], record[1] = move % SIZE, move // SIZE
+                encode(state, colour, record[2:])
+            count += 1
+        play(state, cell, colour)
+    return OK, count
+
+
+@njit(cache=True, nogil=True)
+def _replay_games(events, starts, order, places, first, records, status, where):
+    """`_replay` the games `order` of many: game g is events[starts[g]:starts[g + 1]].
+
+    With records: the k-th of `order` puts its records at `places[first[k]:]`. Without: only `status[g], where[g]`.
+    """
+    state = np.empty(STATE_LENGTH, np.int32)
+    for k in range(len(order)):
+        game = order[k]
+        its_places = places[first[k]:] if len(records) else places
+        status[game], where[game] = _replay(events[starts[game]:starts[game + 1]], state, its_places, records)
+
+
+# ---- reading ----
+
+def _parsed(sources, workers):
+    """All games and refusals of the sources, in their order, parsed by worker processes."""
+    batches = list(sgf.batches(sources, _BATCH_BYTES))
+    sizes = [sum(len(text) for _, _, text in batch if not isinstance(text, Refused)) for batch in batches]
+    games = []
+    with contextlib.ExitStack() as stack:
+        parsed = map(sgf.games_of_batch, batches)
+        if workers > 1 and len(batches) > 1:
+            pool = stack.enter_context(multiprocessing.get_context('spawn').Pool(
+                min(workers, len(batches)), signal.signal, (signal.SIGINT, signal.SIG_IGN)))  # Ctrl-C is ours
+            parsed = pool.imap(sgf.games_of_batch, batches)
+        bar = stack.enter_context(tqdm(desc='reading', total=sum(sizes), unit='B', unit_scale=True, disable=None))
+        for size, found in zip(sizes, parsed):
+            games += found
+            bar.update(size)
+    return games
+
+
+def _refuse_unusable(games):
+    """Put a `Refused` in the place of each game with another board, or with moves that came before."""
+    first = {}
+    for index, game in enumerate(games):
+        if isinstance(game, Refused):
+            continue
+        same = first.setdefault((game.size, game.events.tobytes()), game)
+        if game.size != SIZE:
+            games[index] = Refused(game.file, game.number, None, f'board size: {game.size}, not 19')
+        elif same is not game:
+            where = f'game {same.number}' + (f' of {same.file}' if same.file != game.file else '')
+            games[index] = Refused(game.file, game.number, None, f'repeats an earlier game: {where}')
+
+
+class _Replayer:
+    """Games in one long array, replayed by threads."""
+
+    def __init__(self, games, workers):
+        self.events = np.concatenate([game.events for game in games] or [np.empty(0, np.uint16)])
+        self.starts = np.cumsum([0] + [len(game.events) for game in games])
+        self.status = np.empty(len(games), np.int64)
+        self.where = np.empty(len(games), np.int64)  # once replayed: the number of its records
+        self.workers = workers
+        self.threads = ThreadPoolExecutor(workers)
+
+    def replay(self, order, places=None, records=None):
+        """Replay the games `order`; see `_replay_games`."""
+        places = np.empty(0, np.int64) if places is None else places
+        records = np.empty((0, RECORD), np.uint8) if records is None else records
+        first = np.cumsum(np.append(0, self.where[order]))[:-1] if len(records) else np.empty(0, np.int64)
+        parts = np.array_split(np.arange(len(order)), self.workers)
+        list(self.threads.map(lambda part: _replay_games(
+            self.events, self.starts, order[part], places, first[part] if len(records) else first, records,
+            self.status, self.where), parts))
+
+
+def _illegal(game, status, where):
+    """The `Refused` of a game that does not follow the rules."""
+    move = 1 + int((game.events[:where] // KIND >= PLAY_BLACK).sum())
+    if status == NO_LIBERTY:
+        return Refused(game.file, game.number, move, 'set-up stones without a liberty')
+    kind, point = divmod(int(game.events[where]), KIND)
+    colour = 'black' if kind == PLAY_BLACK else 'white'
+    return Refused(game.file, game.number, move, f'illegal move: {colour} {vertex(point)}')
+
+
+# ---- writing ----
+
+def _windows(replayer, order, seed, bar):
+    """Yield the shuffled records of the games `order`, window by window: uint8 (n, 363)."""
+    for number, start in enumerate(range(0, len(order), WINDOW)):
+        window = order[start:start + WINDOW]
+        count = int(replayer.where[window].sum())
+        records = np.empty((count, RECORD), np.uint8)
+        places = np.random.RandomState([seed, number]).permutation(count)
+        replayer.replay(window, places, records)
+        yield records
+        bar.update(count)
+
+
+def _write_dat(stack, path, windows):
+    """Write a `.dat` file; returns the number of records. `stack` decides when it appears under its name."""
+    file = stack.enter_context(atomic_write(path))
+    count = 0
+    for records in windows:
+        file.write(records)
+        count += len(records)
+    return count
+
+
+def _write_rec(stack, path, windows):
+    """Write a `.rec` file and its `.idx`; returns the number of records."""
+    file = stack.enter_context(atomic_write(path))
+    index = stack.enter_context(atomic_write(recordio.beside(path, '.idx'), text=True))
+    number = offset = 0
+    for records in windows:
+        frames, lines = [], []
+        for label, record in zip(labels_of(records).tolist(), records):
+            frames.append(recordio.frame(recordio.image_payload(number, (label,), record.tobytes())))
+            lines.append(f'{number}\t{offset}\n')
+            offset += len(frames[-1])
+            number += 1
+        file.write(b''.join(frames))
+        index.write(''.join(lines))
+    return number
+
+
+def _write_refused(stack, path, refused):
+    """Write the table of all refusals, even if there is none."""
+    writer = csv.writer(stack.enter_context(atomic_write(path, text=True)))
+    writer.writerow(Refused._fields)
+    writer.writerows(refused)
+
+
+def pack(sources, out, validation=0.0, seed=0, workers=None):
+    """Pack the positions of games.
+
+    Parameters
+    ----------
+    sources : list of paths
+        Files, folders and archives of SGF; see `sgf.py`.
+    out : path ending in .dat or .rec
+        The file to write. With validation, its games go to `NAME.validation.dat` beside it.
+    validation : float, default 0
+        The share of the games, from 0 up to below 1, that is set aside.
+    seed : int, default 0
+        Of the split and of the order.
+    workers : int, optional
+        Processes that parse, threads that replay. Default: one a core.
+
+    Returns
+    -------
+    Packed
+
+    Raises
+    ------
+    UserError
+        A source is missing, the output cannot be written, or no game is left.
+    """
+    began = time.monotonic()
+    out = Path(out)
+    workers = workers or os.cpu_count() or 1
+    if out.suffix not in ('.dat', '.rec'):
+        raise UserError(f'{out}: the last argument is the file to write; its name must end in .dat or .rec')
+    if not out.parent.is_dir():
+        raise UserError(f'{out}: {out.parent} is not a folder; make it first or choose another')
+
+    games = _parsed(sources, workers)
+    _refuse_unusable(games)
+    usable = [index for index, game in enumerate(games) if isinstance(game, Game)]
+    replayer = _Replayer([games[index] for index in usable], workers)
+    with tqdm(desc='checking', total=len(usable), unit=' games', disable=None) as bar:
+        for start in range(0, len(usable), WINDOW):
+            order = np.arange(start, min(start + WINDOW, len(usable)))
+            replayer.replay(order)
+            bar.update(len(order))
+    for k in np.flatnonzero(replayer.status != OK):
+        games[usable[k]] = _illegal(games[usable[k]], replayer.status[k], int(replayer.where[k]))
+    refused = [game for game in games if isinstance(game, Refused)]
+    sound = np.flatnonzero(replayer.status == OK)
+
+    order = np.random.RandomState(seed).permutation(sound)
+    held_out = int(validation * len(order))
+    parts = [(out, order[held_out:])]
+    if validation:
+        parts.append((out.with_name(f'{out.stem}.validation{out.suffix}'), order[:held_out]))
+    if any(replayer.where[part].sum() == 0 for _, part in parts):
+        reasons = f'; the first refusal: {refused[0].file}: {refused[0].reason}' if refused else ''
+        raise UserError(f'{out}: not written, {len(sound)} usable games are too few{reasons}')
+    write = _write_dat if out.suffix == '.dat' else _write_rec
+    total = int(replayer.where[sound].sum())
+    with contextlib.ExitStack() as stack:  # at its end all files appear, or none
+        with tqdm(desc='writing', total=total, unit=' positions', unit_scale=True, disable=None) as bar:
+            files = [(str(path), write(stack, path, _windows(replayer, part, seed, bar))) for path, part in parts]
+        _write_refused(stack, f'{out}.refused.csv', refused)
+    reasons = Counter(game.reason.split(':')[0] for game in refused)
+    return Packed(files, len(sound), reasons, time.monotonic() - began)

@@ -1,0 +1,79 @@
+"""The 8 symmetries of the board, applied to whole batches as one indexed gather (book, 3.2 and 7.2).
+
+Symmetry s is three bits: 4 swaps x and y, then 2 turns the board upside down, then 1 mirrors it left to right;
+0 changes nothing. On moves (x + size * y) it is a table of indices, so planes, records and policies are all moved by
+one lookup: no position is ever handled by itself in Python.
+"""
+import functools
+
+import numpy as np
+
+
+@functools.lru_cache(maxsize=None)
+def tables(size=19):
+    """The index tables of a board.
+
+    Returns
+    -------
+    source : int32 (8, size * size)
+        After symmetry s, point p shows what was at `source[s, p]`.
+    target : int32 (8, size * size + 1)
+        A move p becomes `target[s, p]`; the pass, the last entry, stays a pass.
+    """
+    source = np.empty((8, size * size), np.int32)
+    target = np.empty((8, size * size + 1), np.int32)
+    for s in range(8):
+        points = np.arange(size * size).reshape(size, size)
+        if s & 4:
+            points = points.T
+        if s & 2:
+            points = points[::-1]
+        if s & 1:
+            points = points[:, ::-1]
+        source[s] = points.ravel()
+        target[s, source[s]] = np.arange(size * size)
+        target[s, -1] = size * size
+    source.setflags(write=False)
+    target.setflags(write=False)
+    return source, target
+
+
+# The symmetry that undoes each: only the two quarter turns undo one another.
+INVERSE = np.array([0, 1, 2, 3, 4, 6, 5, 7])
+
+
+def transform_planes(planes, symmetry):
+    """Turn each position of a batch.
+
+    Parameters
+    ----------
+    planes : array (N, ..., size, size)
+    symmetry : int or integers (N,)
+        0 to 7, one for all or one a position.
+
+    Returns
+    -------
+    a new array like `planes`
+    """
+    size = planes.shape[-1]
+    flat = planes.reshape(planes.shape[:-2] + (size * size,))
+    source = tables(size)[0][symmetry]
+    if source.ndim == 1:
+        return flat[..., source].reshape(planes.shape)
+    source = source.reshape((len(flat),) + (1,) * (flat.ndim - 2) + (size * size,))
+    return np.take_along_axis(flat, source, -1).reshape(planes.shape)
+
+
+def transform_moves(moves, symmetry, size=19):
+    """The moves (N,) after the symmetry (int, or integers (N,)); a pass stays a pass."""
+    return tables(size)[1][symmetry, moves]
+
+
+def transform_policy(policy, symmetry, size=19):
+    """Turn probabilities or logits over moves (N, size * size) or, with the pass last, (N, size * size + 1).
+
+    To average a network over symmetries: turn the planes by s, predict, and turn its output by `INVERSE[s]`.
+    """
+    board = policy[:, :size * size].reshape(-1, size, size)
+    turned = transform_planes(board, symmetry).reshape(len(policy), size * size)
+    return np.concatenate([turned, policy[:, size * size:]], axis=1)
