@@ -38,6 +38,13 @@ _CUDA_LIBRARIES = (
 )
 
 
+def __getattr__(name):
+    """`from chapters.kit.runtime import mx` is how the chapters import MXNet: checked, and only when needed."""
+    if name == 'mx':
+        return require_mxnet()
+    raise AttributeError(name)
+
+
 def require_mxnet():
     """Import MXNet, with everything it needs around it, and return the module.
 

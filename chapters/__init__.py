@@ -1,0 +1,39 @@
+"""The programs of the book, chapter by chapter.
+
+`experiments()` is the one list that the command line, the report, the notebooks and the tests read. Each chapter
+keeps its part in `experiments.py`, which loads neither MXNet nor NumPy.
+"""
+import importlib
+
+_CHAPTERS = ('ch02_neuron', 'ch03_mlp', 'ch04_cnn')
+
+
+def experiments():
+    """All experiments, in the order of the book.
+
+    Returns
+    -------
+    list of chapters.kit.experiment.Experiment
+    """
+    return [experiment for chapter in _CHAPTERS
+            for experiment in importlib.import_module(f'chapters.{chapter}.experiments').EXPERIMENTS]
+
+
+def find(section):
+    """The experiment of a section, e.g. '3.4.2'.
+
+    Raises
+    ------
+    data_tools.errors.UserError
+        There is none.
+    """
+    import difflib
+
+    from data_tools.errors import UserError
+    known = {experiment.section: experiment for experiment in experiments()}
+    if section not in known:
+        near = difflib.get_close_matches(section, known, n=3, cutoff=0.5)
+        raise UserError(f'{section}: no experiment of that section'
+                        + (f'; did you mean {" or ".join(near)}?' if near else '')
+                        + ' `python -m chapters list` lists them all')
+    return known[section]

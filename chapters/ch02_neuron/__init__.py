@@ -1,0 +1,1 @@
+"""Chapter 2: a neuron, a network, and how they learn."""

@@ -1,0 +1,2 @@
+"""What chapter 2 computes and trains."""
+EXPERIMENTS = []

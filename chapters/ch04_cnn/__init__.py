@@ -1,0 +1,1 @@
+"""Chapter 4: convolution, by hand and on digits and clothes."""

@@ -1,0 +1,86 @@
+"""What a run needs to go on after it was killed: one file of arrays and one of numbers, replaced together."""
+import json
+from pathlib import Path
+
+from chapters.kit.runtime import mx
+from data_tools.atomic import atomic_path, atomic_write
+from data_tools.errors import UserError
+
+
+class Checkpoint:
+    """The folder `checkpoint/` of a run.
+
+    `latest.json` names the file of arrays that belongs to it and is renamed into place last, so that the two
+    fit together whenever the machine stops.
+    """
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self._latest = self.folder / 'latest.json'
+
+    def save(self, arrays, state):
+        """Replace the checkpoint.
+
+        Parameters
+        ----------
+        arrays : dict of str to NDArray
+        state : dict
+            Anything that JSON can hold; `state['epoch']` names the file of arrays.
+        """
+        self.folder.mkdir(exist_ok=True)
+        name = f'epoch-{state["epoch"]:04d}.params'
+        with atomic_path(self.folder / name) as beside:
+            mx.nd.save(str(beside), arrays)
+        with atomic_write(self._latest, text=True) as file:
+            json.dump(dict(state, arrays=name), file, indent=1)
+        for old in self.folder.glob('epoch-*.params'):
+            if old.name != name:
+                old.unlink()
+
+    def load(self):
+        """(arrays, state) of the last `save`, or None if there was none."""
+        if not self._latest.exists():
+            return None
+        try:
+            state = json.loads(self._latest.read_text(encoding='utf-8'))
+            return mx.nd.load(str(self.folder / state['arrays'])), state
+        except (ValueError, KeyError, mx.MXNetError) as error:
+            raise UserError(f'{self._latest}: damaged checkpoint ({str(error).splitlines()[0]}); start the run '
+                            'again without --resume') from None
+
+
+def model_arrays(block):
+    """{name: array} of all parameters of a block, on one device."""
+    return {f'parameter:{name}': parameter.data(parameter.list_ctx()[0])
+            for name, parameter in block.collect_params().items()}
+
+
+def optimizer_arrays(updater):
+    """{name: array} of an `mxnet.optimizer.Updater`'s state (momenta and the like)."""
+    return {f'optimizer:{index}:{part}': array for index, state in updater.states.items()
+            for part, array in enumerate(_parts(state))}
+
+
+def restore(arrays, block, updaters):
+    """Put the arrays of a checkpoint back to where `model_arrays` and `optimizer_arrays` found them."""
+    parameters = block.collect_params()
+    for name, parameter in parameters.items():
+        parameter.set_data(arrays[f'parameter:{name}'])
+    for updater in updaters:
+        names = list(parameters)
+        for key in arrays:
+            kind, _, rest = key.partition(':')
+            if kind != 'optimizer':
+                continue
+            index = int(rest.split(':')[0])
+            if index not in updater.states:
+                weight = parameters[names[index]].data(parameters[names[index]].list_ctx()[0])
+                updater.states[index] = updater.optimizer.create_state_multi_precision(index, weight)
+                updater.states_synced[index] = True
+            arrays[key].copyto(_parts(updater.states[index])[int(rest.split(':')[1])])
+
+
+def _parts(state):
+    """The arrays of one parameter's optimizer state."""
+    if state is None:
+        return []
+    return [part for part in state if part is not None] if isinstance(state, (tuple, list)) else [state]

@@ -1,0 +1,90 @@
+"""The arrays that an experiment trains on, ready for the network."""
+from dataclasses import dataclass, replace
+from typing import Tuple
+
+import numpy as np
+
+from data_tools.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Samples for training and for validation.
+
+    Attributes
+    ----------
+    name : str
+    train_x, validation_x : numpy.ndarray of float32, (N, ...)
+        Images are (N, C, H, W), pixels divided by 255.
+    train_y, validation_y : numpy.ndarray of float32, (N,)
+        Class numbers, or the values to be learnt.
+    class_names, class_names_zh : tuple of str
+    note : str
+        To be printed beside every figure measured on this data.
+    """
+    name: str
+    train_x: np.ndarray
+    train_y: np.ndarray
+    validation_x: np.ndarray
+    validation_y: np.ndarray
+    class_names: Tuple[str, ...] = ()
+    class_names_zh: Tuple[str, ...] = ()
+    note: str = ''
+
+
+def load_data(experiment, name='', data_root=None, seed=0):
+    """The data of an experiment, or another image set in its place.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    name : str
+        Name of an image set or folder of `data_tools.datasets.load`; empty: the experiment's own data.
+    data_root : path-like, optional
+    seed : int
+        For data that the experiment makes itself, and for `label_noise`.
+
+    Returns
+    -------
+    TrainingData
+    """
+    recipe = experiment.recipe
+    if experiment.takes_image_sets:
+        data = load_images(name or experiment.data, data_root)
+    else:
+        if name not in ('', experiment.data) or data_root is not None:
+            raise UserError(f'{experiment.section} makes its own data ({experiment.data}); leave out --data '
+                            'and --data-root')
+        data = experiment.code(experiment.data.replace('-', '_'))(seed)
+    if recipe.train_samples:
+        data = replace(data, train_x=data.train_x[:recipe.train_samples],
+                       train_y=data.train_y[:recipe.train_samples])
+    if recipe.label_noise:
+        data = replace(data, train_y=_with_noise(data.train_y, recipe.label_noise, seed))
+    return data
+
+
+def load_images(name, data_root=None):
+    """An image set as float32 in [0, 1].
+
+    Returns
+    -------
+    TrainingData
+    """
+    from data_tools.datasets import load
+    images = load(name, data_root)
+
+    def scaled(pixels):
+        return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
+    return TrainingData(images.name, scaled(images.train_images), images.train_labels.astype(np.float32),
+                        scaled(images.test_images), images.test_labels.astype(np.float32),
+                        images.class_names, images.class_names_zh, images.note)
+
+
+def _with_noise(labels, share, seed):
+    """Replace a random share of labels by a random class."""
+    random = np.random.default_rng([seed, 0x6e])
+    noisy = labels.copy()
+    chosen = random.choice(len(labels), int(round(share * len(labels))), replace=False)
+    noisy[chosen] = random.integers(0, int(labels.max()) + 1, len(chosen))
+    return noisy

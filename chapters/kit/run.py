@@ -1,0 +1,235 @@
+"""A run: one experiment with all its settings, and the folder that it fills."""
+import csv
+import json
+import os
+import platform
+import shlex
+import time
+from pathlib import Path
+
+from chapters.kit.checkpoint import Checkpoint
+from chapters.kit.data import load_data
+from chapters.kit.experiment import Experiment
+from chapters.kit.runtime import device, mx
+from data_tools.atomic import atomic_path, atomic_write
+from data_tools.errors import UserError
+
+
+class Run:
+    """What a program of a chapter gets: settings in, a folder to fill.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        With all changes of `--set` and the like already in its recipe.
+    data : str
+        Name of another image set than the experiment's own.
+    data_root, out : path-like, optional
+        Where to look for data; the folder to make. Default: `runs/SECTION-DATA-seedN`, with a number after it if
+        that is taken.
+    seed : int
+    device_name : str
+        As `chapters.kit.runtime.device` takes it.
+    form : str
+        'gluon' or 'symbolic'.
+    init : path-like, optional
+        A `.params` file to start from.
+    short : str
+        What was cut short, for figures and reports; empty for a run in full.
+    resume : bool
+        `out` holds a run that was stopped: go on.
+
+    Raises
+    ------
+    UserError
+        The folder exists already, cannot be written, or (resuming) holds a run of other settings.
+    """
+    def __init__(self, experiment: Experiment, data='', data_root=None, out=None, seed=0, device_name='auto',
+                 form='gluon', init=None, short='', resume=False):
+        if seed < 0:
+            raise UserError(f'--seed {seed}: give a number from 0 on')
+        self.experiment, self.recipe = experiment, experiment.recipe
+        self.data_name = data or experiment.data
+        self.seed, self.form, self.init, self.short = seed, form, init, short
+        self.devices = device(device_name)
+        self.data = load_data(experiment, data, data_root, seed) if self.recipe else None
+        self.config = {
+            'section': experiment.section, 'title': experiment.title, 'title_zh': experiment.title_zh,
+            'data': self.data_name, 'data_root': os.fspath(data_root) if data_root else '',
+            'recipe': dict(vars(self.recipe)) if self.recipe else {}, 'sizes': dict(experiment.sizes),
+            'seed': seed, 'device': device_name, 'form': form, 'init': os.fspath(init) if init else '',
+            'short': short, 'versions': versions(), 'command': self.command(),
+        }
+        self.folder = self._old_folder(out) if resume else self._new_folder(out)
+        self.checkpoint = Checkpoint(self.folder / 'checkpoint')
+        self._started = time.perf_counter()
+
+    def command(self):
+        """The command that repeats this run."""
+        words = ['python', '-m', 'chapters', 'run', self.experiment.section]
+        if self.data_name != self.experiment.data:
+            words += ['--data', self.data_name]
+        for name, value in self.experiment.changed.items():
+            words += ['--set', f'{name}={",".join(map(str, value)) if isinstance(value, tuple) else value}']
+        if self.seed:
+            words += ['--seed', str(self.seed)]
+        if self.form != 'gluon':
+            words += ['--form', self.form]
+        if self.init:
+            words += ['--init', os.fspath(self.init)]
+        return shlex.join(words)
+
+    def label(self, epoch):
+        """What the progress bar says in front."""
+        return f'{self.experiment.section} epoch {epoch}'
+
+    def _new_folder(self, out):
+        try:
+            if out is not None:
+                folder = Path(out)
+                if folder.exists():
+                    raise UserError(f'{folder}: exists already and is kept as it is; choose another --out, or '
+                                    f'--resume {folder} to go on with it')
+                folder.mkdir(parents=True)
+            else:
+                name = f'{self.experiment.section}-{Path(self.data_name).name or "book"}-seed{self.seed}'
+                folder = Path('runs') / name
+                number = 2
+                while folder.exists():
+                    folder = Path('runs') / f'{name}-{number}'
+                    number += 1
+                folder.mkdir(parents=True)
+            self._write_json(folder / 'config.json', self.config)
+        except OSError as error:
+            raise UserError(f'{folder}: cannot be made ({error.strerror}); choose another --out') from None
+        return folder
+
+    def _old_folder(self, out):
+        folder = Path(out)
+        config = read_config(folder)
+        for name in ('section', 'recipe', 'sizes', 'seed', 'data', 'form'):
+            mine = json.loads(json.dumps(self.config[name]))
+            if config[name] != mine:
+                raise UserError(f'{folder}: holds a run with another {name}; leave out the settings when resuming')
+        self.config = config
+        return folder
+
+    def save_best(self, network):
+        """Keep the parameters that early stopping will come back to."""
+        self.checkpoint.folder.mkdir(exist_ok=True)
+        with atomic_path(self.checkpoint.folder / 'best.params') as beside:
+            network.save_parameters(str(beside))
+
+    def load_best(self, network):
+        """Go back to the parameters of `save_best`."""
+        network.load_parameters(str(self.checkpoint.folder / 'best.params'), ctx=self.devices)
+
+    def write_history(self, rows):
+        """`history.csv`: one row an epoch."""
+        with atomic_write(self.folder / 'history.csv', text=True) as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def export(self, network, epochs):
+        """`model-symbol.json` and `model-NNNN.params`, which `SymbolBlock.imports` and `Module.load` read."""
+        network(mx.nd.array(self.data.train_x[:1], self.devices[0]))  # builds the graph, if nothing has yet
+        network.export(str(self.folder / 'model'), epochs)
+
+    def save_figure(self, figure, name):
+        """Write a matplotlib figure to `figures/NAME.png`, and close it."""
+        import matplotlib.pyplot as plt
+        (self.folder / 'figures').mkdir(exist_ok=True)
+        with atomic_path(self.folder / 'figures' / f'{name}.png') as beside:
+            figure.savefig(beside, dpi=110, bbox_inches='tight')
+        plt.close(figure)
+
+    def finish(self, metrics, history=()):
+        """Write `result.json`; the run is complete when it is there.
+
+        Parameters
+        ----------
+        metrics : dict of str to float
+            Figures that are not in the history.
+        history : list of dict
+        """
+        figures = {}
+        for name in history[-1] if history else ():
+            if name.startswith(('train_', 'validation_')):
+                values = [row[name] for row in history]
+                figures[name] = {'last': values[-1], 'best': max(values) if 'accuracy' in name else min(values)}
+        for name, value in metrics.items():
+            figures[name] = {'last': float(value), 'best': float(value)}
+        parameters = 0
+        params = sorted(self.folder.glob('model-*.params'))
+        if params:
+            parameters = sum(array.size for name, array in mx.nd.load(str(params[-1])).items()
+                             if name.startswith('arg:'))
+        rates = sorted(row['samples_per_second'] for row in history)
+        result = {
+            'section': self.experiment.section, 'data': self.data_name, 'epochs': len(history),
+            'metrics': figures,
+            'book': {figure.metric: figure.value for figure in self.experiment.book
+                     if figure.data in ('', self.data_name)},
+            'seconds': sum(row['seconds'] for row in history) or time.perf_counter() - self._started,
+            'samples_per_second': rates[len(rates) // 2] if rates else 0.0,
+            'parameters': parameters, 'seed': self.seed, 'short': self.short,
+            'note': self.data.note if self.data else '',
+            'versions': self.config['versions'], 'command': self.config['command'],
+        }
+        self._write_json(self.folder / 'result.json', result)
+        return result
+
+    @staticmethod
+    def _write_json(path, value):
+        with atomic_write(path, text=True) as file:
+            json.dump(value, file, indent=1, ensure_ascii=False)
+            file.write('\n')
+
+
+def read_config(folder):
+    """`config.json` of a run folder.
+
+    Raises
+    ------
+    UserError
+        No such folder, or not of a run.
+    """
+    path = Path(folder) / 'config.json'
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except OSError:
+        raise UserError(f'{folder}: not a run folder (it has no config.json)') from None
+    except ValueError:
+        raise UserError(f'{path}: damaged, not JSON') from None
+
+
+def versions():
+    """What a figure depends on besides the code of this project."""
+    import numpy
+    return {'python': platform.python_version(), 'mxnet': mx.__version__, 'numpy': numpy.__version__,
+            'machine': _processor(), 'threads': os.environ.get('OMP_NUM_THREADS', ''),
+            'commit': _commit()}
+
+
+def _processor():
+    try:
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                return line.split(':', 1)[1].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def _commit():
+    """The commit of this project's tree, with '+' where it was changed since; empty outside git."""
+    import subprocess
+    try:
+        root = Path(__file__).parents[2]
+        commit = subprocess.run(['git', '-C', root, 'rev-parse', '--short=10', 'HEAD'], capture_output=True,
+                                text=True, check=True).stdout.strip()
+        changed = subprocess.run(['git', '-C', root, 'diff', '--quiet', 'HEAD', '--'], capture_output=True)
+        return commit + ('+' if changed.returncode else '')
+    except (OSError, subprocess.CalledProcessError):
+        return ''

@@ -1,0 +1,349 @@
+"""The training loop.
+
+Reads from top to bottom: the graph that is trained (`Objective`), one update of it (`CompiledStep`, or
+`GluonStep` for several devices), then the loop over epochs (`train`).
+"""
+import math
+import random as python_random
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore
+from chapters.kit.recipe import Recipe
+from chapters.kit.runtime import mx
+from data_tools.errors import UserError
+from mxnet import autograd, gluon, nd
+
+_VALIDATION_BATCH = 250
+
+
+class Objective(gluon.HybridBlock):
+    """A network with its loss and its metrics, in one graph.
+
+    Parameters
+    ----------
+    network : HybridBlock
+        (N, ...) -> logits (N, K) for 'softmax', or one value (N, 1) for 'square'.
+    kind : str
+        'softmax': cross-entropy of softmax(logits) with class numbers y (N,).
+        'square': (output - y)^2 / 2, the loss of `LinearRegressionOutput` (2.2.8).
+    classes : int
+        K.
+    recipe : Recipe, optional
+        For its `label_smoothing`, `l1`, and `mixup`: then a call gets a mixing weight (1,) as third input.
+
+    Returns (of a call)
+    -------------------
+    loss : (N,)
+    statistics : (2, N) loss and whether the answer is right, or (1, N) squared error
+    """
+    def __init__(self, network, kind, classes=0, recipe=Recipe(), **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        self._kind, self._classes, self._recipe = kind, classes, recipe
+
+    def hybrid_forward(self, F, x, y, mixing=None):
+        if self._kind == 'square':
+            error = F.square(F.reshape(self.network(x), shape=(-1,)) - y)
+            return self._with_l1(F, error / 2), F.reshape(error, shape=(1, -1))
+        if mixing is not None:  # partners are the batch in reverse: after shuffling that is a random partner
+            x = F.broadcast_mul(mixing, x) + F.broadcast_mul(1 - mixing, F.reverse(x, axis=0))
+        logits = self.network(x)
+        log_q = F.log_softmax(logits)
+        smoothing = self._recipe.label_smoothing
+        if smoothing or mixing is not None:
+            p = F.one_hot(y, depth=self._classes) * (1 - smoothing) + smoothing / max(1, self._classes)
+            if mixing is not None:
+                p = F.broadcast_mul(mixing, p) + F.broadcast_mul(1 - mixing, F.reverse(p, axis=0))
+            loss = -F.sum(p * log_q, axis=1)
+        else:
+            loss = -F.pick(log_q, y)
+        right = F.broadcast_equal(F.argmax(logits, axis=1), y)
+        return self._with_l1(F, loss), F.stack(F.BlockGrad(loss), right)
+
+    def _with_l1(self, F, loss):
+        """Add `l1 * sum |w|` to the loss of every sample."""
+        if not self._recipe.l1:
+            return loss
+        weights = [parameter for name, parameter in self.network.collect_params('.*weight').items()]
+        penalty = sum(F.sum(F.abs(weight.var() if F is mx.sym else weight.data())) for weight in weights)
+        return F.broadcast_add(loss, self._recipe.l1 * penalty)
+
+    def metrics(self, statistics, prefix):
+        """Means of the rows of summed statistics, under the names of the report."""
+        names = ('mse',) if self._kind == 'square' else ('loss', 'accuracy')
+        return {f'{prefix}_{name}': float(value) for name, value in zip(names, statistics)}
+
+    @property
+    def main_metric(self):
+        """(name, whether more is better) of the figure that early stopping and the best epoch go by."""
+        return ('validation_mse', False) if self._kind == 'square' else ('validation_accuracy', True)
+
+
+class CompiledStep:
+    """One update on one device, with as little between the operators as MXNet allows.
+
+    The hybridized graph is bound once, to the very arrays of the Gluon parameters and their gradients. It
+    computes what `GluonStep` computes; but `autograd` builds the backward graph anew at each call, which for
+    a small network takes several times longer than the arithmetic.
+    """
+    def __init__(self, objective, optimizer, inputs, device):
+        self._inputs = [nd.zeros(shape, device) for shape in inputs]
+        symbols = [mx.sym.var(f'input{number}') for number in range(len(inputs))]
+        loss, statistics = objective(*symbols)
+        graph = mx.sym.Group([mx.sym.MakeLoss(loss), mx.sym.BlockGrad(statistics)])
+        parameters = objective.collect_params()
+        arrays = {symbol.name: array for symbol, array in zip(symbols, self._inputs)}
+        arrays.update((name, parameters[name].data()) for name in graph.list_arguments() if name in parameters)
+        trained = [name for name in graph.list_arguments()
+                   if name in parameters and parameters[name].grad_req != 'null']
+        gradients = {name: parameters[name].grad() for name in trained}
+        self._executor = graph.bind(
+            device, arrays, gradients, {name: 'write' if name in gradients else 'null' for name in arrays},
+            {name: parameters[name].data() for name in graph.list_auxiliary_states()})
+        if optimizer.aggregate_num:
+            optimizer.aggregate_num = 45  # as many arrays an update as the operator takes
+        self._update = mx.optimizer.get_updater(optimizer)
+        order = list(parameters.keys())
+        self._indices = [order.index(name) for name in trained]
+        self._weights = [parameters[name].data() for name in trained]
+        self._gradients = [parameters[name].grad() for name in trained]
+
+    def __call__(self, *batch):
+        """Update the parameters from a batch of arrays (N, ...); return its statistics, not waited for."""
+        for given, bound in zip(batch, self._inputs):
+            given.copyto(bound)
+        self._executor.forward(is_train=True)
+        self._executor.backward()
+        self._update(self._indices, self._gradients, self._weights)
+        return self._executor.outputs[1]
+
+    @property
+    def updaters(self):
+        """The `mxnet.optimizer.Updater` of each device; they hold the optimizer's state."""
+        return [self._update]
+
+
+class GluonStep:
+    """One update with `autograd` and `gluon.Trainer`, the batch cut over any number of devices."""
+    def __init__(self, objective, optimizer, devices):
+        self._objective, self._devices = objective, devices
+        objective.hybridize(static_alloc=True, static_shape=True)
+        self._trainer = gluon.Trainer(objective.collect_params(), optimizer, update_on_kvstore=False)
+
+    def __call__(self, *batch):
+        parts = [gluon.utils.split_and_load(array, self._devices) for array in batch]
+        with autograd.record():
+            results = [self._objective(*part) for part in zip(*parts)]
+        autograd.backward([loss for loss, _ in results])
+        self._trainer.step(len(batch[0]))
+        if len(results) == 1:
+            return results[0][1]
+        return nd.concat(*(statistics.as_in_context(self._devices[0]) for _, statistics in results), dim=1)
+
+    @property
+    def updaters(self):
+        return self._trainer._updaters
+
+
+class Evaluation:
+    """Loss and metrics of a network over a whole data set, on one device.
+
+    Parameters
+    ----------
+    network, kind, classes
+        As for `Objective`.
+    x, y : numpy.ndarray
+    device : mxnet.Context
+    """
+    def __init__(self, network, kind, classes, x, y, device):
+        self._objective = Objective(network, kind, classes)
+        self._objective.hybridize(static_alloc=True, static_shape=True)
+        self._samples = len(x)
+        self._size = min(_VALIDATION_BATCH, len(x))
+        padded = np.resize(np.arange(len(x)), ceil_div(len(x), self._size) * self._size)
+        self._x, self._y = nd.array(x[padded], device), nd.array(y[padded], device)
+
+    def __call__(self):
+        """Means of the statistics of `Objective` over the set."""
+        results = [self._objective(self._x[start:start + self._size], self._y[start:start + self._size])[1].copy()
+                   for start in range(0, len(self._x), self._size)]
+        return nd.concat(*results, dim=1)[:, :self._samples].mean(axis=1).asnumpy()
+
+
+def train(run):
+    """Train the network of a run by its recipe, and leave in its folder all that DESIGN.md says.
+
+    Goes on from the run's checkpoint if there is one. All random numbers of an epoch come from the seed and the
+    epoch's number, so that a run that was killed and resumed ends with the same parameters, bit for bit.
+
+    Parameters
+    ----------
+    run : chapters.kit.run.Run
+
+    Returns
+    -------
+    (network, metrics) : (HybridBlock, dict of str to float)
+        The trained network and the figures of the last epoch.
+    """
+    recipe, data, devices = run.recipe, run.data, run.devices
+    seed_everything(run.seed)
+    network = run.experiment.build()
+    initialize(network, recipe, data.train_x[:1], devices)
+    if run.init:
+        run.load_parameters(network)
+    objective = Objective(network, run.experiment.objective, len(data.class_names), recipe)
+    batches = ceil_div(len(data.train_x), recipe.batch_size)
+    optimizer = make_optimizer(recipe, batches, network)
+    inputs = [(recipe.batch_size,) + data.train_x.shape[1:], (recipe.batch_size,)]
+    if recipe.mixup:
+        inputs.append((1,))
+    if len(devices) == 1:
+        step = CompiledStep(objective, optimizer, inputs, devices[0])
+    else:
+        step = GluonStep(objective, optimizer, devices)
+    train_x, train_y = nd.array(data.train_x, devices[0]), nd.array(data.train_y, devices[0])
+    evaluate = Evaluation(network, run.experiment.objective, len(data.class_names), data.validation_x,
+                          data.validation_y, devices[0])
+
+    history, best, first_epoch = [], None, 0
+    saved = run.checkpoint.load()
+    if saved:
+        arrays, state = saved
+        history, best, first_epoch = state['history'], state['best'], state['epoch']
+        restore(arrays, network, step.updaters)
+        optimizer.begin_num_update = optimizer.num_update = first_epoch * batches
+        print(f'going on after epoch {first_epoch - 1}')
+    name, more_is_better = objective.main_metric
+    for epoch in range(first_epoch, recipe.epochs):
+        if recipe.patience and best and epoch - best['epoch'] > recipe.patience:
+            print(f'no better {name} for {recipe.patience} epochs: stopped early, back to epoch {best["epoch"]}')
+            break
+        random = seed_everything(run.seed, epoch)
+        started = time.perf_counter()
+        totals = _train_epoch(step, train_x, train_y, recipe, random, run.label(epoch))
+        seconds = time.perf_counter() - started
+        row = {'epoch': epoch, 'learning_rate': recipe.rate(max(1, optimizer.num_update), batches),
+               'seconds': seconds, 'samples_per_second': len(data.train_x) / seconds}
+        row.update(objective.metrics(totals, 'train'))
+        row.update(objective.metrics(evaluate(), 'validation'))
+        if not all(math.isfinite(value) for value in row.values()):
+            raise UserError(
+                f'{run.folder}: the loss became NaN or infinite in epoch {epoch}: lower --learning-rate '
+                f'(now {recipe.peak_learning_rate:g}), or raise warmup_epochs, or use a smaller start '
+                f'(initializer={recipe.initializer}); the checkpoint of the last good epoch is kept')
+        history.append(row)
+        if best is None or (row[name] > best[name]) == more_is_better and row[name] != best[name]:
+            best = row
+            if recipe.patience:
+                run.save_best(network)
+        run.checkpoint.save({**model_arrays(network), **optimizer_arrays(step.updaters[0])},
+                            {'epoch': epoch + 1, 'history': history, 'best': best})
+        run.write_history(history)
+        print(_line(row), flush=True)
+    if recipe.patience and best['epoch'] < history[-1]['epoch']:
+        run.load_best(network)
+    run.export(network, len(history))
+    return network, history
+
+
+def _train_epoch(step, train_x, train_y, recipe, random, label):
+    """One pass in a random order; returns the mean of every row of the statistics."""
+    samples, size = len(train_x), recipe.batch_size
+    order = random.permutation(samples)
+    batches = ceil_div(samples, size)
+    order = np.resize(order, batches * size)  # the last batch is filled up with the first samples
+    index = nd.array(order, train_x.context, dtype='int32')
+    x, y = nd.take(train_x, index), nd.take(train_y, index)
+    totals = None
+    bar = tqdm(range(0, len(order), size), label, unit_scale=size, unit=' samples', leave=False, disable=None)
+    shown = time.monotonic()
+    for start in bar:
+        batch = [x[start:start + size], y[start:start + size]]
+        if recipe.mixup:
+            batch.append(nd.array([random.beta(recipe.mixup, recipe.mixup)], train_x.context))
+        statistics = step(*batch)
+        totals = statistics.copy() if totals is None else nd.elemwise_add(totals, statistics, out=totals)
+        if not bar.disable and time.monotonic() - shown > 0.5:  # the only wait for the device in an epoch
+            shown = time.monotonic()
+            bar.set_postfix_str(f'loss {totals[0].sum().asscalar() / (start + size):.4f}')
+    return totals.sum(axis=1).asnumpy() / len(order)
+
+
+def initialize(network, recipe, sample, devices):
+    """Give all parameters their first values, shapes being inferred from one sample (1, ...)."""
+    network.initialize(make_initializer(recipe.initializer), ctx=devices)
+    for device in devices:
+        network(nd.array(sample, device))
+    network.hybridize(static_alloc=True, static_shape=True)
+
+
+def make_initializer(text):
+    """The `mxnet.init.Initializer` that a recipe names: 'uniform(0.01)', 'normal(0.01)', 'xavier', 'msra(avg,0)'."""
+    name, _, arguments = text.rstrip(')').partition('(')
+    arguments = [argument.strip() for argument in arguments.split(',') if argument.strip()]
+    try:
+        if name == 'uniform':
+            return mx.init.Uniform(float(*arguments))
+        if name == 'normal':
+            return mx.init.Normal(float(*arguments))
+        if name == 'xavier' and not arguments:
+            return mx.init.Xavier()
+        if name == 'msra':
+            factor_type, slope = arguments
+            return mx.init.MSRAPrelu(factor_type, float(slope))
+    except (TypeError, ValueError):
+        pass
+    raise UserError(f'initializer={text}: not one of uniform(SCALE), normal(SIGMA), xavier, msra(avg,SLOPE)')
+
+
+def make_optimizer(recipe, updates_per_epoch, network):
+    """The optimizer of a recipe, with its schedule; it divides gradients by the batch size.
+
+    Weight decay acts on weights and on the scale of batch normalisation, not on biases, as under `Module`.
+    """
+    class Schedule(mx.lr_scheduler.LRScheduler):
+        def __call__(self, num_update):
+            return recipe.rate(max(1, num_update), updates_per_epoch)
+    parameters = network.collect_params()
+    for name, parameter in parameters.items():
+        if not name.endswith(('_weight', '_gamma')):
+            parameter.wd_mult = 0
+    settings = dict(learning_rate=recipe.peak_learning_rate, wd=recipe.weight_decay,
+                    rescale_grad=1 / recipe.batch_size, lr_scheduler=Schedule(recipe.peak_learning_rate))
+    if recipe.optimizer in ('sgd', 'nag'):
+        settings['momentum'] = recipe.momentum
+    elif recipe.optimizer == 'adam' and recipe.momentum:
+        settings['beta1'] = recipe.momentum
+    try:
+        return mx.optimizer.create(recipe.optimizer, param_dict=dict(enumerate(parameters.values())), **settings)
+    except ValueError:
+        raise UserError(f'optimizer={recipe.optimizer}: MXNet has no such optimizer; try sgd or adam') from None
+
+
+def seed_everything(seed, epoch=0):
+    """Seed every generator of random numbers from a seed and an epoch.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
+    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    mx.random.seed(mixed % (1 << 31))
+    np.random.seed(mixed)  # some of MXNet's initializers draw from NumPy
+    python_random.seed(mixed)
+    return np.random.default_rng([seed, epoch])
+
+
+def ceil_div(a, b):
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
+def _line(row):
+    """One epoch in one line, as the book's logs have it."""
+    figures = ', '.join(f'{name} {value:.6f}' for name, value in row.items() if name.startswith(('train_', 'vali')))
+    return (f'epoch {row["epoch"]}: {figures}, rate {row["learning_rate"]:.4g}, {row["seconds"]:.1f} s, '
+            f'{row["samples_per_second"]:.0f} samples/s')
