@@ -20,7 +20,7 @@ from numba import njit
 EMPTY, BLACK, WHITE, BORDER = 0, 1, 2, 3  # the opponent of a colour is 3 - colour
 MAX_SIZE = 19
 STRIDE = 20
-CELLS = 420  # 21 rows of 20: the left column and the rows above and below are border
+CELLS = 421  # 21 rows of 20 and one more: the left column and the rows above and below are border
 PASS = 0
 RECENT_MOVES = 8
 

@@ -152,32 +152,50 @@ def _answers(state, chain, cells, liberties):
 
 
 @njit(cache=True)
-def _caught(stack, depth, stone, nodes):
-    """Whether the chain at `stone`, of at most 2 liberties, is lost in a ladder from `stack[depth]`.
+def _caught(stack, stone):
+    """Whether the chain at `stone` is lost in a ladder from `stack[0]`; whoever is to move there begins.
 
-    Whoever is to move there begins: the hunter gives atari from either side, the hunted answers. `stack` is room for
-    the positions below; `nodes[0]` counts down the moves that may still be tried, and no room or no moves left means
-    not caught.
+    The hunter gives atari from either side, the hunted answers: a depth-first search whose positions lie on `stack`,
+    `int32[depth, STATE_LENGTH]`. Where the stack or LADDER_NODES end, the chain counts as not caught. (Not recursive:
+    numba 0.58 crashes when it loads a recursive function from its cache.)
     """
-    state = stack[depth]
-    colour = state[TO_MOVE]
-    hunting = state[COLOUR + stone] != colour
-    chain = state[CHAIN + stone]
-    if state[LIBERTIES + chain] != (2 if hunting else 1):
-        return state[LIBERTIES + chain] < 2
-    cells = np.empty(16, np.int64)
-    count = _answers(state, chain, cells, 2 if hunting else 1)
-    for i in range(count):
-        if depth + 1 == len(stack) or nodes[0] == 0:
-            return False
-        if not is_legal(state, cells[i], colour):
+    cells = np.empty((len(stack), 16), np.int64)  # the moves worth trying at each depth,
+    count = np.empty(len(stack), np.int64)  # how many they are,
+    tried = np.empty(len(stack), np.int64)  # and how many have been tried; -1: not looked at yet
+    tried[0] = -1
+    nodes = depth = 0
+    caught = False  # of the position that was left last
+    while True:
+        state = stack[depth]
+        colour = state[TO_MOVE]
+        chain = state[CHAIN + stone]
+        liberties = state[LIBERTIES + chain]
+        hunting = state[COLOUR + stone] != colour
+        if tried[depth] >= 0:
+            decided = caught == hunting  # a move that works was found
+        elif liberties != (2 if hunting else 1):
+            decided, caught = True, liberties < 2
+        else:
+            decided = False
+            tried[depth], count[depth] = 0, _answers(state, chain, cells[depth], liberties)
+        if not decided:
+            while tried[depth] < count[depth] and not is_legal(state, cells[depth, tried[depth]], colour):
+                tried[depth] += 1
+            if tried[depth] == count[depth]:
+                decided, caught = True, not hunting
+        if decided:
+            depth -= 1
+            if depth < 0:
+                return caught
             continue
-        nodes[0] -= 1
+        if depth + 1 == len(stack) or nodes == LADDER_NODES:
+            return False
+        nodes += 1
         stack[depth + 1] = state
-        play(stack[depth + 1], cells[i], colour)
-        if _caught(stack, depth + 1, stone, nodes) == hunting:
-            return hunting
-    return not hunting
+        play(stack[depth + 1], cells[depth, tried[depth]], colour)
+        tried[depth] += 1
+        depth += 1
+        tried[depth] = -1
 
 
 @njit(cache=True)
@@ -189,7 +207,6 @@ def ladders(state, captures, escapes):
     """
     size, colour = state[SIZE], state[TO_MOVE]
     stack = np.empty((1, 1), np.int32)
-    nodes = np.empty(1, np.int64)
     cells = np.empty(16, np.int64)
     for chain in range(1, CELLS):
         if state[CHAIN + chain] != chain:
@@ -203,8 +220,7 @@ def ladders(state, captures, escapes):
             if is_legal(state, cells[i], colour):
                 stack[0] = state
                 play(stack[0], cells[i], colour)
-                nodes[0] = LADDER_NODES
-                if _caught(stack, 0, chain, nodes) == theirs:
+                if _caught(stack, chain) == theirs:
                     (captures if theirs else escapes)[to_move(cells[i], size)] = 1
 
 
