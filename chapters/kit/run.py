@@ -70,7 +70,11 @@ class Run:
         if self.data_name != self.experiment.data:
             words += ['--data', self.data_name]
         for name, value in self.experiment.changed.items():
-            words += ['--set', f'{name}={",".join(map(str, value)) if isinstance(value, tuple) else value}']
+            value = ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+            if name in ('epochs', 'batch_size', 'learning_rate'):
+                words += ['--' + name.replace('_', '-'), value]
+            else:
+                words += ['--set', f'{name}={value}']
         if self.seed:
             words += ['--seed', str(self.seed)]
         if self.form != 'gluon':

@@ -1,0 +1,191 @@
+"""The command line: `python -m chapters COMMAND`, installed as `bookcnn`."""
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import chapters
+from data_tools.errors import UserError, one_line_errors
+
+
+@one_line_errors
+def main(arguments=None):
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser('python -m chapters', description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND')
+    commands.add_parser('list', help='the experiments, with the book\'s figure and the last measured one')
+    show = commands.add_parser('show', help='the network as a layer table, the recipe, the book\'s figures')
+    show.add_argument('section')
+    show.add_argument('--graph', metavar='FILE.png', help='also draw the network (needs graphviz)')
+    show.add_argument('--set', metavar='KEY=VALUE', action='append', default=[], help='change a size of the network')
+    run = commands.add_parser('run', help='run one or several experiments')
+    run.add_argument('sections', nargs='*', metavar='SECTION', help='as in `list`; none with --resume')
+    add_run_options(run)
+    parity = commands.add_parser('parity', help='prove that our networks compute what the book\'s listings compute')
+    parity.add_argument('section', nargs='?')
+    doctor = commands.add_parser('doctor', help='find out why a network does not learn (3.5, 3.6)')
+    doctor.add_argument('sections', nargs=1, metavar='SECTION')
+    add_run_options(doctor)
+    report = commands.add_parser('report', help='gather run folders into docs/RESULTS.md')
+    report.add_argument('runs', nargs='?', default='runs', help='folder of run folders (default: runs)')
+    report.add_argument('--out', default='docs/RESULTS.md')
+    demo = commands.add_parser('demo', help='chapters 2 to 4 in short form on bundled digits; ends with a page')
+    demo.add_argument('--out', default='runs/demo')
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    return globals()[f'_{options.command}'](options) or 0
+
+
+def run_script(section):
+    """The `__main__` of a chapter's script: its own experiment, with the options of `run`."""
+    parser = argparse.ArgumentParser(description=f'Runs the experiment of section {section}.')
+    add_run_options(parser)
+    options = parser.parse_args()
+    options.sections = [] if options.resume else [section]
+    sys.exit(one_line_errors(_run)(options))
+
+
+def add_run_options(parser):
+    """The options that every run takes."""
+    parser.add_argument('--data', metavar='NAME', default='',
+                        help='mnist, fashion, digits, or a folder of four IDX files')
+    parser.add_argument('--data-root', metavar='DIR', help='where data sets lie (then $BOOKCNN_DATA, ~/.bookcnn/data)')
+    parser.add_argument('--epochs', type=int, metavar='N')
+    parser.add_argument('--batch-size', type=int, metavar='N')
+    parser.add_argument('--learning-rate', type=float, metavar='X')
+    parser.add_argument('--seed', type=int, default=0, metavar='N')
+    parser.add_argument('--device', default='auto', metavar='NAME', help='auto, cpu, gpu or gpu:0,1')
+    parser.add_argument('--form', default='gluon', choices=('gluon', 'symbolic'),
+                        help='symbolic: the book\'s own graph, trained by mx.mod.Module')
+    parser.add_argument('--init', metavar='FILE', help='start from the parameters of a .params file')
+    parser.add_argument('--out', metavar='DIR', help='the run folder to make (default: one under runs/)')
+    parser.add_argument('--resume', metavar='DIR', help='go on with a run that was stopped')
+    parser.add_argument('--set', metavar='KEY=VALUE', action='append', default=[],
+                        help='any field of the recipe or size of the network')
+
+
+def changed_experiment(section, options):
+    """The experiment of a section with the changes that the command line asks for."""
+    changes = {name: getattr(options, name) for name in ('epochs', 'batch_size', 'learning_rate')
+               if getattr(options, name, None) is not None}
+    for text in options.set:
+        name, equals, value = text.partition('=')
+        if not equals or not name:
+            raise UserError(f'--set {text}: give KEY=VALUE')
+        changes[name.replace('-', '_')] = value
+    experiment = chapters.find(section)
+    return experiment.but(**changes) if changes else experiment
+
+
+def _run(options):
+    from chapters.kit.program import resume, run_experiment
+    if options.resume:
+        if options.sections:
+            raise UserError('--resume takes everything from the run folder: leave out the section')
+        results = [resume(options.resume, chapters.find)]
+    else:
+        if not options.sections:
+            raise UserError('which section? `python -m chapters list` lists them')
+        if options.out and len(options.sections) > 1:
+            raise UserError('--out holds one run: give one section, or leave it out')
+        results = [run_experiment(
+            changed_experiment(section, options), data=options.data, data_root=options.data_root, out=options.out,
+            seed=options.seed, device_name=options.device, form=options.form, init=options.init)
+            for section in options.sections]
+    for run, result in results:
+        print_result(run, result)
+
+
+def print_result(run, result):
+    """Our figures beside the book's, and where the run folder is."""
+    from rich.table import Table
+    table = Table('figure', 'the book', 'here')
+    for name, value in result['metrics'].items():
+        printed = result['book'].get(name)
+        table.add_row(name, f'{printed:.6g}' if printed is not None else '', f'{value["last"]:.6g}')
+    console().print(table)
+    if result['note']:
+        print(result['note'])
+    print(run.folder)
+
+
+def console():
+    """A terminal, or a wide page where the output goes into a pipe."""
+    from rich.console import Console
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=170)
+
+
+def _list(options):
+    from rich.table import Table
+    last = {}
+    for path in sorted(Path('runs').glob('**/result.json'), key=lambda path: path.stat().st_mtime):
+        try:
+            result = json.loads(path.read_text(encoding='utf-8'))
+            last[result['section']] = result
+        except (ValueError, KeyError):
+            continue
+    table = Table('section', 'title', '标题', 'data', 'the book', 'last measured')
+    for experiment in chapters.experiments():
+        printed = experiment.book[0] if experiment.book else None
+        measured = ''
+        if experiment.section in last:
+            result = last[experiment.section]
+            metric = printed.metric if printed else next(iter(result['metrics']), '')
+            if metric in result['metrics']:
+                measured = f'{result["metrics"][metric]["last"]:.6g}'
+                if result['data'] != experiment.data or result['short']:
+                    measured += f' ({result["data"]}{", " + result["short"] if result["short"] else ""})'
+        table.add_row(experiment.section, experiment.title, experiment.title_zh, experiment.data,
+                      f'{printed.value:.6g} {printed.metric}' if printed else '', measured)
+    console().print(table)
+
+
+def _show(options):
+    options.epochs = options.batch_size = options.learning_rate = None
+    experiment = changed_experiment(options.section, options)
+    print(f'{experiment.section}  {experiment.title}  {experiment.title_zh}')
+    if experiment.recipe:
+        print(f'recipe: {experiment.recipe}')
+    for figure in experiment.book:
+        print(f'the book: {figure.metric} {figure.value:.6g}' + (f' on {figure.data}' if figure.data else '')
+              + (f' ({figure.note})' if figure.note else ''))
+    if not experiment.network:
+        print(importlib.import_module(experiment.module).__doc__.strip())
+        return
+    from chapters.kit.layer_table import draw_graph, layer_table, print_layer_table
+    print_layer_table(layer_table(experiment.build(), experiment.input_shape), console())
+    if options.graph:
+        draw_graph(experiment.build(), experiment.input_shape, options.graph)
+        print(options.graph)
+
+
+def _parity(options):
+    from chapters.kit.parity import print_parity
+    chosen = [experiment for experiment in chapters.experiments() if experiment.symbolic]
+    if options.section:
+        chosen = [chapters.find(options.section)]
+    return print_parity(chosen, console())
+
+
+def _doctor(options):
+    from chapters.kit.doctor import examine_and_print
+    experiment = changed_experiment(options.sections[0], options)
+    return examine_and_print(experiment, options)
+
+
+def _report(options):
+    from chapters.kit.report import write_results
+    print(write_results(options.runs, options.out, chapters.experiments()))
+
+
+def _demo(options):
+    from chapters.demo import run_demo
+    print(run_demo(options.out))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

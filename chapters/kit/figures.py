@@ -1,0 +1,147 @@
+"""Every picture of the project is drawn here or with what is here. Needs no window."""
+import functools
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+_CHINESE_FONTS = ('Noto Sans CJK SC', 'Noto Sans CJK JP', 'Source Han Sans SC', 'WenQuanYi Micro Hei',
+                  'WenQuanYi Zen Hei', 'Microsoft YaHei', 'SimHei', 'PingFang SC', 'Heiti SC', 'Arial Unicode MS')
+
+
+@functools.lru_cache(None)
+def chinese_font():
+    """The name of an installed font with Chinese characters, or None; makes it matplotlib's fallback."""
+    from matplotlib import font_manager
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    for name in _CHINESE_FONTS:
+        if name in installed:
+            plt.rcParams['font.sans-serif'] = ['DejaVu Sans', name]
+            plt.rcParams['font.family'] = ['DejaVu Sans', name]
+            plt.rcParams['axes.unicode_minus'] = False
+            return name
+    return None
+
+
+def text(english, chinese):
+    """English with Chinese after it, where a font can show it."""
+    return f'{english}  {chinese}' if chinese_font() else english
+
+
+def curves(history, experiment, run):
+    """Loss or error and accuracy by epoch, with the book's figure as a dotted line.
+
+    Parameters
+    ----------
+    history : list of dict
+        As in `history.csv`.
+    experiment : Experiment
+    run : Run
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    title = text(f'{experiment.section} {experiment.title}', experiment.title_zh)
+    kinds = [kind for kind in ('loss', 'mse', 'accuracy') if f'train_{kind}' in history[0]]
+    figure, axes = plt.subplots(1, len(kinds) + 1, figsize=(4.6 * (len(kinds) + 1), 3.6), squeeze=False)
+    epochs = [row['epoch'] for row in history]
+    marker = 'o' if len(history) < 30 else None
+    for axis, kind in zip(axes[0], kinds):
+        for part, color in (('train', 'C0'), ('validation', 'C1')):
+            name = f'{part}_{kind}'
+            axis.plot(epochs, [row[name] for row in history], color=color, marker=marker, markersize=3,
+                      label=f'{part} {history[-1][name]:.4g}')
+            printed = experiment.figure(name, run.data_name)
+            if printed:
+                axis.axhline(printed.value, color=color, linestyle=':', label=f'the book, {part} {printed.value:.4g}')
+        if kind == 'mse':
+            axis.set_yscale('log')
+        axis.set_title(kind)
+        axis.set_xlabel('epoch')
+        axis.legend(fontsize=8)
+    axes[0, -1].plot(epochs, [row['learning_rate'] for row in history], color='C2', marker=marker, markersize=3)
+    axes[0, -1].set_title('learning rate')
+    axes[0, -1].set_xlabel('epoch')
+    for axis in axes[0]:
+        axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    figure.suptitle(title + _caption(run))
+    figure.tight_layout()
+    return figure
+
+
+def _caption(run):
+    """Data and what was cut short, for under a title."""
+    return f'\n{run.data_name}, {run.recipe.epochs} epochs, seed {run.seed}' + (f', {run.short}' if run.short else '')
+
+
+def image_grid(images, captions=None, columns=8, title='', size=1.25):
+    """Pictures in rows.
+
+    Parameters
+    ----------
+    images : numpy.ndarray, (N, C, H, W) or (N, H, W)
+        Values in any range; C is 1 or 3.
+    captions : list of str, optional
+    columns : int
+    title : str
+    size : float
+        Inches a picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    chinese_font()
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, squeeze=False,
+                                figsize=(columns * size, rows * (size + (0.3 if captions else 0)) + 0.5))
+    for number, axis in enumerate(axes.ravel()):
+        axis.axis('off')
+        if number < len(images):
+            image = np.asarray(images[number], dtype=np.float32)
+            image = image.transpose(1, 2, 0) if image.ndim == 3 and image.shape[0] == 3 else image.squeeze()
+            axis.imshow(image, cmap='gray')
+            if captions:
+                axis.set_title(captions[number], fontsize=8)
+    if title:
+        figure.suptitle(title)
+    figure.tight_layout()
+    return figure
+
+
+def confusion_matrix(truth, answers, class_names, title=''):
+    """How often each class (row) was taken for each class (column).
+
+    Parameters
+    ----------
+    truth, answers : numpy.ndarray of int, (N,)
+    class_names : sequence of str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    classes = len(class_names)
+    counts = np.zeros((classes, classes), dtype=int)
+    np.add.at(counts, (truth, answers), 1)
+    figure, axis = plt.subplots(figsize=(1.5 + 0.5 * classes, 1.2 + 0.5 * classes))
+    off_diagonal = counts * (1 - np.eye(classes, dtype=int))
+    axis.imshow(off_diagonal, cmap='Oranges')
+    for row in range(classes):
+        for column in range(classes):
+            if counts[row, column]:
+                axis.text(column, row, counts[row, column], ha='center', va='center', fontsize=8,
+                          fontweight='bold' if row == column else None)
+    axis.set_xticks(range(classes))
+    axis.set_xticklabels(class_names, rotation=45 if max(map(len, class_names)) > 2 else 0, ha='right')
+    axis.set_yticks(range(classes))
+    axis.set_yticklabels(class_names)
+    axis.set_xlabel('answer')
+    axis.set_ylabel('truth')
+    axis.set_title(title)
+    figure.tight_layout()
+    return figure
