@@ -7,6 +7,9 @@ from typing import Mapping, Optional, Tuple
 from chapters.kit.recipe import Recipe, convert
 from data_tools.errors import UserError
 
+# One image of each image set, (C, H, W).
+_IMAGE_SHAPES = {'mnist': (1, 28, 28), 'fashion': (1, 28, 28), 'digits': (1, 28, 28), 'cifar10': (3, 32, 32)}
+
 
 @dataclass(frozen=True)
 class BookFigure:
@@ -53,7 +56,9 @@ class Experiment:
     program : str
         Name of a function of `module`, `program(run) -> metrics`; empty: train the network by the recipe.
     drawings : tuple of str
-        Functions of `module`, `drawing(run, network, data) -> metrics or None`, called after training.
+        Functions of `module`, `drawing(run, network) -> metrics or None`, called after training.
+    sample_shape : tuple of int
+        Shape of one sample of data that the experiment makes itself, e.g. (2,).
     symbolic : str
         Module of `book_code` with the same graph in symbolic form.
     changed : mapping of str to value
@@ -71,6 +76,7 @@ class Experiment:
     book: Tuple[BookFigure, ...] = ()
     program: str = ''
     drawings: Tuple[str, ...] = ()
+    sample_shape: Tuple[int, ...] = ()
     symbolic: str = ''
     changed: Mapping = field(default_factory=dict)
 
@@ -82,7 +88,13 @@ class Experiment:
     @property
     def takes_image_sets(self):
         """Whether `--data` may name another image set."""
-        return self.data in ('mnist', 'fashion', 'cifar10')
+        return self.data in _IMAGE_SHAPES
+
+    @property
+    def input_shape(self):
+        """Shape of a batch of one sample for the network, e.g. (1, 1, 28, 28); () where nothing is trained."""
+        shape = _IMAGE_SHAPES.get(self.data, self.sample_shape)
+        return (1,) + shape if shape else ()
 
     def code(self, name):
         """The object called `name` in the experiment's module; importing it may load MXNet."""
