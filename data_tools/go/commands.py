@@ -23,12 +23,15 @@ def _whole(least):
 
 
 def add_commands(subparsers):
-    """Add `pack`, `info`, `verify` and `show`. Each sets `run`, a function of the parsed arguments.
+    """Add `go` with its commands `pack`, `info`, `verify`, `show`. Each sets `run`, a function of the parsed options.
 
     Parameters
     ----------
-    subparsers : what `add_subparsers()` of the parser of `go` returned
+    subparsers : what `add_subparsers()` of the parser of `data_tools` returned
     """
+    text = 'pack the positions of Go games, look at packs, verify them'
+    go = subparsers.add_parser('go', help=text, description=text[0].upper() + text[1:] + '.')
+    subparsers = go.add_subparsers(dest='go_command', metavar='COMMAND', required=True)
     pack = subparsers.add_parser('pack', help='game records (SGF) to packed positions',
                                  description='Pack the positions of games, shuffled, for training. What is refused '
                                              'is listed in OUT.refused.csv.')

@@ -12,33 +12,34 @@ The same games, seed and share for validation give the same bytes, whatever the 
 
 A pass is played, but is no record; after one, the plane of the last move is empty. Boards other than 19x19 are
 refused: the record has no room for another. Every refusal, with its file, game and move, is in `OUT.refused.csv`.
-The files appear under their names when all are complete.
+The files grow in the folder `OUT.part` and take their names when all are complete and on the disk (`pack_files.py`).
 
 RecordIO: each record has the label x + 19 * y in its header, the number of the record as its id, and the 363 bytes of
 the book's record as its content, so `dat.planes_and_labels` serves for both.
 """
 import contextlib
 import csv
+import io
 import multiprocessing
 import os
 import signal
 import time
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from numba import njit
 from tqdm import tqdm
 
-from data_tools import recordio
-from data_tools.atomic import atomic_write
+from data_tools.atomic import write_error
 from data_tools.errors import UserError
 from data_tools.go import sgf
 from data_tools.go.board import PASS, STATE_LENGTH, clear, is_legal, play, set_up, to_cell, vertex
 from data_tools.go.dat import RECORD, SIZE, labels_of
 from data_tools.go.features import encode
 from data_tools.go.sgf import KIND, PLAY_BLACK, Game, Refused
+from data_tools.pack_files import PackWriter, PartFolder, checksum_line, list_line
+from data_tools.recordio import frame, image_payload
 
 WINDOW = 2048  # games
 _BATCH_BYTES = 200_000
@@ -100,8 +101,8 @@ def _replay_games(events, starts, order, places, first, records, status, where):
     state = np.empty(STATE_LENGTH, np.int32)
     for k in range(len(order)):
         game = order[k]
-        its_places = places[first[k]:] if len(records) else places
-        status[game], where[game] = _replay(events[starts[game]:starts[game + 1]], state, its_places, records)
+        moves = events[starts[game]:starts[game + 1]]
+        status[game], where[game] = _replay(moves, state, places[first[k]:], records)
 
 
 # ---- reading ----
@@ -144,20 +145,17 @@ class _Replayer:
     def __init__(self, games, workers):
         self.events = np.concatenate([game.events for game in games] or [np.empty(0, np.uint16)])
         self.starts = np.cumsum([0] + [len(game.events) for game in games])
-        self.status = np.empty(len(games), np.int64)
-        self.where = np.empty(len(games), np.int64)  # once replayed: the number of its records
+        self.status = np.zeros(len(games), np.int64)
+        self.where = np.zeros(len(games), np.int64)  # once replayed: the number of its records
         self.workers = workers
         self.threads = ThreadPoolExecutor(workers)
 
-    def replay(self, order, places=None, records=None):
-        """Replay the games `order`; see `_replay_games`."""
-        places = np.empty(0, np.int64) if places is None else places
-        records = np.empty((0, RECORD), np.uint8) if records is None else records
-        first = np.cumsum(np.append(0, self.where[order]))[:-1] if len(records) else np.empty(0, np.int64)
+    def replay(self, order, places=np.empty(0, np.int64), records=np.empty((0, RECORD), np.uint8)):
+        """Replay the games `order`: check them, or with records (their number is known then) write these."""
+        first = np.cumsum(self.where[order]) - self.where[order]
         parts = np.array_split(np.arange(len(order)), self.workers)
         list(self.threads.map(lambda part: _replay_games(
-            self.events, self.starts, order[part], places, first[part] if len(records) else first, records,
-            self.status, self.where), parts))
+            self.events, self.starts, order[part], places, first[part], records, self.status, self.where), parts))
 
 
 def _illegal(game, status, where):
@@ -168,6 +166,21 @@ def _illegal(game, status, where):
     kind, point = divmod(int(game.events[where]), KIND)
     colour = 'black' if kind == PLAY_BLACK else 'white'
     return Refused(game.file, game.number, move, f'illegal move: {colour} {vertex(point)}')
+
+
+def _sound_games(games, workers):
+    """Sort out what cannot be packed: (`_Replayer` of the usable games, indices of the sound ones, all `Refused`)."""
+    _refuse_unusable(games)
+    usable = [index for index, game in enumerate(games) if isinstance(game, Game)]
+    replayer = _Replayer([games[index] for index in usable], workers)
+    with tqdm(desc='checking', total=len(usable), unit=' games', disable=None) as bar:
+        for start in range(0, len(usable), WINDOW):
+            order = np.arange(start, min(start + WINDOW, len(usable)))
+            replayer.replay(order)
+            bar.update(len(order))
+    for k in np.flatnonzero(replayer.status != OK):
+        games[usable[k]] = _illegal(games[usable[k]], replayer.status[k], int(replayer.where[k]))
+    return replayer, np.flatnonzero(replayer.status == OK), [game for game in games if isinstance(game, Refused)]
 
 
 # ---- writing ----
@@ -184,38 +197,41 @@ def _windows(replayer, order, seed, bar):
         bar.update(count)
 
 
-def _write_dat(stack, path, windows):
-    """Write a `.dat` file; returns the number of records. `stack` decides when it appears under its name."""
-    file = stack.enter_context(atomic_write(path))
+def _write_dat(part, name, path, windows):
+    """Write a `.dat` file. Returns the number of records, and what to rename in the end."""
     count = 0
+    with open(part.file(name), 'wb') as file:
+        for records in windows:
+            file.write(records)
+            count += len(records)
+        file.flush()
+        os.fsync(file.fileno())
+    return count, [(name, path)]
+
+
+def _write_rec(part, name, path, windows):
+    """Write a `.rec` file and what lies beside one; returns as `_write_dat`."""
+    writer = PackWriter(part, name)
     for records in windows:
-        file.write(records)
-        count += len(records)
-    return count
+        framed, ids = [], range(writer.count, writer.count + len(records))
+        labels = labels_of(records).tolist()
+        for index, label, record in zip(ids, labels, records):
+            framed.append(frame(image_payload(index, (label,), record.tobytes())))
+        writer.append(b''.join(framed), [len(record) for record in framed], ids,
+                      ''.join(list_line(index, label, f'{index}.position')
+                              for index, label in zip(ids, labels)).encode(),
+                      ''.join(map(checksum_line, ids, framed)).encode())
+    writer.finish()
+    return writer.count, writer.renames(os.path.splitext(path)[0])
 
 
-def _write_rec(stack, path, windows):
-    """Write a `.rec` file and its `.idx`; returns the number of records."""
-    file = stack.enter_context(atomic_write(path))
-    index = stack.enter_context(atomic_write(recordio.beside(path, '.idx'), text=True))
-    number = offset = 0
-    for records in windows:
-        frames, lines = [], []
-        for label, record in zip(labels_of(records).tolist(), records):
-            frames.append(recordio.frame(recordio.image_payload(number, (label,), record.tobytes())))
-            lines.append(f'{number}\t{offset}\n')
-            offset += len(frames[-1])
-            number += 1
-        file.write(b''.join(frames))
-        index.write(''.join(lines))
-    return number
-
-
-def _write_refused(stack, path, refused):
-    """Write the table of all refusals, even if there is none."""
-    writer = csv.writer(stack.enter_context(atomic_write(path, text=True)))
+def _refused_table(refused):
+    """All refusals as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text)
     writer.writerow(Refused._fields)
     writer.writerows(refused)
+    return text.getvalue().encode('utf-8', 'surrogateescape')
 
 
 def pack(sources, out, validation=0.0, seed=0, workers=None):
@@ -244,40 +260,38 @@ def pack(sources, out, validation=0.0, seed=0, workers=None):
         A source is missing, the output cannot be written, or no game is left.
     """
     began = time.monotonic()
-    out = Path(out)
+    out = os.fspath(out)
     workers = workers or os.cpu_count() or 1
-    if out.suffix not in ('.dat', '.rec'):
+    stem, suffix = os.path.splitext(out)
+    if suffix not in ('.dat', '.rec'):
         raise UserError(f'{out}: the last argument is the file to write; its name must end in .dat or .rec')
-    if not out.parent.is_dir():
-        raise UserError(f'{out}: {out.parent} is not a folder; make it first or choose another')
+    write = _write_dat if suffix == '.dat' else _write_rec
+    part = PartFolder(out)
+    try:
+        replayer, sound, refused = _sound_games(_parsed(sources, workers), workers)
+        order = np.random.RandomState(seed).permutation(sound)
+        held_out = int(validation * len(order))
+        shares = [(out, order[held_out:])]
+        if validation:
+            shares.append((f'{stem}.validation{suffix}', order[:held_out]))
+        if any(replayer.where[share].sum() == 0 for _, share in shares):
+            first = f'; the first refusal: {refused[0].file}: {refused[0].reason}' if refused else ''
+            raise UserError(f'{out}: not written, for {len(sound)} usable games are too few{first}')
 
-    games = _parsed(sources, workers)
-    _refuse_unusable(games)
-    usable = [index for index, game in enumerate(games) if isinstance(game, Game)]
-    replayer = _Replayer([games[index] for index in usable], workers)
-    with tqdm(desc='checking', total=len(usable), unit=' games', disable=None) as bar:
-        for start in range(0, len(usable), WINDOW):
-            order = np.arange(start, min(start + WINDOW, len(usable)))
-            replayer.replay(order)
-            bar.update(len(order))
-    for k in np.flatnonzero(replayer.status != OK):
-        games[usable[k]] = _illegal(games[usable[k]], replayer.status[k], int(replayer.where[k]))
-    refused = [game for game in games if isinstance(game, Refused)]
-    sound = np.flatnonzero(replayer.status == OK)
-
-    order = np.random.RandomState(seed).permutation(sound)
-    held_out = int(validation * len(order))
-    parts = [(out, order[held_out:])]
-    if validation:
-        parts.append((out.with_name(f'{out.stem}.validation{out.suffix}'), order[:held_out]))
-    if any(replayer.where[part].sum() == 0 for _, part in parts):
-        reasons = f'; the first refusal: {refused[0].file}: {refused[0].reason}' if refused else ''
-        raise UserError(f'{out}: not written, {len(sound)} usable games are too few{reasons}')
-    write = _write_dat if out.suffix == '.dat' else _write_rec
-    total = int(replayer.where[sound].sum())
-    with contextlib.ExitStack() as stack:  # at its end all files appear, or none
-        with tqdm(desc='writing', total=total, unit=' positions', unit_scale=True, disable=None) as bar:
-            files = [(str(path), write(stack, path, _windows(replayer, part, seed, bar))) for path, part in parts]
-        _write_refused(stack, f'{out}.refused.csv', refused)
+        files, renames = [], []
+        try:
+            total = int(replayer.where[sound].sum())
+            with tqdm(desc='writing', total=total, unit=' positions', unit_scale=True, disable=None) as bar:
+                for number, (path, share) in enumerate(shares):
+                    count, named = write(part, str(number), path, _windows(replayer, share, seed, bar))
+                    files.append((path, count))
+                    renames += named
+            part.write('refused', _refused_table(refused))
+            part.commit([('refused', f'{out}.refused.csv')] + renames)
+        except OSError as error:
+            raise write_error(error, out) from None
+    except BaseException:
+        part.give_up()
+        raise
     reasons = Counter(game.reason.split(':')[0] for game in refused)
     return Packed(files, len(sound), reasons, time.monotonic() - began)

@@ -5,8 +5,8 @@ What is read, and how:
 - `.sgf` files with one game or many; the same compressed (`.sgf.xz`, `.sgf.gz`, `.sgf.bz2`); folders of them, searched
   all the way down; `.zip` and `.tar` archives of them, compressed or not. A folder or an archive is read in the order
   of its files' names.
-- A text is read *one game a line* if its first line is a whole game and more than half of its lines begin with `(;`.
-  A game's number is then its line. Otherwise games are numbered as they come, and a broken one ends where the next
+- A text is read *one game a line* if its first line is a whole game and more than half of its lines begin a game:
+  `(;` and then no move, as variations have. A game's number is then its line. Otherwise games are numbered as they come, and a broken one ends where the next
   root node (one with GM, FF or SZ) begins.
 - Only the main line, the first variation everywhere. Passes are `[]` and, up to 19x19, `[tt]`.
 - Set-up stones (AB, AW, AE) at any node, before that node's move if it has one.
@@ -143,6 +143,7 @@ _BRACKETS = re.compile(rb'\[[^\]]*\]')
 _PLAIN_GAME = re.compile(rb'\s*\(\s*;[^()]*\)\s*')
 _START = re.compile(rb'\(\s*;')
 _ROOT = re.compile(rb'\(\s*;[^;()]*?\b(?:GM|FF|SZ)\s*\[')
+_LINE_START = re.compile(rb'\s*\(\s*;(?!\s*[BW]\s*\[)')
 _MOVES = re.compile(rb';\s*[BW]\s*\[')
 _CHARSET = re.compile(rb'\bCA\s*\[\s*([^\]\s]{1,40})\s*\]')
 
@@ -241,7 +242,7 @@ def split_lines(text):
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if len(lines) < 2 or not _is_one_plain_game(lines[0][1]):
         return None
-    beginning = sum(_START.match(line.lstrip()) is not None for _, line in lines)
+    beginning = sum(_LINE_START.match(line) is not None for _, line in lines)
     return lines if 2 * beginning > len(lines) else None
 
 
