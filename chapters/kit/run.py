@@ -87,6 +87,22 @@ class Run:
         """What the progress bar says in front."""
         return f'{self.experiment.section} epoch {epoch}'
 
+    @staticmethod
+    def line(row):
+        """One epoch of a history in one line, as the book's logs have it."""
+        figures = ', '.join(f'{name} {value:.6f}' for name, value in row.items()
+                            if name.startswith(('train_', 'validation_')))
+        return (f'epoch {row["epoch"]}: {figures}, rate {row["learning_rate"]:.4g}, {row["seconds"]:.1f} s, '
+                f'{row["samples_per_second"]:.0f} samples/s')
+
+    def load_parameters(self, network):
+        """Start from the parameters of `--init`, written by either form."""
+        from chapters.kit.symbolic import load_into
+        symbol = None
+        if self.experiment.symbolic:
+            symbol = self.experiment.symbolic_form().symbol(**self.experiment.sizes)
+        load_into(network, self.init, symbol, self.devices)
+
     def _new_folder(self, out):
         try:
             if out is not None:

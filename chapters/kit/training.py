@@ -90,7 +90,8 @@ class CompiledStep:
     a small network takes several times longer than the arithmetic.
     """
     def __init__(self, objective, optimizer, inputs, device):
-        self._inputs = [nd.zeros(shape, device) for shape in inputs]
+        dtype = next(iter(objective.collect_params().values())).dtype
+        self._inputs = [nd.zeros(shape, device, dtype) for shape in inputs]
         symbols = [mx.sym.var(f'input{number}') for number in range(len(inputs))]
         loss, statistics = objective(*symbols)
         graph = mx.sym.Group([mx.sym.MakeLoss(loss), mx.sym.BlockGrad(statistics)])
@@ -138,7 +139,7 @@ class GluonStep:
         with autograd.record():
             results = [self._objective(*part) for part in zip(*parts)]
         autograd.backward([loss for loss, _ in results])
-        self._trainer.step(len(batch[0]))
+        self._trainer.step(1)  # the optimizer itself divides by the batch size
         if len(results) == 1:
             return results[0][1]
         return nd.concat(*(statistics.as_in_context(self._devices[0]) for _, statistics in results), dim=1)
@@ -193,7 +194,7 @@ def train(run):
     network = run.experiment.build()
     initialize(network, recipe, data.train_x[:1], devices)
     if run.init:
-        run.load_parameters(network)
+        run.load_parameters(network)  # of another run, of either form
     objective = Objective(network, run.experiment.objective, len(data.class_names), recipe)
     batches = ceil_div(len(data.train_x), recipe.batch_size)
     optimizer = make_optimizer(recipe, batches, network)
@@ -242,7 +243,7 @@ def train(run):
         run.checkpoint.save({**model_arrays(network), **optimizer_arrays(step.updaters[0])},
                             {'epoch': epoch + 1, 'history': history, 'best': best})
         run.write_history(history)
-        print(_line(row), flush=True)
+        print(run.line(row), flush=True)
     if recipe.patience and best['epoch'] < history[-1]['epoch']:
         run.load_best(network)
     run.export(network, len(history))
@@ -299,26 +300,32 @@ def make_initializer(text):
     raise UserError(f'initializer={text}: not one of uniform(SCALE), normal(SIGMA), xavier, msra(avg,SLOPE)')
 
 
-def make_optimizer(recipe, updates_per_epoch, network):
-    """The optimizer of a recipe, with its schedule; it divides gradients by the batch size.
-
-    Weight decay acts on weights and on the scale of batch normalisation, not on biases, as under `Module`.
-    """
+def make_optimizer_settings(recipe, updates_per_epoch):
+    """The arguments of a recipe's `mxnet.optimizer`, its schedule among them."""
     class Schedule(mx.lr_scheduler.LRScheduler):
         def __call__(self, num_update):
             return recipe.rate(max(1, num_update), updates_per_epoch)
-    parameters = network.collect_params()
-    for name, parameter in parameters.items():
-        if not name.endswith(('_weight', '_gamma')):
-            parameter.wd_mult = 0
     settings = dict(learning_rate=recipe.peak_learning_rate, wd=recipe.weight_decay,
                     rescale_grad=1 / recipe.batch_size, lr_scheduler=Schedule(recipe.peak_learning_rate))
     if recipe.optimizer in ('sgd', 'nag'):
         settings['momentum'] = recipe.momentum
     elif recipe.optimizer == 'adam' and recipe.momentum:
         settings['beta1'] = recipe.momentum
+    return settings
+
+
+def make_optimizer(recipe, updates_per_epoch, network):
+    """The optimizer of a recipe, with its schedule; it divides gradients by the batch size.
+
+    Weight decay acts on weights and on the scale of batch normalisation, not on biases, as under `Module`.
+    """
+    parameters = network.collect_params()
+    for name, parameter in parameters.items():
+        if not name.endswith(('_weight', '_gamma')):
+            parameter.wd_mult = 0
     try:
-        return mx.optimizer.create(recipe.optimizer, param_dict=dict(enumerate(parameters.values())), **settings)
+        return mx.optimizer.create(recipe.optimizer, param_dict=dict(enumerate(parameters.values())),
+                                   **make_optimizer_settings(recipe, updates_per_epoch))
     except ValueError:
         raise UserError(f'optimizer={recipe.optimizer}: MXNet has no such optimizer; try sgd or adam') from None
 
@@ -340,10 +347,3 @@ def seed_everything(seed, epoch=0):
 def ceil_div(a, b):
     """a / b, rounded up."""
     return -(-a // b)
-
-
-def _line(row):
-    """One epoch in one line, as the book's logs have it."""
-    figures = ', '.join(f'{name} {value:.6f}' for name, value in row.items() if name.startswith(('train_', 'vali')))
-    return (f'epoch {row["epoch"]}: {figures}, rate {row["learning_rate"]:.4g}, {row["seconds"]:.1f} s, '
-            f'{row["samples_per_second"]:.0f} samples/s')
