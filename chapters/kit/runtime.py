@@ -241,6 +241,8 @@ def _missing_library(message):
     elif library.startswith('libcuda.'):
         do = ('install the driver of your NVIDIA GPU; without such a GPU use MXNet for the CPU: '
               f'{_pip("uninstall", "mxnet-cu112")}, then {_pip("install", "mxnet==1.9.1")}')
+    elif 'undefined symbol: cu' in message:
+        do = 'the driver of your NVIDIA GPU is too old for CUDA 11.2; update it'
     elif library.startswith('libgomp'):
         do = 'apt-get install libgomp1'
     else:
