@@ -1,0 +1,59 @@
+"""`make demo`: chapters 2 to 4 in short form, with nothing from the network."""
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+import chapters
+from chapters.kit.program import run_experiment
+from chapters.kit.report import write_page
+from data_tools.errors import UserError
+
+# Sections that would repeat what another section of the demo shows already, or that need longer.
+_LEFT_OUT = ('4.4.5',)
+_EPOCHS = {'3.4.2': 30, '3.4.3': 30, '4.4': 12}
+_MOST_EPOCHS = 10
+
+
+def run_demo(out):
+    """Run every experiment in short form and gather them on one page.
+
+    Parameters
+    ----------
+    out : path-like
+        The folder to make; an earlier demo there is kept under another name.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+    """
+    out = Path(out)
+    if out.exists():
+        if not (out / 'index.html').exists() and any(out.iterdir()):
+            old = [path for path in out.iterdir() if not (path / 'config.json').exists()]
+            if old:
+                raise UserError(f'{out}: holds other files than a demo; choose another --out')
+        out.rename(out.with_name(f'{out.name}-{time.strftime("%Y%m%d-%H%M%S")}'))
+    out.mkdir(parents=True)
+    chosen = [experiment for experiment in chapters.experiments()
+              if not experiment.section.startswith(_LEFT_OUT)]
+    for experiment in tqdm(chosen, 'demo', unit='experiment', disable=None, file=sys.stderr):
+        short, data = '', ''
+        if experiment.takes_image_sets:
+            data, short = 'digits', 'digits in place of ' + experiment.data
+        if experiment.trains:
+            epochs = min(experiment.recipe.epochs, _EPOCHS.get(experiment.section, _MOST_EPOCHS))
+            if experiment.takes_image_sets:  # 1,500 digits are soon seen; a schedule of 20 epochs is too short
+                epochs = _EPOCHS.get(experiment.section, _MOST_EPOCHS)
+            if epochs != experiment.recipe.epochs:
+                experiment = experiment.but(epochs=epochs)
+        run_experiment(experiment, data=data, out=out / experiment.section, short=short)
+    return write_page(
+        out, out / 'index.html', chapters.experiments(), 'Deep convolutional networks: the book\'s first networks',
+        ['The first networks of Peng Bo\'s "深度卷积网络：原理与实践", trained on this machine just now, in short form. '
+         'Where the book uses MNIST or Fashion-MNIST, 1,797 handwritten digits that come with scikit-learn, called '
+         '"digits", stand in for them: their figures are not comparable with the book\'s, which are printed beside.',
+         '本页是刚刚在这台机器上训练的结果（简短形式）。书中使用 MNIST 或 Fashion-MNIST 之处，这里以 scikit-learn '
+         '自带的 1,797 个手写数字（称为 digits）代替，因此数值不能与书中直接比较。'])
