@@ -12,9 +12,15 @@ class Checkpoint:
 
     `latest.json` names the file of arrays that belongs to it and is renamed into place last, so that the two
     fit together whenever the machine stops.
+
+    Parameters
+    ----------
+    folder : path-like
+    kept : collection of int
+        Numbers of epochs whose arrays are not removed when later ones are there.
     """
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, folder, kept=()):
+        self.folder, self._kept = Path(folder), [f'epoch-{epoch:04d}.params' for epoch in kept]
         self._latest = self.folder / 'latest.json'
 
     def save(self, arrays, state):
@@ -33,7 +39,7 @@ class Checkpoint:
         with atomic_write(self._latest, text=True) as file:
             json.dump(dict(state, arrays=name), file, indent=1)
         for old in self.folder.glob('epoch-*.params'):
-            if old.name != name:
+            if old.name != name and old.name not in self._kept:
                 old.unlink()
 
     def load(self):
@@ -46,6 +52,11 @@ class Checkpoint:
         except (ValueError, KeyError, mx.MXNetError) as error:
             raise UserError(f'{self._latest}: damaged checkpoint ({str(error).splitlines()[0]}); start the run '
                             'again without --resume') from None
+
+    def snapshots(self):
+        """[(number of epochs, arrays)] of the kept epochs that training has reached."""
+        return [(int(name[6:-7]), mx.nd.load(str(self.folder / name))) for name in self._kept
+                if (self.folder / name).exists()]
 
 
 def model_arrays(block):

@@ -57,6 +57,8 @@ class Experiment:
         Name of a function of `module`, `program(run) -> metrics`; empty: train the network by the recipe.
     drawings : tuple of str
         Functions of `module`, `drawing(run, network) -> metrics or None`, called after training.
+    snapshots : tuple of int
+        Numbers of epochs after which the parameters are kept, in `checkpoint/`, for drawings of the training.
     sample_shape : tuple of int
         Shape of one sample of data that the experiment makes itself, e.g. (2,).
     symbolic : str
@@ -76,6 +78,7 @@ class Experiment:
     book: Tuple[BookFigure, ...] = ()
     program: str = ''
     drawings: Tuple[str, ...] = ()
+    snapshots: Tuple[int, ...] = ()
     sample_shape: Tuple[int, ...] = ()
     symbolic: str = ''
     changed: Mapping = field(default_factory=dict)

@@ -61,7 +61,7 @@ class Run:
             'short': short, 'versions': versions(), 'command': self.command(),
         }
         self.folder = self._old_folder(out) if resume else self._new_folder(out)
-        self.checkpoint = Checkpoint(self.folder / 'checkpoint')
+        self.checkpoint = Checkpoint(self.folder / 'checkpoint', experiment.snapshots)
         self._started = time.perf_counter()
 
     def command(self):

@@ -1,0 +1,115 @@
+"""Section 3.3.4: two spirals told apart by a small network, and what too few samples do to it.
+
+    python -m chapters.ch03_mlp.spiral
+"""
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+import numpy as np
+
+from chapters.kit import figures
+from chapters.kit.checkpoint import model_arrays, restore
+from chapters.kit.data import TrainingData
+from mxnet import gluon, nd
+from mxnet.gluon import nn
+
+
+class SpiralNet(gluon.HybridBlock):
+    """Three hidden layers of 8 ReLUs, one tanh at the end: the TensorFlow playground's network of 3.3.4.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+
+    Input (N, 2), output (N, 1) from -1 to 1.
+    """
+    def __init__(self, hidden=(8, 8, 8), **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.hidden = nn.HybridSequential()
+            for units in hidden:
+                self.hidden.add(nn.Dense(units, activation='relu'))
+            self.output = nn.Dense(1, activation='tanh')
+
+    def hybrid_forward(self, F, x):
+        return self.output(self.hidden(x))
+
+
+def spiral_90(seed):
+    """The two spirals, 90% of the points for training."""
+    return spirals(seed, 0.9)
+
+
+def spiral_30(seed):
+    """The two spirals, 30% of the points for training."""
+    return spirals(seed, 0.3)
+
+
+def spirals(seed, share):
+    """500 points on two spirals, as https://playground.tensorflow.org makes them without noise.
+
+    Parameters
+    ----------
+    seed : int
+    share : float
+        Part of the points, chosen at random, that is for training.
+
+    Returns
+    -------
+    TrainingData
+        Points (N, 2) from -5 to 5, targets 1 and -1.
+    """
+    steps = np.arange(250) / 250
+    angle = 1.75 * 2 * np.pi * steps
+    arm = np.stack([5 * steps * np.sin(angle), 5 * steps * np.cos(angle)], axis=1)
+    x = np.concatenate([arm, -arm]).astype(np.float32)
+    y = np.repeat(np.float32([1, -1]), 250)
+    order = np.random.default_rng([seed, 334]).permutation(500)
+    train, test = np.split(order, [round(500 * share)])
+    return TrainingData(f'spiral-{share:.0%}'.rstrip('%'), x[train], y[train], x[test], y[test])
+
+
+def decision_maps(run, network):
+    """The network's answer all over the plane, after each of the kept epochs; its losses in the end.
+
+    The playground's loss is half the squared error.
+    """
+    data, now = run.data, model_arrays(network)
+    now = {name: array.copy() for name, array in now.items()}
+    x, y = np.meshgrid(np.linspace(-6, 6, 121), np.linspace(-6, 6, 121))
+    points = nd.array(np.stack([x.ravel(), y.ravel()], axis=1), run.devices[0])
+    frames = []
+    for epochs, arrays in run.checkpoint.snapshots():
+        restore(arrays, network, [])
+        frames.append((epochs, network(points).asnumpy().reshape(x.shape), _loss(run, network, data.train_x,
+                                                                               data.train_y),
+                       _loss(run, network, data.validation_x, data.validation_y)))
+    restore(now, network, [])
+    columns = max(1, min(4, len(frames)))
+    rows = max(1, -(-len(frames) // columns))
+    figure, axes = figures.plt.subplots(rows, columns, figsize=(3.4 * columns, 3.6 * rows + 0.4), squeeze=False)
+    for axis in axes.ravel():
+        axis.axis('off')
+    for axis, (epochs, answers, train, test) in zip(axes.ravel(), frames):
+        axis.contourf(x, y, answers, np.linspace(-1.001, 1.001, 21), cmap='PuOr')
+        for points_x, points_y, marker in ((data.validation_x, data.validation_y, 'x'),
+                                           (data.train_x, data.train_y, 'o')):
+            axis.scatter(points_x[:, 0], points_x[:, 1], c=np.where(points_y > 0, '#5e3c99', '#e66101'), s=9,
+                         marker=marker, linewidths=0.5, edgecolors='white' if marker == 'o' else None)
+        axis.set(title=f'{epochs} epochs: train {train:.3f}, test {test:.3f}', aspect='equal')
+        axis.title.set_fontsize(9)
+    figure.suptitle(figures.text(f'{run.experiment.section} {run.experiment.title} (dots: training, crosses: test)',
+                                 run.experiment.title_zh))
+    figure.tight_layout()
+    run.save_figure(figure, 'decision-maps')
+    return {'train_loss': _loss(run, network, data.train_x, data.train_y),
+            'test_loss': _loss(run, network, data.validation_x, data.validation_y)}
+
+
+def _loss(run, network, x, y):
+    """Mean of half the squared error."""
+    out = network(nd.array(x, run.devices[0])).asnumpy().ravel()
+    return float(np.mean((out - y) ** 2) / 2)
+
+
+if __name__ == '__main__':
+    from chapters.__main__ import run_script
+    run_script('3.3.4')
