@@ -1,18 +1,20 @@
 """The rules of Go on boards of 2x2 to 19x19, compiled with numba (book, 7.1.2 and 7.1.3).
 
-A position is one flat array, `int32[STATE_LENGTH]`, so that a search copies it with one memcpy and keeps thousands
-of them as the rows of one array. Compiled code uses the functions below on such an array; Python code is better
-served by the class `Position`.
+A position is one flat array, `int32[STATE_LENGTH]`, so that a search copies it with one memcpy and keeps
+thousands of them as the rows of one array. Compiled code uses the functions below on such an array; Python
+code is better served by the class `Position`.
 
 Two ways to name a point:
 
 - a *move*, the same numbers as the labels of the book: x + size * y, with x from the left and y from the top
   (SGF's letters, a = 0); size * size is a pass. Networks, files and `Position` speak of moves.
-- a *cell*, the index into a board with a border, always 20 cells wide, so that the neighbours of `cell` are cell - 20,
-  cell - 1, cell + 1 and cell + 20 and no edge needs a test. Compiled code speaks of cells; cell 0 is a pass.
+- a *cell*, the index into a board with a border, always 20 cells wide, so that the neighbours of `cell` are
+  cell - 20, cell - 1, cell + 1 and cell + 20 and no edge needs a test. Compiled code speaks of cells; cell
+  0 is a pass.
 
-The rules: a move is on an empty point that is not forbidden by ko; it captures; suicide is illegal. `superko=True` of
-`Position` adds positional superko. Liberties are exact for every chain after every move, not pseudo-liberties.
+The rules: a move is on an empty point that is not forbidden by ko; it captures; suicide is illegal.
+`superko=True` of `Position` adds positional superko. Liberties are exact for every chain after every move,
+not pseudo-liberties.
 """
 import numpy as np
 from numba import njit
@@ -41,7 +43,7 @@ LIBERTIES = NEXT + CELLS  # of a chain's name: its exact number of liberties
 STATE_LENGTH = LIBERTIES + CELLS
 
 # Seeded once and for ever: hashes in files and between processes agree. [low or high half, colour, cell]
-ZOBRIST = np.random.RandomState(361).randint(-2 ** 31, 2 ** 31, size=(2, 3, CELLS), dtype=np.int64).astype(np.int32)
+ZOBRIST = np.random.RandomState(361).randint(-2 ** 31, 2 ** 31, (2, 3, CELLS), np.int64).astype(np.int32)
 
 
 @njit(cache=True)
@@ -195,7 +197,7 @@ def play(state, cell, colour):
                 first, second, third = other, first, second
                 state[LIBERTIES + other] -= 1
                 if state[LIBERTIES + other] == 0:
-                    captured += _remove(state, other, colour)
+                    captured += _remove(state, np.int64(other), colour)
                     captured_cell = neighbour
 
     state[LIBERTIES + chain] = _count_liberties(state, chain)
@@ -208,8 +210,9 @@ def play(state, cell, colour):
 def set_up(state, cells, colours):
     """Put stones on the board, or take them off (EMPTY), as SGF's AB, AW and AE do.
 
-    Chains, liberties and the hash are made anew; ko and the recent moves are forgotten. `cells` and `colours` are
-    integer arrays of one length. Returns False if some chain is left without a liberty (the state is then useless).
+    Chains, liberties and the hash are made anew; ko and the recent moves are forgotten. `cells` and
+    `colours` are integer arrays of one length. Returns False if some chain is left without a liberty (the
+    state is then useless).
     """
     for i in range(len(cells)):
         state[COLOUR + cells[i]] = colours[i]
@@ -285,11 +288,11 @@ def legal_moves(state, seen_hashes, legal):
     ----------
     state : int32 (STATE_LENGTH,)
     seen_hashes : int64 (k,)
-        Hashes of all earlier positions of the game: positional superko. Empty: only the simple ko is forbidden.
+        Hashes of all earlier positions of the game: positional superko. Empty: only simple ko counts.
     legal : bool or uint8 (size * size + 1,)
         Filled with 1 for legal, 0 for illegal; the last is the pass, always 1.
     """
-    size, colour = state[SIZE], state[TO_MOVE]
+    size, colour = np.int64(state[SIZE]), np.int64(state[TO_MOVE])
     legal[size * size] = 1
     for move in range(size * size):
         cell = to_cell(move, size)
@@ -307,8 +310,8 @@ def legal_moves(state, seen_hashes, legal):
 def area(state, owner):
     """Tromp-Taylor area: stones, and empty regions that reach only one colour. No stone is taken for dead.
 
-    `owner` (size * size,), any integers, is filled with EMPTY (neutral), BLACK or WHITE for each point. Returns the
-    two areas (black, white).
+    `owner` (size * size,), any integers, is filled with EMPTY (neutral), BLACK or WHITE for each point.
+    Returns the two areas (black, white).
     """
     size = state[SIZE]
     region = np.empty(size * size, np.int32)
@@ -359,7 +362,7 @@ class Position:
     size : int, default 19
         From 2 to 19.
     superko : bool, default False
-        True forbids any move that repeats an earlier position of this game (positional superko), on top of ko.
+        True forbids any move that repeats an earlier position of this game (positional superko).
 
     Attributes
     ----------
@@ -379,7 +382,8 @@ class Position:
         self.superko = superko
         self.state = np.empty(STATE_LENGTH, np.int32)
         clear(self.state, size)
-        self._seen = np.zeros(1 if superko else 0, np.int64)  # hashes of the positions so far; the empty board's is 0
+        # hashes of the positions so far; the empty board's is 0
+        self._seen = np.zeros(1 if superko else 0, np.int64)
 
     def copy(self):
         """An independent copy: play on it, and throw it away to undo."""
@@ -490,7 +494,7 @@ class Position:
             self._seen = np.array([self.hash], np.int64)
 
     def area(self):
-        """Tromp-Taylor: (black's area, white's area, owner uint8 (size, size) with EMPTY for neutral points)."""
+        """Tromp-Taylor: (black's area, white's area, owner uint8 (size, size), EMPTY at neutral points)."""
         owner = np.empty(self.size * self.size, np.uint8)
         black, white = area(self.state, owner)
         return int(black), int(white), owner.reshape(self.size, self.size)

@@ -1,4 +1,7 @@
-"""`python -m data_tools go ...`: pack games, look at packs, verify them. What is heavy is imported when it runs."""
+"""`python -m data_tools go ...`: pack games, look at packs, verify them.
+
+What is heavy is imported when a command runs.
+"""
 import argparse
 import os
 
@@ -23,7 +26,7 @@ def _whole(least):
 
 
 def add_commands(subparsers):
-    """Add `go` with its commands `pack`, `info`, `verify`, `show`. Each sets `run`, a function of the parsed options.
+    """Add `go` with `pack`, `info`, `verify` and `show`; each sets `run`, a function of the parsed options.
 
     Parameters
     ----------
@@ -33,8 +36,8 @@ def add_commands(subparsers):
     go = subparsers.add_parser('go', help=text, description=text[0].upper() + text[1:] + '.')
     subparsers = go.add_subparsers(dest='go_command', metavar='COMMAND', required=True)
     pack = subparsers.add_parser('pack', help='game records (SGF) to packed positions',
-                                 description='Pack the positions of games, shuffled, for training. What is refused '
-                                             'is listed in OUT.refused.csv.')
+                                 description='Pack the positions of games, shuffled, for training. What is '
+                                             'refused is listed in OUT.refused.csv.')
     pack.add_argument('sgf', nargs='+', metavar='SGF',
                       help='.sgf, .sgf.xz/gz/bz2 (one game or many), folders, .zip and .tar archives of them')
     pack.add_argument('out', metavar='OUT', help="NAME.dat, the book's format, or NAME.rec, RecordIO")
@@ -51,7 +54,8 @@ def add_commands(subparsers):
         command = subparsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + '.')
         command.add_argument('file', metavar='FILE', help='a .dat or .rec file that `go pack` made')
         if name == 'show':
-            command.add_argument('--record', type=_whole(0), default=0, metavar='N', help='from 0 (default 0)')
+            command.add_argument('--record', type=_whole(0), default=0, metavar='N',
+                                 help='from 0 (default 0)')
         command.set_defaults(run=run)
 
 
@@ -66,7 +70,7 @@ def _load(path):
     records = bytearray()
     for number, (_, image) in enumerate(recordio.read_images(path)):
         data = image.data
-        if len(data) != dat.RECORD or len(image.labels) != 1 or data[0] + dat.SIZE * data[1] != image.labels[0]:
+        if len(data) != dat.RECORD or image.labels != (data[0] + dat.SIZE * data[1],):
             raise UserError(f'{path}: record {number} is not a packed position with its label; '
                             '`rec info` tells what the file holds')
         records += data
@@ -83,8 +87,9 @@ def run_pack(args):
         print(f'{path}: {count:,} positions, {os.path.getsize(path):,} bytes')
     refused = sum(packed.reasons.values())
     reasons = ', '.join(f'{count} {reason}' for reason, count in packed.reasons.most_common())
-    print(f'{sum(count for _, count in packed.files):,} positions of {packed.games:,} games in {packed.seconds:.0f} s; '
-          f'refused {refused}' + (f' ({reasons}), see {args.out}.refused.csv' if refused else ''))
+    positions = sum(count for _, count in packed.files)
+    print(f'{positions:,} positions of {packed.games:,} games in {packed.seconds:.0f} s; refused {refused}'
+         + (f' ({reasons}), see {args.out}.refused.csv' if refused else ''))
 
 
 def run_info(args):
@@ -132,7 +137,7 @@ def run_show(args):
     from data_tools.go.board import draw, vertex
     records = _load(args.file)
     if args.record >= len(records):
-        raise UserError(f'{args.file}: has no record {args.record}; its records are 0 to {len(records) - 1:,}')
+        raise UserError(f'{args.file}: no record {args.record}; its records are 0 to {len(records) - 1:,}')
     record = np.array(records[args.record])
     fault = dat.first_fault(record[None])
     if fault:

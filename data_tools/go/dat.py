@@ -1,14 +1,16 @@
 """The book's packed positions (7.1): records of 363 bytes, one position and the move played there.
 
-A record is x and y of the move (0 to 18, from the left and from the top), then 361 bytes, row by row, one a point,
-whose bits are the 8 planes, seen by the player to move: bit 0 own stones, 1 opponent's, 2 empty, 3 to 6 stones with
-1, 2, 3, 4+ liberties, 7 the last move. `np.unpackbits` begins with bit 7, hence `features.DAT_ORDER`. There is no
-header: any whole number of records is a pack, and a slice of a pack is one.
+A record is x and y of the move (0 to 18, from the left and from the top), then 361 bytes, row by row, one a
+point, whose bits are the 8 planes, seen by the player to move: bit 0 own stones, 1 opponent's, 2 empty, 3
+to 6 stones with 1, 2, 3, 4+ liberties, 7 the last move. `np.unpackbits` begins with bit 7, hence
+`features.DAT_ORDER`. There is no header: any whole number of records is a pack, and a slice of a pack is
+one.
 
-How a trainer reads them: `load_dat` maps the file and costs nothing; `records[np.random.randint(len(records), size=256)]`
-draws a batch from anywhere in it; `planes_and_labels` turns it into planes and labels, each position in a symmetry of
-its own. A pack of 9 million positions is 3.3 GB and stays in the system's page cache, so a random batch costs
-microseconds a record. Where memory is short, read the file from front to back: it is shuffled (see `pack.py`).
+How a trainer reads them: `load_dat` maps the file and costs nothing;
+`records[np.random.randint(len(records), size=256)]` draws a batch from anywhere in it; `planes_and_labels`
+turns it into planes and labels, each position in a symmetry of its own. A pack of 9 million positions is
+3.3 GB and stays in the system's page cache, so a random batch costs microseconds a record. Where memory is
+short, read the file from front to back: it is shuffled (see `pack.py`).
 """
 import os
 
@@ -25,7 +27,7 @@ AREA = SIZE * SIZE
 
 
 def load_dat(path):
-    """Map a `.dat` file: uint8 (records, 363), read from the disk as it is used; writing to it changes no file.
+    """Map a `.dat` file: uint8 (records, 363), read from the disk as it is used. The file never changes.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def planes_and_labels(records, symmetry=None, order=DAT_ORDER):
     if count and (symmetry.min() < 0 or symmetry.max() > 7):
         raise ValueError('a symmetry is a number from 0 to 7')
     if count and records[:, :2].max() >= SIZE:
-        raise ValueError(f'a record has a move off the board: record {(records[:, :2].max(1) >= SIZE).argmax()}')
+        raise ValueError(f'record {records[:, :2].max(1).argmax()} has a move off the board')
     planes = np.empty((count, 8, AREA), np.uint8)
     labels = np.empty(count, np.int32)
     source, target = symmetries.tables(SIZE)
@@ -167,8 +169,8 @@ def _first_fault(records):
 def first_fault(records):
     """(number, what is wrong) of the first record that cannot be a position of Go; None if all can be.
 
-    Checked: the move is on an empty point; every point is one of own, opponent's, empty; the liberties are those that
-    a chain on this board has; at most one last move, on a stone.
+    Checked: the move is on an empty point; every point is one of own, opponent's, empty; the liberties are
+    those that a chain on this board has; at most one last move, on a stone.
     """
     number, fault = _first_fault(records)
     return (int(number), FAULTS[fault]) if fault else None

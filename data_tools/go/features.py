@@ -1,47 +1,50 @@
 """Feature planes of a Go position, compiled with numba: the book's 8, AlphaGo's 48 and 49, AlphaGo Zero's 17.
 
-All planes are uint8, 0 or 1, (planes, size, size) with rows from the top, seen by the player to move. Positions are
-states of `board.py`.
+All planes are uint8, 0 or 1, (planes, size, size) with rows from the top, seen by the player to move.
+Positions are states of `board.py`.
 
-**The book's 8** (4.2.1), `BOOK_ORDER`: own stones, opponent's stones, empty points, stones of chains with 1, 2, 3, and
-with 4 or more liberties, the last move (no point if it was a pass). Plane i is bit i of one byte a point, and
-`np.unpackbits` begins with the highest bit, so that the planes read from a `.dat` file come in the reverse order
-(7.1), `DAT_ORDER`.
+**The book's 8** (4.2.1), `BOOK_ORDER`: own stones, opponent's stones, empty points, stones of chains with
+1, 2, 3, and with 4 or more liberties, the last move (no point if it was a pass). Plane i is bit i of one
+byte a point, and `np.unpackbits` begins with the highest bit, so that the planes read from a `.dat` file
+come in the reverse order (7.1), `DAT_ORDER`.
 
-**AlphaGo's 48**, and 49 for the value network (Silver et al., "Mastering the game of Go with deep neural networks and
-tree search", Nature 529, 2016, extended data table 2, https://doi.org/10.1038/nature16961). Where a number takes 8
-planes, they stand for 1, 2, ..., 7, and 8 or more; a 0 sets none of them.
+**AlphaGo's 48**, and 49 for the value network (Silver et al., "Mastering the game of Go with deep neural
+networks and tree search", Nature 529, 2016, extended data table 2, https://doi.org/10.1038/nature16961).
+Where a number takes 8 planes, they stand for 1, 2, ..., 7, and 8 or more; a 0 sets none of them.
 
 | planes | what | read here as |
 | --- | --- | --- |
 | 0-2 | stone colour | own, opponent's, empty |
 | 3 | ones | constant 1 |
-| 4-11 | turns since | of a stone: how many turns ago it was played, 1 the last move; set-up stones: 8 or more |
+| 4-11 | turns since | of a stone: how many turns ago it was played, 1 the last move; set-up stones 8 |
 | 12-19 | liberties | of a stone: of its chain |
 | 20-27 | capture size | of a legal move: opponent's stones that it captures |
 | 28-35 | self-atari size | of a legal move that leaves its own chain one liberty: the stones of that chain |
 | 36-43 | liberties after move | of a legal move: liberties of its chain afterwards |
 | 44 | ladder capture | a legal move that puts a chain of two liberties in atari, which then cannot get away |
-| 45 | ladder escape | a legal move by which an own chain in atari gets away (it extends, or captures what attacks) |
+| 45 | ladder escape | a legal move, extension or capture, by which an own chain in atari gets away |
 | 46 | sensibleness | a legal move that does not fill an own eye |
 | 47 | zeros | constant 0 |
 | 48 | player colour | 1 everywhere if black is to move (value network only) |
 
-Legal means the rules with simple ko. *Gets away*: the chain has 3 liberties, or 2 and neither atari on it works. The
-ladder is read to its end, up to `LADDER_NODES` moves; a longer one counts as not working. *Own eye*: an empty point
-whose neighbours are all own stones, with at most one opponent's stone on its diagonals, none if it is on the edge.
+Legal means the rules with simple ko. *Gets away*: the chain has 3 liberties, or 2 and neither atari on it
+works. The ladder is read to its end, up to `LADDER_NODES` moves; a longer one counts as not working. *Own
+eye*: an empty point whose neighbours are all own stones, with at most one opponent's stone on its
+diagonals, none if it is on the edge.
 
 **AlphaGo Zero's 17** (Silver et al., "Mastering the game of Go without human knowledge", Nature 550, 2017,
-https://doi.org/10.1038/nature24270): own and opponent's stones now, then one move ago, ... seven moves ago (planes 0,
-1, 2, 3, ..., 15; empty before the game began), and plane 16: 1 everywhere if black is to move.
+https://doi.org/10.1038/nature24270): own and opponent's stones now, then one move ago, ... seven moves ago
+(planes 0, 1, 2, 3, ..., 15; empty before the game began), and plane 16: 1 everywhere if black is to move.
 """
 import numpy as np
 from numba import njit
 
-from data_tools.go.board import (BLACK, BORDER, CELLS, CHAIN, COLOUR, EMPTY, LIBERTIES, NEXT, RECENT, RECENT_MOVES,
-                                 SIZE, STATE_LENGTH, STRIDE, TO_MOVE, is_legal, play, to_cell, to_move)
+from data_tools.go.board import (BLACK, BORDER, CELLS, CHAIN, COLOUR, EMPTY, LIBERTIES, NEXT, RECENT,
+                                 RECENT_MOVES, SIZE, STATE_LENGTH, STRIDE, TO_MOVE, is_legal, play, to_cell,
+                                 to_move)
 
-BOOK_ORDER = ('own', 'opponent', 'empty', '1 liberty', '2 liberties', '3 liberties', '4+ liberties', 'last move')
+BOOK_ORDER = ('own', 'opponent', 'empty', '1 liberty', '2 liberties', '3 liberties', '4+ liberties',
+              'last move')
 DAT_ORDER = BOOK_ORDER[::-1]
 
 LADDER_NODES = 1000  # moves tried for one ladder before giving up
@@ -80,11 +83,10 @@ def encode(state, colour, points):
 
 @njit(cache=True, nogil=True)
 def _book_planes(states, reverse, planes):
-    size = states[0, SIZE]
-    area = size * size
+    area = np.int64(states[0, SIZE]) ** 2
     points = np.empty(area, np.uint8)
     for n in range(len(states)):
-        encode(states[n], states[n, TO_MOVE], points)
+        encode(states[n], np.int64(states[n, TO_MOVE]), points)
         for i in range(8):
             plane = planes[n, 7 - i if reverse else i]
             for p in range(area):
@@ -139,12 +141,12 @@ def _answers(state, chain, cells, liberties):
     """
     count = _add_liberties(state, chain, liberties, cells, 0)
     stone = chain
-    while liberties == 1:
+    while liberties == 1:  # go round the chain
         for step in (-STRIDE, -1, 1, STRIDE):
             neighbour = stone + step
             if state[COLOUR + neighbour] == 3 - state[COLOUR + chain]:
                 if state[LIBERTIES + state[CHAIN + neighbour]] == 1:
-                    count = _add_liberties(state, state[CHAIN + neighbour], 1, cells, count)
+                    count = _add_liberties(state, np.int64(state[CHAIN + neighbour]), liberties, cells, count)
         stone = state[NEXT + stone]
         if stone == chain:
             break
@@ -152,32 +154,33 @@ def _answers(state, chain, cells, liberties):
 
 
 @njit(cache=True)
-def _caught(stack, stone):
-    """Whether the chain at `stone` is lost in a ladder from `stack[0]`; whoever is to move there begins.
+def _caught(stack, stone, first):
+    """Whether the chain at `stone` is lost in a ladder from `stack[0]`, whoever is to move playing `first`.
 
-    The hunter gives atari from either side, the hunted answers: a depth-first search whose positions lie on `stack`,
-    `int32[depth, STATE_LENGTH]`. Where the stack or LADDER_NODES end, the chain counts as not caught. (Not recursive:
-    numba 0.58 crashes when it loads a recursive function from its cache.)
+    The hunter gives atari from either side, the hunted answers: a depth-first search whose positions lie on
+    `stack`, `int32[depth, STATE_LENGTH]`. Where the stack or LADDER_NODES end, the chain counts as not
+    caught. (Not recursive: numba 0.58 crashes when it loads a recursive function from its cache.)
     """
     cells = np.empty((len(stack), 16), np.int64)  # the moves worth trying at each depth,
     count = np.empty(len(stack), np.int64)  # how many they are,
     tried = np.empty(len(stack), np.int64)  # and how many have been tried; -1: not looked at yet
-    tried[0] = -1
+    cells[0, 0], count[0], tried[0] = first, 1, 0
     nodes = depth = 0
-    caught = False  # of the position that was left last
+    caught = stack[0, COLOUR + stone] == stack[0, TO_MOVE]  # of the position left last; nothing worked yet
     while True:
         state = stack[depth]
-        colour = state[TO_MOVE]
-        chain = state[CHAIN + stone]
-        liberties = state[LIBERTIES + chain]
+        colour = np.int64(state[TO_MOVE])
         hunting = state[COLOUR + stone] != colour
         if tried[depth] >= 0:
             decided = caught == hunting  # a move that works was found
-        elif liberties != (2 if hunting else 1):
-            decided, caught = True, liberties < 2
         else:
-            decided = False
-            tried[depth], count[depth] = 0, _answers(state, chain, cells[depth], liberties)
+            chain = np.int64(state[CHAIN + stone])
+            liberties = np.int64(state[LIBERTIES + chain])
+            decided = liberties != (2 if hunting else 1)
+            if decided:
+                caught = liberties < 2
+            else:
+                tried[depth], count[depth] = 0, _answers(state, chain, cells[depth], liberties)
         if not decided:
             while tried[depth] < count[depth] and not is_legal(state, cells[depth, tried[depth]], colour):
                 tried[depth] += 1
@@ -198,30 +201,31 @@ def _caught(stack, stone):
         tried[depth] = -1
 
 
-@njit(cache=True)
-def ladders(state, captures, escapes):
+@njit(cache=True, nogil=True)
+def ladders(states, captures, escapes):
     """Mark the moves that work in a ladder for the player to move.
 
-    `captures` and `escapes` (size * size,) uint8 are set to 1 at the ladder captures and escapes of the table at the
-    top, other points stay as they are.
+    Parameters
+    ----------
+    states : int32 (N, STATE_LENGTH)
+    captures, escapes : uint8 (N, size * size)
+        Set to 1 at the ladder captures and escapes of the table at the top; other points stay as they are.
     """
-    size, colour = state[SIZE], state[TO_MOVE]
-    stack = np.empty((1, 1), np.int32)
+    stack = np.empty((_LADDER_DEPTH, STATE_LENGTH), np.int32)
     cells = np.empty(16, np.int64)
-    for chain in range(1, CELLS):
-        if state[CHAIN + chain] != chain:
-            continue
-        theirs = state[COLOUR + chain] != colour
-        if state[LIBERTIES + chain] != (2 if theirs else 1):
-            continue
-        if len(stack) == 1:  # most positions of the opening have no chain to look at
-            stack = np.empty((_LADDER_DEPTH, STATE_LENGTH), np.int32)
-        for i in range(_answers(state, chain, cells, 2 if theirs else 1)):
-            if is_legal(state, cells[i], colour):
-                stack[0] = state
-                play(stack[0], cells[i], colour)
-                if _caught(stack, chain) == theirs:
-                    (captures if theirs else escapes)[to_move(cells[i], size)] = 1
+    for n in range(len(states)):
+        state = states[n]
+        stack[0] = state
+        for chain in range(1, CELLS):
+            if state[CHAIN + chain] != chain:
+                continue
+            theirs = state[COLOUR + chain] != state[TO_MOVE]
+            liberties = 2 if theirs else 1
+            if state[LIBERTIES + chain] != liberties:
+                continue
+            for i in range(_answers(state, chain, cells, liberties)):
+                if _caught(stack, chain, cells[i]) == theirs:
+                    (captures if theirs else escapes)[n, to_move(cells[i], state[SIZE])] = 1
 
 
 # ---- AlphaGo ----
@@ -253,51 +257,48 @@ def _chain_size(state, chain):
 
 
 @njit(cache=True, nogil=True)
-def _alphago_planes(state, planes):
-    size, colour = state[SIZE], state[TO_MOVE]
+def _alphago_planes(states, planes):
+    """All of AlphaGo's planes but the ladders."""
+    size = np.int64(states[0, SIZE])
     after = np.empty(STATE_LENGTH, np.int32)
     planes[:] = 0
-    planes[3] = 1
-    if len(planes) == 49:
-        planes[48] = colour == BLACK
-    for p in range(size * size):
-        cell = to_cell(p, size)
-        found = state[COLOUR + cell]
-        if found != EMPTY:
-            planes[0 if found == colour else 1, p] = 1
-            planes[11 + min(state[LIBERTIES + state[CHAIN + cell]], 8), p] = 1
-            turns = 1
-            while turns < RECENT_MOVES and state[RECENT + turns - 1] != cell:
-                turns += 1
-            planes[3 + turns, p] = 1
-            continue
-        planes[2, p] = 1
-        if not is_legal(state, cell, colour):
-            continue
-        planes[46, p] = not is_own_eye(state, cell, colour)
-        liberties, plain = 0, True
-        for step in (-STRIDE, -1, 1, STRIDE):
-            around = state[COLOUR + cell + step]
-            liberties += around == EMPTY
-            plain &= around != colour and (around != 3 - colour or state[LIBERTIES + state[CHAIN + cell + step]] > 1)
-        captured, stones = 0, 1
-        if not plain:  # it joins or captures: play it and look
-            after[:] = state
-            captured = play(after, cell, colour)
-            liberties = after[LIBERTIES + after[CHAIN + cell]]
-            stones = _chain_size(after, after[CHAIN + cell])
-        if captured:
-            planes[19 + min(captured, 8), p] = 1
-        if liberties == 1:
-            planes[27 + min(stones, 8), p] = 1
-        planes[35 + min(liberties, 8), p] = 1
-
-
-@njit(cache=True, nogil=True)
-def _many_alphago_planes(states, planes):
+    planes[:, 3] = 1
     for n in range(len(states)):
-        _alphago_planes(states[n], planes[n])
-        ladders(states[n], planes[n, 44], planes[n, 45])
+        state, found_planes = states[n], planes[n]
+        colour = np.int64(state[TO_MOVE])
+        if len(found_planes) == 49:
+            found_planes[48] = colour == BLACK
+        for p in range(size * size):
+            cell = to_cell(p, size)
+            found = state[COLOUR + cell]
+            if found != EMPTY:
+                turns = 1
+                while turns < RECENT_MOVES and state[RECENT + turns - 1] != cell:
+                    turns += 1
+                found_planes[0 if found == colour else 1, p] = 1
+                found_planes[3 + turns, p] = 1
+                found_planes[11 + min(state[LIBERTIES + state[CHAIN + cell]], 8), p] = 1
+                continue
+            found_planes[2, p] = 1
+            if not is_legal(state, cell, colour):
+                continue
+            found_planes[46, p] = not is_own_eye(state, cell, colour)
+            captured, stones, liberties, alone = 0, 1, 0, True
+            for step in (-STRIDE, -1, 1, STRIDE):
+                around = state[COLOUR + cell + step]
+                liberties += around == EMPTY
+                in_atari = state[LIBERTIES + state[CHAIN + cell + step]] == 1
+                alone &= around != colour and (around != 3 - colour or not in_atari)
+            if not alone:  # it joins or captures: play it and look
+                after[:] = state
+                captured = play(after, cell, colour)
+                chain = np.int64(after[CHAIN + cell])
+                liberties, stones = np.int64(after[LIBERTIES + chain]), _chain_size(after, chain)
+            if captured:
+                found_planes[19 + min(captured, 8), p] = 1
+            if liberties == 1:
+                found_planes[27 + min(stones, 8), p] = 1
+            found_planes[35 + min(liberties, 8), p] = 1
 
 
 def alphago_planes(states, value=False):
@@ -316,7 +317,8 @@ def alphago_planes(states, value=False):
     many = states.reshape(-1, STATE_LENGTH)
     size, count = int(many[0, SIZE]), 49 if value else 48
     planes = np.empty((len(many), count, size * size), np.uint8)
-    _many_alphago_planes(many, planes)
+    _alphago_planes(many, planes)
+    ladders(many, planes[:, 44], planes[:, 45])
     return planes.reshape(states.shape[:-1] + (count, size, size))
 
 
@@ -340,8 +342,8 @@ def alphago_zero_planes(history):
     Parameters
     ----------
     history : int32 (k, STATE_LENGTH)
-        The positions of one game, newest first: the one to look at, then one move earlier, ... Only the first 8 count;
-        fewer are fine at the start of a game.
+        The positions of one game, newest first: the one to look at, then one move earlier, ... Only the
+        first 8 count; fewer are fine at the start of a game.
 
     Returns
     -------

@@ -2,20 +2,22 @@
 
 The same games, seed and share for validation give the same bytes, whatever the number of workers:
 
-1. Worker processes parse the SGF; the rest is compiled and runs in threads. Every game is replayed once under the
-   rules of `board.py`. A game with an illegal move is refused whole: its record misses something, and nobody knows
-   since when. A game with the moves of an earlier one is refused too, or the same positions could stand in training
-   and in validation.
+1. Worker processes parse the SGF; the rest is compiled and runs in threads. Every game is replayed once
+   under the rules of `board.py`. A game with an illegal move is refused whole: its record misses something,
+   and nobody knows since when. A game with the moves of an earlier one is refused too, or the same
+   positions could stand in training and in validation.
 2. Games, never positions, are dealt to training and validation and shuffled, both by the seed.
-3. Positions are shuffled within windows of `WINDOW` games (some 400,000 positions), so that a reader that goes from
-   front to back gets well-mixed batches too. A reader that draws its records from anywhere needs none of this.
+3. Positions are shuffled within windows of `WINDOW` games (some 400,000 positions), so that a reader that
+   goes from front to back gets well-mixed batches too. A reader that draws its records from anywhere needs
+   none of this.
 
-A pass is played, but is no record; after one, the plane of the last move is empty. Boards other than 19x19 are
-refused: the record has no room for another. Every refusal, with its file, game and move, is in `OUT.refused.csv`.
-The files grow in the folder `OUT.part` and take their names when all are complete and on the disk (`pack_files.py`).
+A pass is played, but is no record; after one, the plane of the last move is empty. Boards other than 19x19
+are refused: the record has no room for another. Every refusal, with its file, game and move, is in
+`OUT.refused.csv`. The files grow in the folder `OUT.part` and take their names when all are complete and on
+the disk (`pack_files.py`).
 
-RecordIO: each record has the label x + 19 * y in its header, the number of the record as its id, and the 363 bytes of
-the book's record as its content, so `dat.planes_and_labels` serves for both.
+RecordIO: each record has the label x + 19 * y in its header, the number of the record as its id, and the
+363 bytes of the book's record as its content, so `dat.planes_and_labels` serves for both.
 """
 import contextlib
 import csv
@@ -47,8 +49,8 @@ _BATCH_BYTES = 200_000
 Packed = namedtuple('Packed', 'files games reasons seconds')
 Packed.__doc__ = """What `pack` did.
 
-files: list of (path, number of positions) written; games: how many were used; reasons: Counter of the reasons of
-refusals; seconds: float.
+files: list of (path, number of positions) written; games: how many were used; reasons: Counter of the
+reasons of refusals; seconds: float.
 """
 
 
@@ -59,7 +61,8 @@ OK, ILLEGAL, NO_LIBERTY = 0, 1, 2
 
 @njit(cache=True)
 def _replay(events, state, places, records):
-    """Play a 19x19 game; write the record of its i-th move that is no pass to `records[places[i]]`, if any are given.
+    """Play a 19x19 game; write the record of its i-th move that is no pass to `records[places[i]]`, if any
+    are given.
 
     Returns (OK, number of such moves), or (what is wrong, index of the event).
     """
@@ -96,7 +99,8 @@ def _replay(events, state, places, records):
 def _replay_games(events, starts, order, places, first, records, status, where):
     """`_replay` the games `order` of many: game g is events[starts[g]:starts[g + 1]].
 
-    With records: the k-th of `order` puts its records at `places[first[k]:]`. Without: only `status[g], where[g]`.
+    With records: the k-th of `order` puts its records at `places[first[k]:]`. Without: only `status[g],
+    where[g]`.
     """
     state = np.empty(STATE_LENGTH, np.int32)
     for k in range(len(order)):
@@ -118,7 +122,8 @@ def _parsed(sources, workers):
             pool = stack.enter_context(multiprocessing.get_context('spawn').Pool(
                 min(workers, len(batches)), signal.signal, (signal.SIGINT, signal.SIG_IGN)))  # Ctrl-C is ours
             parsed = pool.imap(sgf.games_of_batch, batches)
-        bar = stack.enter_context(tqdm(desc='reading', total=sum(sizes), unit='B', unit_scale=True, disable=None))
+        bar = stack.enter_context(tqdm(desc='reading', total=sum(sizes), unit='B', unit_scale=True,
+                                       disable=None))
         for size, found in zip(sizes, parsed):
             games += found
             bar.update(size)
@@ -155,7 +160,8 @@ class _Replayer:
         first = np.cumsum(self.where[order]) - self.where[order]
         parts = np.array_split(np.arange(len(order)), self.workers)
         list(self.threads.map(lambda part: _replay_games(
-            self.events, self.starts, order[part], places, first[part], records, self.status, self.where), parts))
+            self.events, self.starts, order[part], places, first[part], records, self.status, self.where),
+                              parts))
 
 
 def _illegal(game, status, where):
@@ -169,7 +175,7 @@ def _illegal(game, status, where):
 
 
 def _sound_games(games, workers):
-    """Sort out what cannot be packed: (`_Replayer` of the usable games, indices of the sound ones, all `Refused`)."""
+    """(`_Replayer` of 19x19 games, indices of those in it that follow the rules, all `Refused`)."""
     _refuse_unusable(games)
     usable = [index for index, game in enumerate(games) if isinstance(game, Game)]
     replayer = _Replayer([games[index] for index in usable], workers)
@@ -180,7 +186,8 @@ def _sound_games(games, workers):
             bar.update(len(order))
     for k in np.flatnonzero(replayer.status != OK):
         games[usable[k]] = _illegal(games[usable[k]], replayer.status[k], int(replayer.where[k]))
-    return replayer, np.flatnonzero(replayer.status == OK), [game for game in games if isinstance(game, Refused)]
+    refused = [game for game in games if isinstance(game, Refused)]
+    return replayer, np.flatnonzero(replayer.status == OK), refused
 
 
 # ---- writing ----

@@ -2,20 +2,22 @@
 
 What is read, and how:
 
-- `.sgf` files with one game or many; the same compressed (`.sgf.xz`, `.sgf.gz`, `.sgf.bz2`); folders of them, searched
-  all the way down; `.zip` and `.tar` archives of them, compressed or not. A folder or an archive is read in the order
-  of its files' names.
-- A text is read *one game a line* if its first line is a whole game and more than half of its lines begin a game:
-  `(;` and then no move, as variations have. A game's number is then its line. Otherwise games are numbered as they come, and a broken one ends where the next
-  root node (one with GM, FF or SZ) begins.
+- `.sgf` files with one game or many; the same compressed (`.sgf.xz`, `.sgf.gz`, `.sgf.bz2`); folders of
+  them, searched all the way down; `.zip` and `.tar` archives of them, compressed or not. A folder or an
+  archive is read in the order of its files' names.
+- A text is read *one game a line* if its first line is a whole game and more than half of its lines begin a
+  game: `(;` and then no move, as variations have. A game's number is then its line. Otherwise games are
+  numbered as they come, and a broken one ends where the next root node (one with GM, FF or SZ) begins.
 - Only the main line, the first variation everywhere. Passes are `[]` and, up to 19x19, `[tt]`.
 - Set-up stones (AB, AW, AE) at any node, before that node's move if it has one.
-- Letters: the encoding that CA names, else UTF-8, GB18030, Shift-JIS, Big5, Latin-1: the first in which the text
-  decodes and all of its games parse. (The order matters only for the brackets hidden in two-byte characters.)
+- Letters: the encoding that CA names, else UTF-8, GB18030, Shift-JIS, Big5, Latin-1: the first in which the
+  text decodes and all of its games parse. (The order matters only for the brackets hidden in two-byte
+  characters.)
 
-A game is refused, and never used in part, if its SGF is broken, it is not Go, its board is not 2x2 to 19x19, a node
-has two moves, a point is off the board, HA speaks of stones that nobody placed, or it has no move. Whether the moves
-are legal is for `pack.py` to find out. Every refusal says which file, game and move.
+A game is refused, and never used in part, if its SGF is broken, it is not Go, its board is not 2x2 to
+19x19, a node has two moves, a point is off the board, HA speaks of stones that nobody placed, or it has no
+move. Whether the moves are legal is for `pack.py` to find out. Every refusal says which file, game and
+move.
 """
 import bz2
 import gzip
@@ -35,7 +37,7 @@ from data_tools.errors import UserError
 
 MAX_SIZE = 19
 
-# An event is 512 * kind + move, in a uint16 array: what happened at which point (x + size * y, size * size a pass).
+# An event is KIND * kind + move, in a uint16 array; a move is x + size * y, or size * size for a pass.
 REMOVE, ADD_BLACK, ADD_WHITE, PLAY_BLACK, PLAY_WHITE = 0, 1, 2, 3, 4
 KIND = 512
 
@@ -43,7 +45,7 @@ Game = namedtuple('Game', 'file number size events')
 Game.__doc__ = """A game's main line: source file, number in it (from 1), board size, events uint16 (n,)."""
 
 Refused = namedtuple('Refused', 'file number move reason')
-Refused.__doc__ = """What was not used: source file, game and move number (from 1; None: all of it), reason (`kind: more`)."""
+Refused.__doc__ = """What was not used: source file, game and move number (or None), reason (`kind: more`)."""
 
 
 class _Broken(Exception):
@@ -252,7 +254,7 @@ _PLAIN = ('.sgf',)
 _COMPRESSED = {'.xz': lzma.decompress, '.gz': gzip.decompress, '.bz2': bz2.decompress}
 _TAR = re.compile(r'\.(tar(\.(gz|xz|bz2))?|tgz|txz|tbz2?)$', re.IGNORECASE)
 _UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, tarfile.TarError,
-               RuntimeError, NotImplementedError)  # the last two: zipfile, of what it cannot decrypt or decompress
+               RuntimeError, NotImplementedError)  # these two: zipfile, of what it cannot decrypt or unpack
 
 
 def _is_record(name):
@@ -336,7 +338,8 @@ def read_games(path):
 # ---- many games, in worker processes ----
 
 def batches(paths, size):
-    """Group the texts of files, folders and archives into lists for `games_of_batch`, each of some `size` bytes.
+    """Group the texts of files, folders and archives into lists for `games_of_batch`, each of some `size`
+    bytes.
 
     Yields lists of (name, game number or None, text or Refused).
     """

@@ -1,12 +1,13 @@
 """The 8 symmetries of the board, applied to whole batches as one indexed gather (book, 3.2 and 7.2).
 
-Symmetry s is three bits: 4 swaps x and y, then 2 turns the board upside down, then 1 mirrors it left to right;
-0 changes nothing. On moves (x + size * y) it is a table of indices, so planes, records and policies are all moved by
-one lookup: no position is ever handled by itself in Python.
+Symmetry s is three bits: 4 swaps x and y, then 2 turns the board upside down, then 1 mirrors it left to
+right; 0 changes nothing. On moves (x + size * y) it is a table of indices, so planes, records and policies
+are all moved by one lookup: no position is ever handled by itself in Python.
 """
 import functools
 
 import numpy as np
+from numba import njit
 
 
 @functools.lru_cache(maxsize=None)
@@ -42,12 +43,22 @@ def tables(size=19):
 INVERSE = np.array([0, 1, 2, 3, 4, 6, 5, 7])
 
 
+@njit(cache=True, nogil=True)
+def _gather(planes, source, symmetry, turned):
+    for n in range(len(planes)):
+        s = symmetry[n]
+        for c in range(planes.shape[1]):
+            for p in range(planes.shape[2]):
+                turned[n, c, p] = planes[n, c, source[s, p]]
+
+
 def transform_planes(planes, symmetry):
     """Turn each position of a batch.
 
     Parameters
     ----------
     planes : array (N, ..., size, size)
+        Of any numbers.
     symmetry : int or integers (N,)
         0 to 7, one for all or one a position.
 
@@ -55,13 +66,14 @@ def transform_planes(planes, symmetry):
     -------
     a new array like `planes`
     """
-    size = planes.shape[-1]
-    flat = planes.reshape(planes.shape[:-2] + (size * size,))
-    source = tables(size)[0][symmetry]
-    if source.ndim == 1:
-        return flat[..., source].reshape(planes.shape)
-    source = source.reshape((len(flat),) + (1,) * (flat.ndim - 2) + (size * size,))
-    return np.take_along_axis(flat, source, -1).reshape(planes.shape)
+    count, area = len(planes), planes.shape[-1] ** 2
+    flat = np.ascontiguousarray(planes).reshape(count, planes[0].size // area if count else 0, area)
+    symmetry = np.ascontiguousarray(np.broadcast_to(np.asarray(symmetry, np.int64), (count,)))
+    if count and (symmetry.min() < 0 or symmetry.max() > 7):
+        raise ValueError('a symmetry is a number from 0 to 7')
+    turned = np.empty_like(flat)
+    _gather(flat, tables(planes.shape[-1])[0], symmetry, turned)
+    return turned.reshape(planes.shape)
 
 
 def transform_moves(moves, symmetry, size=19):

@@ -21,7 +21,7 @@ def _diagram(text, to_play=BLACK):
 
 
 def _random_game(size, length, seed):
-    """Yield (position, move) of a game of random legal moves, few of them passes; `position` is before the move."""
+    """Yield (position before the move, move) of a game of random legal moves, few of them passes."""
     random = np.random.RandomState(seed)
     position = Position(size)
     for _ in range(length):
@@ -58,6 +58,7 @@ def real_games(go_data):
     games = []
     for number, line in sgf.split_lines(text)[::15][:120]:
         [game] = sgf.games_of_text(name, line, number)
-        games.append([(int(event) // sgf.KIND - sgf.PLAY_BLACK + 1, int(event) % sgf.KIND) for event in game.events])
+        games.append([(event // sgf.KIND - sgf.PLAY_BLACK + 1, event % sgf.KIND)
+                      for event in game.events.tolist()])
     assert {colour for game in games for colour, _ in game} == {BLACK, WHITE}
     return games

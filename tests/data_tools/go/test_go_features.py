@@ -1,4 +1,6 @@
 """Feature planes: on positions with known answers, and against slow implementations that share no code."""
+import functools
+
 import numpy as np
 import pytest
 from sgfmill import boards
@@ -16,6 +18,7 @@ def points(plane):
 
 # ---- slow planes, from sgfmill's board and lists ----
 
+@functools.lru_cache(maxsize=None)
 def neighbours(size, point):
     row, column = point
     return [(r, c) for r, c in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1))
@@ -27,7 +30,7 @@ def chain_at(board, point):
     colour, stones, liberties, todo = board.get(*point), {point}, set(), [point]
     while todo:
         for other in neighbours(board.side, todo.pop()):
-            found = board.get(*other)
+            found = board.board[other[0]][other[1]]
             if found is None:
                 liberties.add(other)
             elif found == colour and other not in stones:
@@ -39,22 +42,22 @@ def chain_at(board, point):
 def slow_book_planes(board, colour, last):
     """The book's 8 in `BOOK_ORDER`; `last` is (row, column) or None."""
     size = board.side
-    planes = np.zeros((8, size, size), np.uint8)
+    planes = [[[0] * size for _ in range(size)] for _ in range(8)]
     chains = {}
     for point in board.board_points:
         row, column = size - 1 - point[0], point[1]
-        found = board.get(*point)
+        found = board.board[point[0]][column]
         if found is None:
-            planes[2, row, column] = 1
+            planes[2][row][column] = 1
             continue
         if point not in chains:
             stones, liberties = chain_at(board, point)
             chains.update(dict.fromkeys(stones, len(liberties)))
-        planes[0 if found == colour else 1, row, column] = 1
-        planes[2 + min(chains[point], 4), row, column] = 1
+        planes[0 if found == colour else 1][row][column] = 1
+        planes[2 + min(chains[point], 4)][row][column] = 1
     if last is not None:
-        planes[7, size - 1 - last[0], last[1]] = 1
-    return planes
+        planes[7][size - 1 - last[0]][last[1]] = 1
+    return np.array(planes)
 
 
 def tried(board, ko, point, colour):
@@ -171,7 +174,7 @@ def test_book_planes_of_a_known_position(diagram):
 
 
 def replay(games):
-    """Yield (state, sgfmill's board, colour to move, last point) before each move; the board is changed later."""
+    """Yield (state, sgfmill's board, colour to move, last point) before each move; boards change later."""
     for game in games:
         position, referee, last = Position(19), boards.Board(19), None
         for colour, move in game:
@@ -197,7 +200,7 @@ def test_book_planes_against_the_slow_ones_on_10000_real_positions(real_games):
 
 def test_alphago_planes_against_the_slow_ones_on_random_positions(random_game):
     seen = np.zeros(49, int)
-    for size, seed in ((5, 1), (7, 2), (9, 3), (9, 4)):
+    for size, seed in ((5, 1), (7, 2), (9, 4)):
         referee, ko, recent = boards.Board(size), None, []
         for position, move in random_game(size, 110 if size == 9 else 60, seed):
             colour = 'bw'[position.to_play - 1]
@@ -211,7 +214,7 @@ def test_alphago_planes_against_the_slow_ones_on_random_positions(random_game):
             point = None if move == size * size else (size - 1 - move // size, move % size)
             recent.insert(0, point)
             ko = referee.play(*point, colour) if point else None
-    assert (seen[[*range(0, 24), *range(28, 32), *range(36, 47)]] > 0).all(), seen  # nearly every plane was used
+    assert (seen[[*range(0, 24), *range(28, 32), *range(36, 47)]] > 0).all(), seen  # nearly all were used
 
 
 def test_turns_since():
@@ -344,5 +347,5 @@ def test_planes_of_many_real_positions_have_what_they_must(real_games):
     assert (planes[:, :3].sum(1) == 1).all()
     assert (planes[:, 4:12].sum(1) == stones).all() and (planes[:, 12:20].sum(1) == stones).all()
     assert (planes[:, 36:44].sum(1) >= planes[:, 46]).all()  # what is sensible is legal
-    assert (planes[:, 44] <= planes[:, 36:44].sum(1)).all() and (planes[:, 45] <= planes[:, 36:44].sum(1)).all()
+    assert (planes[:, 44] | planes[:, 45] <= planes[:, 36:44].sum(1)).all()
     assert features.LADDER_NODES > 0 and planes[:, 44].sum() > 20 and planes[:, 45].sum() > 20

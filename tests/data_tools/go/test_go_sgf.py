@@ -87,11 +87,11 @@ def test_a_broken_game_does_not_take_the_next_one_with_it():
 @pytest.mark.parametrize('declared', [True, False])
 def test_encodings(encoding, declared):
     """Names whose second byte is `]` or a backslash in their encoding."""
-    name = {'gb18030': '\u4e55\u8a68', 'shift_jis': '\u8868\u30be', 'big5': '\u529f\u8a31'}.get(encoding, '\u8868')
-    names = ''.join(chr(c) for c in range(0x4e00, 0x9fa0))
-    name += ''.join(c for c in names if encoding in ('gb18030', 'shift_jis', 'big5')
-                    and c.encode(encoding, 'ignore')[1:] in (b']', b'\\'))[:40]
-    assert encoding.startswith('utf') or b'\\' in name.encode(encoding) or b']' in name.encode(encoding)
+    name = '\u8868'
+    if not encoding.startswith('utf'):
+        name = ''.join(c for c in map(chr, range(0x4e00, 0x9fa0))
+                       if c.encode(encoding, 'ignore')[1:] in (b']', b'\\'))[:40]
+        assert len(name) == 40
     charset = f'CA[{encoding}]' if declared else ''
     text = f'(;SZ[9]{charset}PB[{name}]PW[x];B[aa]C[{name}];W[bb];B[cc]C[{name}])'.encode(encoding)
     assert told(one(text)) == 'b0 w10 b20'
@@ -109,7 +109,8 @@ def test_one_game_a_line(tmp_path):
     (tmp_path / 'many.sgf.xz').write_bytes(lzma.compress(LINES))
     games = list(read_games(tmp_path / 'many.sgf.xz'))
     assert [game.number for game in games] == [1, 3, 4, 5]  # the lines
-    assert [game.reason for game in games[1:3]] == ['broken SGF: unexpected end of SGF data', 'off the board: [zz]']
+    assert games[1].reason == 'broken SGF: unexpected end of SGF data'
+    assert games[2].reason == 'off the board: [zz]'
     assert [told(game) for game in (games[0], games[3])] == ['b0 w10', 'b40']
     pretty = b'(;SZ[9];B[aa])\n(;SZ[9]\n;B[bb]\n(;W[cc])\n(;W[dd])\n)\n'
     assert sgf.split_lines(pretty) is None

@@ -27,7 +27,8 @@ def test_planes_moves_and_policies_turn_together(size):
     flags[np.arange(50), moves] = 1
     flags[:, -1] = 0.25
     policy = transform_policy(flags, s, size)
-    assert (policy[:, :-1].argmax(1) == transform_moves(moves, s, size)).all() and (policy[:, -1] == 0.25).all()
+    assert (policy[:, :-1].argmax(1) == transform_moves(moves, s, size)).all()
+    assert (policy[:, -1] == 0.25).all()
     assert (transform_policy(flags[:, :-1], s, size) == policy[:, :-1]).all()
     assert (transform_planes(planes, 5) == transform_planes(planes, np.full(50, 5))).all()
     assert (transform_moves(np.full(8, size * size), np.arange(8), size) == size * size).all()

@@ -1,0 +1,215 @@
+"""Go: how fast are rules, planes, symmetries and packing, beside sgfmill and beside plain Python?
+
+    BOOKCNN_DATA=/path/to/data python -m benchmarks.go [--games 1000] [--pack]
+
+Every figure is a median of several rounds on one core; two that are compared take turns. The games are
+every n-th of `go/tom9d-val.sgf.xz`. `--pack` also packs all games there are, with all cores.
+"""
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from numba import njit
+from sgfmill import boards
+
+from data_tools.errors import UserError, one_line_errors
+from data_tools.go import sgf
+from data_tools.go.board import STATE_LENGTH, Position, clear, is_legal, play, to_cell
+from data_tools.go.dat import load_dat, planes_and_labels
+from data_tools.go.features import alphago_planes, book_planes
+from data_tools.go.pack import pack
+from data_tools.go.sgf import KIND, PLAY_BLACK
+from data_tools.go.symmetries import transform_moves, transform_planes
+
+ROUNDS = 5
+
+
+def seconds(function, *arguments):
+    """How long one call takes."""
+    began = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - began
+
+
+def alternate(first, second, rounds=ROUNDS):
+    """Median seconds of two functions that take turns, and the median of the ratios second / first."""
+    pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
+    return median(a for a, _ in pairs), median(b for _, b in pairs), median(b / a for a, b in pairs)
+
+
+# ---- rules ----
+
+@njit
+def replay(events, starts, state):
+    """Play games of nothing but moves under the rules; the number of illegal moves."""
+    illegal = 0
+    for game in range(len(starts) - 1):
+        clear(state, 19)
+        for i in range(starts[game], starts[game + 1]):
+            cell, colour = to_cell(events[i] % KIND, 19), events[i] // KIND - PLAY_BLACK + 1
+            if is_legal(state, cell, colour):
+                play(state, cell, colour)
+            else:
+                illegal += 1
+    return illegal
+
+
+def replay_by_sgfmill(games):
+    """The same by `sgfmill.boards` (which keeps no liberties)."""
+    for moves in games:
+        board = boards.Board(19)
+        for row, column, colour in moves:
+            board.play(row, column, colour)
+
+
+def agree(game):
+    """Play a game on both boards, which must hold the same stones after each move; the number of moves."""
+    position, referee = Position(19), boards.Board(19)
+    names = {None: 0, 'b': 1, 'w': 2}
+    for event in game.events.tolist():
+        colour, move = event // KIND - PLAY_BLACK + 1, event % KIND
+        position.play(move, colour)
+        if move != 361:
+            referee.play(18 - move // 19, move % 19, 'bw'[colour - 1])
+        if position.board[::-1].tolist() != [[names[point] for point in row] for row in referee.board]:
+            raise AssertionError(f'{game.file}, game {game.number}, move {position.move_number}: different')
+    return len(game.events)
+
+
+# ---- symmetries, position by position ----
+
+def swap_in_place(planes, label, chance):
+    """One position in a random symmetry, element by element, swap by swap."""
+    x, y = label % 19, label // 19
+    if chance.random() < 0.5:  # left and right
+        for plane in planes:
+            for row in range(19):
+                for i in range(9):
+                    plane[row, i], plane[row, 18 - i] = plane[row, 18 - i], plane[row, i]
+        x = 18 - x
+    if chance.random() < 0.5:  # top and bottom
+        for plane in planes:
+            for i in range(9):
+                for column in range(19):
+                    plane[i, column], plane[18 - i, column] = plane[18 - i, column], plane[i, column]
+        y = 18 - y
+    if chance.random() < 0.5:  # rows and columns
+        for plane in planes:
+            for row in range(19):
+                for column in range(row):
+                    plane[row, column], plane[column, row] = plane[column, row], plane[row, column]
+        x, y = y, x
+    return x + 19 * y
+
+
+def flip_views(planes, label, chance):
+    """The same with numpy's flips of whole positions, still one by one."""
+    x, y = label % 19, label // 19
+    turned = planes
+    if chance.random() < 0.5:
+        turned, x = turned[:, :, ::-1], 18 - x
+    if chance.random() < 0.5:
+        turned, y = turned[:, ::-1], 18 - y
+    if chance.random() < 0.5:
+        turned, x, y = turned.transpose(0, 2, 1), y, x
+    planes[:] = turned.copy()
+    return x + 19 * y
+
+
+def one_by_one(function, planes, labels):
+    chance = random.Random(0)
+    return [function(position, label, chance) for position, label in zip(planes, labels)]
+
+
+# ---- the run ----
+
+def measure(folder, count, pack_all):
+    """Print all figures."""
+    [(name, text)] = sgf.texts([folder / 'tom9d-val.sgf.xz'])
+    lines = sgf.split_lines(text)
+    games = [game for number, line in lines[::max(1, len(lines) // count)][:count]
+             for game in sgf.games_of_text(name, line, number)]
+    events = np.concatenate([game.events for game in games])
+    starts = np.cumsum([0] + [len(game.events) for game in games])
+
+    moves = sum(agree(game) for game in games)
+    print(f'agreement with sgfmill.boards: {len(games):,} games, {moves:,} moves, after each the same stones')
+
+    few = 50
+    listed = [[(18 - event % KIND // 19, event % KIND % 19, 'bw'[event // KIND - PLAY_BLACK])
+               for event in game.events.tolist() if event % KIND != 361] for game in games[:few]]
+    state = np.empty(STATE_LENGTH, np.int32)
+    assert replay(events, starts, state) == 0
+    ours, theirs, _ = alternate(lambda: replay(events, starts, state), lambda: replay_by_sgfmill(listed))
+    ours, theirs = len(events) / ours, sum(map(len, listed)) / theirs
+    print(f'moves a second, legality and exact liberties of every chain included: {ours:,.0f}')
+    print(f'  by sgfmill.boards, which keeps no liberties: {theirs:,.0f} (ratio {ours / theirs:,.0f})')
+
+    states = []
+    for game in games[:few]:
+        position = Position(19)
+        for event in game.events.tolist():
+            states.append(position.state.copy())
+            position.play(event % KIND, event // KIND - PLAY_BLACK + 1)
+    states = np.stack(states)
+    for what, function in (("the book's 8", book_planes), ("AlphaGo's 48, ladders included", alphago_planes)):
+        function(states[:2])
+        rate = len(states) / median(seconds(function, states) for _ in range(ROUNDS))
+        print(f'positions a second to planes, {what}: {rate:,.0f}')
+
+    with tempfile.TemporaryDirectory() as temporary:
+        packed = Path(temporary) / 'val.dat'
+        pack([folder / 'tom9d-val.sgf.xz'], packed, workers=1)
+        records = load_dat(packed)
+        chance = np.random.RandomState(0)
+        batch = np.array(records[chance.randint(len(records), size=4096)])
+        planes, labels = planes_and_labels(batch)
+        symmetry = chance.randint(8, size=len(batch))
+        small, small_labels = planes[:256].copy(), labels[:256].tolist()
+
+        def gather():
+            return transform_planes(planes, symmetry), transform_moves(labels, symmetry)
+
+        gather()
+        for whole, fast_one in (('planes to planes', gather),
+                                ('records to planes', lambda: planes_and_labels(batch, symmetry))):
+            for what, function in (('Python swaps', swap_in_place), ('numpy flips', flip_views)):
+                fast, slow, ratio = alternate(fast_one, lambda: one_by_one(function, small, small_labels))
+                ratio *= len(batch) / len(small)
+                print(f'symmetries, labels, positions a second: {whole}, one gather {len(batch) / fast:,.0f}; '
+                      f'one by one, {what} {len(small) / slow:,.0f} (ratio {ratio:,.0f})')
+
+        def draw():
+            planes_and_labels(records[chance.randint(len(records), size=256)], chance.randint(8, size=256))
+
+        rate = 256 / median(seconds(draw) for _ in range(50))
+        print(f'positions a second, random records of a file in random symmetries, batch 256: {rate:,.0f}')
+
+        if pack_all:
+            for source in ('tom9d-train.sgf.xz', 'tom9d-val.sgf.xz'):
+                result = pack([folder / source], packed)
+                refused = ', '.join(f'{n} {reason}' for reason, n in result.reasons.most_common()) or 'none'
+                print(f'packed {source}: {result.files[0][1]:,} positions of {result.games:,} games in '
+                      f'{result.seconds:.0f} s with {os.cpu_count()} cores; refused: {refused}')
+
+
+@one_line_errors
+def main():
+    parser = argparse.ArgumentParser(prog='python -m benchmarks.go', description=__doc__.splitlines()[0])
+    parser.add_argument('--games', type=int, default=1000, help='how many games are replayed (default 1000)')
+    parser.add_argument('--pack', action='store_true', help='also pack all games (3.3 GB, temporary)')
+    options = parser.parse_args()
+    folder = Path(os.environ.get('BOOKCNN_DATA', '')) / 'go'
+    if not (folder / 'tom9d-val.sgf.xz').is_file():
+        raise UserError('no games: set BOOKCNN_DATA to the folder that holds go/tom9d-val.sgf.xz')
+    measure(folder, options.games, options.pack)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
