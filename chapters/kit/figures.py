@@ -25,6 +25,9 @@ def chinese_font():
     return None
 
 
+chinese_font()  # before any figure is made: titles keep the font that they were made with
+
+
 def text(english, chinese):
     """English with Chinese after it, where a font can show it."""
     return f'{english}  {chinese}' if chinese_font() else english

@@ -1,0 +1,192 @@
+"""Sections 3.2, 3.3.1 and 3.3.2: each field of a recipe shown to act, with and without it, on a small training set.
+
+    python -m chapters run 3.2-l1
+"""
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+import numpy as np
+
+from chapters.ch03_mlp.mnist import MLP  # noqa: F401  the network of all these experiments
+from chapters.kit import figures
+from chapters.kit.run import Run
+from chapters.kit.training import train
+from data_tools.errors import UserError
+from mxnet import nd
+
+
+def compare(run, *variants):
+    """Train an experiment in several variants, each in a folder of its own inside the run's, and draw them together.
+
+    Parameters
+    ----------
+    run : Run
+    variants : (str, dict)
+        Name, and what `Experiment.but` changes for it.
+
+    Returns
+    -------
+    (results, metrics)
+        Name -> (network, history, data); an empty history where the loss became infinite. And the last figures
+        of all, named VARIANT_METRIC.
+    """
+    results, metrics = {}, {}
+    for name, changes in variants:
+        folder = run.folder / name
+        part = Run(run.experiment.but(**changes) if changes else run.experiment, run.data_name,
+                   run.config['data_root'] or None, folder, run.seed, run.config['device'], short=run.short,
+                   resume=(folder / 'config.json').exists())
+        print(f'{name}: {part.recipe}', flush=True)
+        try:
+            network, history = train(part)
+        except UserError as error:
+            if 'became NaN' not in str(error):
+                raise
+            print('the loss became infinite: training stopped')
+            network, history = None, []
+        results[name] = network, history, part.data
+        for metric in ('train_loss', 'train_accuracy', 'validation_loss', 'validation_accuracy'):
+            metrics[f'{name}_{metric}'] = history[-1][metric] if history else float('nan')
+    return results, metrics
+
+
+def draw(run, results, panel=None):
+    """Validation loss and accuracy of all variants over the epochs, and a third panel: `panel(axis)`."""
+    figure, axes = figures.plt.subplots(1, 3 if panel else 2, figsize=(14 if panel else 9.5, 3.8))
+    for axis, kind in zip(axes, ('loss', 'accuracy')):
+        for color, (name, (_, history, _)) in zip(('C0', 'C1', 'C2', 'C3', 'C4', 'C5'), results.items()):
+            for part, style in (('train', ':'), ('validation', '-')):
+                axis.plot([row[f'{part}_{kind}'] for row in history], style, color=color,
+                          label=f'{name}, {part}' if history else f'{name}: diverged')
+        axis.set(title=kind, xlabel='epoch')
+        axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(figures.matplotlib.ticker.MaxNLocator(integer=True))
+    axes[0].legend(fontsize=8)
+    if panel:
+        panel(axes[2])
+    experiment = run.experiment
+    figure.suptitle(figures.text(f'{experiment.section} {experiment.title}', experiment.title_zh)
+                    + f'\n{run.data_name}, {run.recipe.train_samples or "all"} training samples')
+    figure.tight_layout()
+    run.save_figure(figure, 'comparison')
+
+
+def _weights(network):
+    """All weights of a network, without biases, as one vector."""
+    return np.concatenate([parameter.data(parameter.list_ctx()[0]).asnumpy().ravel()
+                           for name, parameter in network.collect_params('.*weight').items()])
+
+
+def _compare_weights(run, field):
+    results, metrics = compare(run, ('without', {field: 0.0}), ('with', {}))
+
+    def histogram(axis):
+        bins = np.linspace(-0.3, 0.3, 121)
+        for name, (network, _, _) in results.items():
+            axis.hist(np.clip(_weights(network), -0.3, 0.3), bins, histtype='step', label=name)
+        axis.set(yscale='log', title='weights', xlabel='value')
+        axis.legend(fontsize=8)
+    draw(run, results, histogram)
+    for name, (network, _, _) in results.items():
+        weights = _weights(network)
+        metrics[f'{name}_weight_norm'] = np.sqrt(np.sum(weights ** 2))
+        metrics[f'{name}_share_near_zero'] = np.mean(np.abs(weights) < 1e-3)
+    return metrics
+
+
+def l2(run):
+    """L2: the weights become small."""
+    return _compare_weights(run, 'weight_decay')
+
+
+def l1(run):
+    """L1: most weights become zero, or jump about it by less than a step."""
+    return _compare_weights(run, 'l1')
+
+
+def dropout(run):
+    """Dropout: harder to fit the training set, easier to generalise."""
+    results, metrics = compare(run, ('without', {'dropout': 0.0}), ('with', {}))
+    draw(run, results)
+    return metrics
+
+
+def _confidence(network, data):
+    """Probability of the answered class, for all validation images."""
+    x = nd.array(data.validation_x, next(iter(network.collect_params().values())).list_ctx()[0])
+    return nd.softmax(network(x)).max(axis=1).asnumpy()
+
+
+def _compare_confidence(run, *variants):
+    results, metrics = compare(run, *variants)
+
+    def histogram(axis):
+        for name, (network, _, data) in results.items():
+            axis.hist(_confidence(network, data), np.linspace(0, 1, 41), histtype='step', label=name)
+        axis.set(title='confidence of the answers', xlabel='largest probability', ylabel='images')
+        axis.legend(fontsize=8)
+    draw(run, results, histogram)
+    for name, (network, _, data) in results.items():
+        metrics[f'{name}_confidence'] = _confidence(network, data).mean()
+    return metrics
+
+
+def label_smoothing(run):
+    """Label smoothing: answers are as right, but no longer sure of themselves."""
+    return _compare_confidence(run, ('without', {'label_smoothing': 0.0}), ('with', {}))
+
+
+def mixup(run):
+    """Mixup: training on sums of two images."""
+    return _compare_confidence(run, ('without', {'mixup': 0.0}), ('with', {}))
+
+
+def noisy_labels(run):
+    """A share of the training labels is wrong: learnt by heart without label smoothing, less so with it."""
+    return _compare_confidence(run, ('clean', {'label_noise': 0.0, 'label_smoothing': 0.0}),
+                               ('noisy', {'label_smoothing': 0.0}), ('noisy-smoothed', {}))
+
+
+def early_stopping(run):
+    """Early stopping: the training ends by itself, and the best parameters come back."""
+    results, metrics = compare(run, ('without', {'patience': 0}), ('with', {}))
+    draw(run, results)
+    for name, (_, history, _) in results.items():
+        metrics[f'{name}_epochs'] = len(history)
+    network, _, data = results['with']
+    x = nd.array(data.validation_x, next(iter(network.collect_params().values())).list_ctx()[0])
+    metrics['with_validation_accuracy'] = np.mean(network(x).argmax(axis=1).asnumpy() == data.validation_y)
+    return metrics
+
+
+def step_decay(run):
+    """The learning rate falls by steps: the last epochs no longer jump."""
+    results, metrics = compare(run, ('without', {'lr_factor': 1.0}), ('with', {}))
+
+    def rates(axis):
+        for name, (_, history, _) in results.items():
+            axis.plot([row['learning_rate'] for row in history], label=name)
+        axis.set(title='learning rate', xlabel='epoch')
+        axis.legend(fontsize=8)
+    draw(run, results, rates)
+    for name, (_, history, _) in results.items():
+        late = [row['validation_loss'] for row in history[len(history) // 2:]]
+        metrics[f'{name}_jumps'] = np.mean(np.abs(np.diff(late)))
+    return metrics
+
+
+def warm_up(run):
+    """Warm-up: a rate that ruins the first updates can be used once the weights have found their place."""
+    results, metrics = compare(run, ('without', {'warmup_epochs': 0.0}), ('with', {}))
+    draw(run, results)
+    return metrics
+
+
+def rate_and_batch(run):
+    """The rule of 3.3.2: a batch 16 times larger needs a rate that is larger by 16^alpha, alpha from 0.5 to 1."""
+    base = run.recipe.base_batch_size
+    results, metrics = compare(
+        run, (f'batch{base}', {'batch_size': base}),
+        (f'batch{run.recipe.batch_size}-same-rate', {'rate_exponent': 0.0}),
+        (f'batch{run.recipe.batch_size}-alpha0.5', {'rate_exponent': 0.5}),
+        (f'batch{run.recipe.batch_size}-alpha1', {'rate_exponent': 1.0}))
+    draw(run, results)
+    return metrics
