@@ -110,7 +110,7 @@ class Experiment:
         -------
         mxnet.gluon.HybridBlock
         """
-        return self.code(self.network)(**self.sizes)
+        return self.code(self.network)(prefix=f'{self.network.lower()}_', **self.sizes)  # the same names each time
 
     def symbolic_form(self):
         """The module of `book_code` with this experiment's listing.

@@ -224,7 +224,7 @@ def train(run):
             break
         random = seed_everything(run.seed, epoch)
         started = time.perf_counter()
-        totals = _train_epoch(step, train_x, train_y, recipe, random, run.label(epoch))
+        totals = train_epoch(step, train_x, train_y, recipe, random, run.label(epoch))
         seconds = time.perf_counter() - started
         row = {'epoch': epoch, 'learning_rate': recipe.rate(max(1, optimizer.num_update), batches),
                'seconds': seconds, 'samples_per_second': len(data.train_x) / seconds}
@@ -250,7 +250,7 @@ def train(run):
     return network, history
 
 
-def _train_epoch(step, train_x, train_y, recipe, random, label):
+def train_epoch(step, train_x, train_y, recipe, random, label):
     """One pass in a random order; returns the mean of every row of the statistics."""
     samples, size = len(train_x), recipe.batch_size
     order = random.permutation(samples)

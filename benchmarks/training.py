@@ -1,0 +1,155 @@
+"""Training and prediction: our loop against the book's `Module.fit`, and against PyTorch.
+
+    python -m benchmarks.training [--rounds 5] [--torch .venv-torch/bin/python] [SECTION ...]
+
+Every measurement is a process of its own, and the sides take turns, so that a busy machine treats them alike; the table
+shows medians. "Module" is measured twice: as MXNet starts by default, which is how the book's programs run, and with the
+engine settings that our programs choose. PyTorch lives in an environment of its own, because GluonCV refuses to load
+beside it:
+
+    python3.11 -m venv .venv-torch && .venv-torch/bin/pip install torch==2.13.0 numpy
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SECTIONS = ('2.2.8', '2.3.9', '3.4.2', '4.4')
+_SAMPLES = {'2.2.8': 4000, '2.3.9': 40000, '3.4.2': 32 * 1500, '4.4': 32 * 100}
+_ROOT = Path(__file__).resolve().parents[1]
+_MODULE_DEFAULT = {'MXNET_ENGINE_TYPE': 'ThreadedEnginePerDevice'}
+
+
+def arrays(section, samples):
+    """Inputs and targets of the shapes of a section; what is in them does not matter for the speed."""
+    import numpy as np
+    random = np.random.default_rng(0)
+    if section.startswith('2.'):
+        x = random.random((samples, 2), dtype=np.float32)
+        return x, x.max(axis=1)
+    return random.random((samples, 1, 28, 28), dtype=np.float32), random.integers(0, 10, samples).astype(np.float32)
+
+
+def measure_ours(section, samples):
+    """Samples a second of our training loop and of our prediction."""
+    from dataclasses import replace
+
+    import chapters
+    from chapters.kit.prediction import Predictor
+    from chapters.kit.runtime import mx
+    from chapters.kit.training import (CompiledStep, Objective, initialize, make_optimizer, seed_everything,
+                                       train_epoch)
+    experiment = chapters.find(section)
+    recipe = replace(experiment.recipe, learning_rate=1e-3, initializer='xavier')
+    x, y = arrays(section, samples)
+    random = seed_everything(0)
+    network = experiment.build()
+    initialize(network, recipe, x[:1], [mx.cpu()])
+    objective = Objective(network, experiment.objective, 10, recipe)
+    shape = (recipe.batch_size,) + x.shape[1:]
+    step = CompiledStep(objective, make_optimizer(recipe, samples, network), [shape, shape[:1]], mx.cpu())
+    train_x, train_y = mx.nd.array(x), mx.nd.array(y)
+    train_epoch(step, train_x[:10 * recipe.batch_size], train_y[:10 * recipe.batch_size], recipe, random, '')
+    started = time.perf_counter()
+    train_epoch(step, train_x, train_y, recipe, random, '')
+    training = samples / (time.perf_counter() - started)
+    return {'train': training, 'predict': _best_prediction(
+        lambda size: Predictor(network, (size,) + x.shape[1:]), x)}
+
+
+def _best_prediction(make, x):
+    """Samples a second at the batch size that suits best, of a predictor that takes an array of any length."""
+    best = 0.0
+    for size in (32, 250, 1000):
+        predict = make(size)
+        predict(x[:2 * size])
+        started = time.perf_counter()
+        predict(x)
+        best = max(best, len(x) / (time.perf_counter() - started))
+    return best
+
+
+def measure_module(section, samples):
+    """Samples a second of `Module.fit` on the book's graph, and of `Module.predict`."""
+    import chapters
+    from chapters.kit.runtime import mx
+    experiment = chapters.find(section)
+    listing = experiment.symbolic_form()
+    x, y = arrays(section, samples)
+    size = listing.BATCH_SIZE
+    iterator = mx.io.NDArrayIter({'data': x}, {'label': y}, size, shuffle=True)
+    module = mx.mod.Module(listing.symbol(), ['data'], ['label'])
+    times = []
+    settings = listing.settings(len(x) // size)
+    settings.update(num_epoch=2, optimizer_params={'learning_rate': 1e-3}, initializer=mx.init.Xavier())
+
+    def end_of_epoch(*_):
+        mx.nd.waitall()
+        times.append(time.perf_counter())
+    module.fit(iterator, epoch_end_callback=end_of_epoch, **settings)
+    started = time.perf_counter()
+    module.predict(iterator).wait_to_read()
+    return {'train': samples / (times[1] - times[0]), 'predict': samples / (time.perf_counter() - started)}
+
+
+def _measure(side, section, options):
+    """One measurement in a process of its own."""
+    environment = dict(os.environ, PYTHONPATH=str(_ROOT))
+    environment.setdefault('OMP_NUM_THREADS', str(options.threads))
+    if side == 'pytorch':
+        command = [options.torch, str(_ROOT / 'benchmarks' / 'torch_training.py')]
+    else:
+        command = [sys.executable, '-m', 'benchmarks.training', '--measure', side.split()[0]]
+        if side == 'module':
+            environment.update(_MODULE_DEFAULT)
+    answer = subprocess.run(command + [section, str(_SAMPLES[section]), str(options.threads)], env=environment,
+                            cwd=_ROOT, capture_output=True, text=True)
+    if answer.returncode:
+        raise SystemExit(f'{side} {section} failed:\n{answer.stderr[-2000:]}')
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('sections', nargs='*', default=list(SECTIONS))
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument('--torch', default=str(_ROOT / '.venv-torch/bin/python'), metavar='PYTHON')
+    parser.add_argument('--out', default='benchmarks/results/training.json')
+    parser.add_argument('--measure', help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        section, samples, _ = options.sections
+        print(json.dumps({'ours': measure_ours, 'module': measure_module}[options.measure](section, int(samples))))
+        return
+    sides = ['ours', 'module', 'module (our engine)']
+    if Path(options.torch).exists():
+        sides.append('pytorch')
+    else:
+        print(f'no {options.torch}: without PyTorch (see --help)')
+    results = {}
+    for section in options.sections:
+        runs = {side: [] for side in sides if side != 'pytorch' or section in ('3.4.2', '4.4')}
+        for _ in range(options.rounds):
+            for side in runs:
+                runs[side].append(_measure(side, section, options))
+        results[section] = runs
+        for kind in ('train', 'predict'):
+            medians = {side: statistics.median(run[kind] for run in found) for side, found in runs.items()}
+            print(f'{section:6} {kind:8}' + ''.join(
+                f'{side} {value:9.0f}/s' + (f' ({medians["ours"] / value:.2f}x)' if side != 'ours' else '') + '   '
+                for side, value in medians.items()), flush=True)
+    from chapters.kit.run import versions
+    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+    Path(options.out).write_text(json.dumps({'versions': versions(), 'threads': options.threads,
+                                             'command': ' '.join(['python -m benchmarks.training'] + sys.argv[1:]),
+                                             'samples_per_second': results}, indent=1) + '\n')
+    print(options.out)
+
+
+if __name__ == '__main__':
+    main()
