@@ -1,0 +1,192 @@
+"""Sections 4.1.3 and 4.3: convolution, pooling and their opposites, computed in the open and checked against MXNet.
+
+    python -m chapters.ch04_cnn.convolution
+"""
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+import numpy as np
+
+from chapters.kit import figures
+from mxnet import autograd, nd
+from mxnet.gluon import nn
+
+IMAGE = np.array([
+    [.5, 0, 0, .5, 0, .5, 0, 0],
+    [1, 1, 1, 0, 1, 0, 0, 0],
+    [0, 0, 0, 1, .5, .5, 0, 0],
+    [0, 0, 0, 0, .5, .5, 0, 1],
+    [1, 0, 1, 0, 0, 0, .5, 1],
+    [0, 1, 0, 0, .5, 0, 0, 0],
+    [1, 0, 1, 0, 0, 0, 0, 0],
+    [0, 0, 0, 0, 0, 0, 0, 0]])
+CROSS = np.array([[1, -1, 1], [-1, 1, -1], [1, -1, 1]])
+
+# Kernels of 4.3.1 that find edges or blur.
+FILTERS = {
+    'horizontal edges': [[-1, -2, -1], [0, 0, 0], [1, 2, 1]],
+    'vertical edges': [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
+    'all edges': [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]],
+    'blur 3x3': np.full((3, 3), 1 / 9),
+    'blur 9x9': np.full((9, 9), 1 / 81),
+}
+
+
+def convolve(image, kernel, stride=1):
+    """Convolution as networks have it (the kernel is not turned round), without padding.
+
+    Parameters
+    ----------
+    image : numpy.ndarray, (H, W)
+    kernel : numpy.ndarray, (K, L)
+    stride : int
+
+    Returns
+    -------
+    numpy.ndarray, (floor((H - K) / stride) + 1, floor((W - L) / stride) + 1)
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(image, np.shape(kernel))
+    return np.einsum('ijkl,kl->ij', windows[::stride, ::stride], kernel)
+
+
+def output_side(side, kernel, stride):
+    """floor((n - k) / s) + 1: the side of a convolution's output (4.3.3)."""
+    return (side - kernel) // stride + 1
+
+
+def find_the_x(run):
+    """Section 4.1.3: a kernel shaped like an X answers loudest where the picture has one."""
+    answer = convolve(IMAGE, CROSS)
+    by_mxnet = nd.Convolution(_batch(IMAGE), _batch(CROSS), kernel=(3, 3), num_filter=1, no_bias=True).asnumpy()[0, 0]
+    row, column = np.unravel_index(answer.argmax(), answer.shape)
+    figure, axes = figures.plt.subplots(1, 3, figsize=(13, 4.6), gridspec_kw={'width_ratios': (8, 3, 6)})
+    for axis, values, title in zip(axes, (IMAGE, CROSS, answer), ('image', 'kernel', 'convolution')):
+        axis.imshow(values, cmap='gray' if axis is not axes[2] else 'RdBu_r', vmin=-5 if axis is axes[2] else None,
+                    vmax=5 if axis is axes[2] else None)
+        for (i, j), value in np.ndenumerate(values):
+            axis.text(j, i, f'{value:g}', ha='center', va='center', fontsize=9, color='C1' if axis is not axes[2]
+                      else 'black')
+        axis.set(title=title, xticks=[], yticks=[])
+    axes[0].add_patch(figures.plt.Rectangle((column - 0.5, row - 0.5), 3, 3, fill=False, edgecolor='red', linewidth=3))
+    axes[2].add_patch(figures.plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor='red', linewidth=3))
+    figure.suptitle(figures.text('4.1.3 The X found by convolution', '用卷积找到图中的 X'))
+    run.save_figure(figure, 'x-found')
+    return {'maximum': answer.max(), 'mean': answer.mean(), 'row': row, 'column': column,
+            'difference_mxnet': np.abs(answer - by_mxnet).max()}
+
+
+def sharing_and_filters(run):
+    """Section 4.3.1: how many parameters sharing saves; what single kernels do to a picture."""
+    convolution, dense = nn.Conv2D(64, 3, in_channels=3), nn.Dense(64 * 30 * 30, in_units=3 * 32 * 32)
+    metrics = {name: sum(np.prod(parameter.shape) for parameter in layer.collect_params().values())
+               for name, layer in (('parameters_convolution', convolution), ('parameters_fully_connected', dense))}
+    from sklearn.datasets import load_sample_image
+    picture = load_sample_image('china.jpg').mean(axis=2) / 255
+    results = {'picture': picture}
+    for name, kernel in FILTERS.items():
+        results[name] = nd.Convolution(_batch(picture), _batch(kernel), kernel=np.shape(kernel), num_filter=1,
+                                       no_bias=True).asnumpy()[0, 0]
+        metrics[f'difference_{name.replace(" ", "_")}'] = np.abs(results[name] - convolve(picture, kernel)).max()
+    figure, axes = figures.plt.subplots(2, 3, figsize=(13, 6.4))
+    for axis, (name, values) in zip(axes.ravel(), results.items()):
+        axis.imshow(np.abs(values) if 'edges' in name else values, cmap='gray')
+        axis.set_title(name)
+        axis.axis('off')
+    figure.suptitle(figures.text('4.3.1 One kernel, one look at the picture', '不同卷积核的效果'))
+    figure.tight_layout()
+    run.save_figure(figure, 'filters')
+    return metrics
+
+
+def backpropagate(image, kernel):
+    """The derivatives of max(convolve(image, kernel)), by hand (4.3.2).
+
+    Only the window that gave the maximum counts: there the derivative by the kernel is the image, and by the
+    image the kernel.
+
+    Returns
+    -------
+    (output, by_kernel, by_image)
+    """
+    out = convolve(image, kernel)
+    row, column = np.unravel_index(out.argmax(), out.shape)
+    window = np.s_[row:row + kernel.shape[0], column:column + kernel.shape[1]]
+    by_image = np.zeros_like(image)
+    by_image[window] = kernel
+    return out.max(), image[window].copy(), by_image
+
+
+def backpropagation(run):
+    """Section 4.3.2: through a 2x2 convolution and global max pooling, by hand and by `autograd`."""
+    random = np.random.default_rng(run.seed)
+    worst = 0.0
+    for _ in range(20):
+        image, kernel = random.normal(size=(3, 3)), random.normal(size=(2, 2))
+        x, w = _batch(image), _batch(kernel)
+        x.attach_grad()
+        w.attach_grad()
+        with autograd.record():
+            out = nd.Pooling(nd.Convolution(x, w, kernel=(2, 2), num_filter=1, no_bias=True), pool_type='max',
+                             global_pool=True)
+        out.backward()
+        for mine, theirs in zip(backpropagate(image, kernel), (out, w.grad, x.grad)):
+            worst = max(worst, np.abs(mine - theirs.asnumpy().reshape(np.shape(mine))).max())
+    return {'difference_by_hand_autograd': worst}
+
+
+def output_sides(run):
+    """Section 4.3.3: the rule for the output's side against what MXNet makes, for convolution and pooling."""
+    compared = wrong = 0
+    for side in (7, 8, 28, 32):
+        x = nd.zeros((1, 1, side, side))
+        for kernel in range(1, 8):
+            for stride in range(1, 5):
+                convolved = nd.Convolution(x, nd.zeros((1, 1, kernel, kernel)), kernel=(kernel,) * 2,
+                                           stride=(stride,) * 2, num_filter=1, no_bias=True)
+                pooled = nd.Pooling(x, kernel=(kernel,) * 2, stride=(stride,) * 2, pool_type='max')
+                for out in (convolved, pooled):
+                    compared += 1
+                    wrong += out.shape[2:] != (output_side(side, kernel, stride),) * 2
+    return {'compared': compared, 'wrong': wrong}
+
+
+def larger_again(run):
+    """Section 4.3.5: transposed convolution and the checkerboard that it weaves; pixel shuffle."""
+    x = nd.ones((1, 1, 8, 8))
+    results, metrics = {}, {}
+    for kernel, stride in ((3, 2), (4, 2), (5, 3), (6, 3)):
+        out = nd.Deconvolution(x, nd.ones((1, 1, kernel, kernel)), kernel=(kernel,) * 2, stride=(stride,) * 2,
+                               num_filter=1, no_bias=True).asnumpy()[0, 0]
+        results[f'transposed, kernel {kernel}, stride {stride}'] = out
+        inner = out[kernel:-kernel, kernel:-kernel]
+        metrics[f'unevenness_kernel{kernel}_stride{stride}'] = inner.max() / inner.min() - 1
+    planes = np.arange(4 * 8 * 8).reshape(1, 4, 8, 8)
+    shuffled = nd.depth_to_space(nd.array(planes), 2).asnumpy()[0, 0]
+    by_hand = pixel_shuffle(planes, 2)[0, 0]
+    metrics['difference_pixel_shuffle'] = np.abs(shuffled - by_hand).max()
+    colours = np.stack([np.full((8, 8), value) for value in (0, 1 / 3, 2 / 3, 1)])[None]
+    results['pixel shuffle of 4 even planes'] = pixel_shuffle(colours, 2)[0, 0]
+    figure, axes = figures.plt.subplots(1, 5, figsize=(15, 3.4))
+    for axis, (name, values) in zip(axes, results.items()):
+        axis.imshow(values, cmap='gray', vmin=0)
+        axis.set_title(name, fontsize=9)
+        axis.axis('off')
+    figure.suptitle(figures.text('4.3.5 An 8x8 image of ones made larger', '反卷积的棋盘格与像素重排'))
+    figure.tight_layout()
+    run.save_figure(figure, 'larger')
+    return metrics
+
+
+def pixel_shuffle(planes, factor):
+    """(N, factor^2, H, W) -> (N, 1, factor H, factor W): the planes side by side within each pixel (4.3.5)."""
+    n, _, height, width = planes.shape
+    parts = planes.reshape(n, factor, factor, height, width)  # row within the pixel, column within it
+    return parts.transpose(0, 3, 1, 4, 2).reshape(n, 1, height * factor, width * factor)
+
+
+def _batch(values):
+    """An array (H, W) as a batch of one plane, (1, 1, H, W)."""
+    return nd.array(np.asarray(values)[None, None])
+
+
+if __name__ == '__main__':
+    from chapters.__main__ import run_script
+    run_script('4.1.3')
