@@ -182,7 +182,7 @@ def measure(folder, count, pack_all):
             for what, function in (('Python swaps', swap_in_place), ('numpy flips', flip_views)):
                 fast, slow, ratio = alternate(fast_one, lambda: one_by_one(function, small, small_labels))
                 ratio *= len(batch) / len(small)
-                print(f'symmetries, labels, positions a second: {whole}, one gather {len(batch) / fast:,.0f}; '
+                print(f'symmetries, positions a second: {whole}, one gather {len(batch) / fast:,.0f}; '
                       f'one by one, {what} {len(small) / slow:,.0f} (ratio {ratio:,.0f})')
 
         def draw():

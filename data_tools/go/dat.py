@@ -27,7 +27,7 @@ AREA = SIZE * SIZE
 
 
 def load_dat(path):
-    """Map a `.dat` file: uint8 (records, 363), read from the disk as it is used. The file never changes.
+    """Map a `.dat` file: uint8 (records, 363), read-only, read from the disk as it is used.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def load_dat(path):
         if length == 0 or length % RECORD:
             raise UserError(f'{path}: {length} bytes are not a whole number of records of {RECORD} bytes; '
                             'pack the games again')
-        return np.memmap(path, np.uint8, 'c').reshape(-1, RECORD).view(np.ndarray)
+        return np.memmap(path, np.uint8, 'r').reshape(-1, RECORD).view(np.ndarray)
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror})') from None
 
@@ -47,6 +47,11 @@ def load_dat(path):
 def labels_of(records):
     """The moves x + 19 * y, int32 (N,), of records uint8 (N, 363)."""
     return records[:, 0] + SIZE * records[:, 1].astype(np.int32)  # 19 * 18 is too much for a byte
+
+
+def _own(array):
+    """The same array, copied if it is read-only or not contiguous: numba would compile anew for such."""
+    return np.require(array, requirements='CW')
 
 
 @njit(cache=True, nogil=True)
@@ -93,8 +98,7 @@ def planes_and_labels(records, symmetry=None, order=DAT_ORDER):
     planes = np.empty((count, 8, AREA), np.uint8)
     labels = np.empty(count, np.int32)
     source, target = symmetries.tables(SIZE)
-    _unpack(np.ascontiguousarray(records), source, target, np.ascontiguousarray(symmetry), order == DAT_ORDER,
-            planes, labels)
+    _unpack(_own(records), source, target, _own(symmetry), order == DAT_ORDER, planes, labels)
     return planes.reshape(count, 8, SIZE, SIZE), labels
 
 
@@ -172,5 +176,5 @@ def first_fault(records):
     Checked: the move is on an empty point; every point is one of own, opponent's, empty; the liberties are
     those that a chain on this board has; at most one last move, on a stone.
     """
-    number, fault = _first_fault(records)
+    number, fault = _first_fault(_own(records))
     return (int(number), FAULTS[fault]) if fault else None

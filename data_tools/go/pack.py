@@ -24,7 +24,6 @@ import csv
 import io
 import multiprocessing
 import os
-import signal
 import time
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +119,7 @@ def _parsed(sources, workers):
         parsed = map(sgf.games_of_batch, batches)
         if workers > 1 and len(batches) > 1:
             pool = stack.enter_context(multiprocessing.get_context('spawn').Pool(
-                min(workers, len(batches)), signal.signal, (signal.SIGINT, signal.SIG_IGN)))  # Ctrl-C is ours
+                min(workers, len(batches)), sgf.ignore_interrupts))
             parsed = pool.imap(sgf.games_of_batch, batches)
         bar = stack.enter_context(tqdm(desc='reading', total=sum(sizes), unit='B', unit_scale=True,
                                        disable=None))

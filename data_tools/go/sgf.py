@@ -24,6 +24,7 @@ import gzip
 import lzma
 import os
 import re
+import signal
 import tarfile
 import zipfile
 import zlib
@@ -354,6 +355,11 @@ def batches(paths, size):
                 batch, length = [], 0
     if batch:
         yield batch
+
+
+def ignore_interrupts():
+    """For worker processes: Ctrl-C is the main process's business, which ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def games_of_batch(batch):

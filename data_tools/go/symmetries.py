@@ -67,8 +67,9 @@ def transform_planes(planes, symmetry):
     a new array like `planes`
     """
     count, area = len(planes), planes.shape[-1] ** 2
-    flat = np.ascontiguousarray(planes).reshape(count, planes[0].size // area if count else 0, area)
-    symmetry = np.ascontiguousarray(np.broadcast_to(np.asarray(symmetry, np.int64), (count,)))
+    # Writable and contiguous, or numba would compile anew.
+    flat = np.require(planes, requirements='CW').reshape(count, planes[0].size // area if count else 0, area)
+    symmetry = np.require(np.broadcast_to(np.asarray(symmetry, np.int64), (count,)), requirements='CW')
     if count and (symmetry.min() < 0 or symmetry.max() > 7):
         raise ValueError('a symmetry is a number from 0 to 7')
     turned = np.empty_like(flat)
