@@ -112,15 +112,8 @@ if ! "$python" -m venv .venv > "$log" 2>&1; then
 fi
 
 # Messages of pip go to the log; its progress is shown where somebody watches.
-install() {
-    if [ -t 1 ]; then
-        .venv/bin/python -m pip install --no-deps --no-input --log "$log" "$@" 2>> "$log"
-    else
-        .venv/bin/python -m pip install --no-deps --no-input --log "$log" --quiet "$@" > /dev/null 2>> "$log"
-    fi
-}
-
-if ! install -r "$lock"; then
+if [ -t 1 ]; then exec 3>&1; else exec 3> /dev/null; fi
+if ! .venv/bin/python -m pip install --no-deps --no-input --log "$log" -r "$lock" >&3 2>> "$log"; then
     if grep -q -e 'No space left' -e 'Errno 28' -e 'Disk quota' "$log"; then
         fail "the disk is full: free some space in $PWD and ${TMPDIR:-/tmp}, then run again (log: $log)"
     elif grep -q -e 'NewConnectionError' -e 'name resolution' -e 'ConnectTimeout' -e 'ReadTimeout' \
@@ -130,7 +123,10 @@ if ! install -r "$lock"; then
     fi
     fail "pip could not install $lock: $(grep -a 'ERROR' "$log" | head -n 1 | sed 's/^[^ ]* *//') (log: $log)"
 fi
-# The project itself, where it is: gives the command `bookcnn`. Needs no network.
-install --no-build-isolation --no-index -e . || fail "pip could not install the project itself (log: $log)"
+# The project itself, where it is, and its command. By hand, because pip would have to build something for it.
+packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+echo "$PWD" > "$packages/bookcnn.pth"
+printf '#!/bin/sh\nexec "%s" -m chapters "$@"\n' "$PWD/.venv/bin/python" > .venv/bin/bookcnn
+chmod +x .venv/bin/bookcnn
 
 : > "$(mark "$version")"
