@@ -23,8 +23,9 @@ def _comparison(name, section, title, title_zh, sizes=None, **fields):
 
 
 EXPERIMENTS = [
-    _comparison('l2', '3.2', 'L2 keeps weights small', 'L2 正则化使权重变小', weight_decay=0.01),
-    _comparison('l1', '3.2', 'L1 drives weights to zero', 'L1 正则化使权重趋于零', l1=0.001),
+    _comparison('l2', '3.2', 'L2 keeps weights small', 'L2 正则化使权重变小', weight_decay=0.02,
+                epochs=60),
+    _comparison('l1', '3.2', 'L1 drives weights to zero', 'L1 正则化使权重趋于零', l1=0.001, epochs=60),
     _comparison('dropout', '3.2', 'Dropout', '随机失活 Dropout', {'dropout': 0.5}),
     _comparison('label_smoothing', '3.2', 'Label smoothing', '标签平滑', label_smoothing=0.1),
     _comparison('noisy_labels', '3.2', 'Noisy labels, and label smoothing against them', '噪声标签与标签平滑',
@@ -33,10 +34,10 @@ EXPERIMENTS = [
     _comparison('early_stopping', '3.2', 'Early stopping', '提前停止', patience=5, epochs=60),
     _comparison('step_decay', '3.3.1', 'The learning rate falls by steps', '学习速率逐步下降', lr_factor=0.8,
                 label_noise=0.2),
-    _comparison('warm_up', '3.3.2', 'Warm-up lets a high rate survive', '预热使高学习速率可用', warmup_epochs=8.0,
-                learning_rate=1.5),
+    _comparison('warm_up', '3.3.2', 'Warm-up survives a bad start', '预热使坏的初始值也能训练', {'hidden': (128, 64, 64, 64)},
+                warmup_epochs=6.0, learning_rate=0.1, initializer='normal(0.3)', epochs=10, train_samples=0),
     _comparison('rate_and_batch', '3.3.2', 'Learning rate against batch size', '学习速率与批大小', base_batch_size=16,
-                batch_size=256, learning_rate=0.02, train_samples=0),
+                batch_size=256, learning_rate=0.01, train_samples=0),
     _spiral('3.3.4', 'Two spirals, 90% of the points for training', '双螺旋，90% 数据用于训练', 'spiral-90', 0.016,
             0.014),
     _spiral('3.3.4-data30', 'Two spirals, 30% of the points: overfitting', '双螺旋，30% 数据：过拟合', 'spiral-30', 0.011,

@@ -43,8 +43,10 @@ def compare(run, *variants):
             print('the loss became infinite: training stopped')
             network, history = None, []
         results[name] = network, history, part.data
-        for metric in ('train_loss', 'train_accuracy', 'validation_loss', 'validation_accuracy'):
-            metrics[f'{name}_{metric}'] = history[-1][metric] if history else float('nan')
+        if history:
+            metrics.update({f'{name}_{metric}': history[-1][metric] for metric in (
+                'train_loss', 'train_accuracy', 'validation_loss', 'validation_accuracy')})
+        metrics[f'{name}_diverged'] = not history
     return results, metrics
 
 
@@ -174,7 +176,7 @@ def step_decay(run):
 
 
 def warm_up(run):
-    """Warm-up: a rate that ruins the first updates can be used once the weights have found their place."""
+    """Warm-up: weights that start far too large; the full rate would throw them away, a growing one tames them."""
     results, metrics = compare(run, ('without', {'warmup_epochs': 0.0}), ('with', {}))
     draw(run, results)
     return metrics

@@ -59,8 +59,8 @@ def find_the_x(run):
     row, column = np.unravel_index(answer.argmax(), answer.shape)
     figure, axes = figures.plt.subplots(1, 3, figsize=(13, 4.6), gridspec_kw={'width_ratios': (8, 3, 6)})
     for axis, values, title in zip(axes, (IMAGE, CROSS, answer), ('image', 'kernel', 'convolution')):
-        axis.imshow(values, cmap='gray' if axis is not axes[2] else 'RdBu_r', vmin=-5 if axis is axes[2] else None,
-                    vmax=5 if axis is axes[2] else None)
+        axis.imshow(values, cmap='gray' if axis is not axes[2] else 'RdBu_r', vmin=-7 if axis is axes[2] else None,
+                    vmax=7 if axis is axes[2] else None)
         for (i, j), value in np.ndenumerate(values):
             axis.text(j, i, f'{value:g}', ha='center', va='center', fontsize=9, color='C1' if axis is not axes[2]
                       else 'black')
@@ -85,7 +85,7 @@ def sharing_and_filters(run):
         results[name] = nd.Convolution(_batch(picture), _batch(kernel), kernel=np.shape(kernel), num_filter=1,
                                        no_bias=True).asnumpy()[0, 0]
         metrics[f'difference_{name.replace(" ", "_")}'] = np.abs(results[name] - convolve(picture, kernel)).max()
-    figure, axes = figures.plt.subplots(2, 3, figsize=(13, 6.4))
+    figure, axes = figures.plt.subplots(2, 3, figsize=(13, 7.4))
     for axis, (name, values) in zip(axes.ravel(), results.items()):
         axis.imshow(np.abs(values) if 'edges' in name else values, cmap='gray')
         axis.set_title(name)
@@ -163,7 +163,7 @@ def larger_again(run):
     by_hand = pixel_shuffle(planes, 2)[0, 0]
     metrics['difference_pixel_shuffle'] = np.abs(shuffled - by_hand).max()
     colours = np.stack([np.full((8, 8), value) for value in (0, 1 / 3, 2 / 3, 1)])[None]
-    results['pixel shuffle of 4 even planes'] = pixel_shuffle(colours, 2)[0, 0]
+    results['pixel shuffle: 4 planes interleaved'] = pixel_shuffle(colours, 2)[0, 0]
     figure, axes = figures.plt.subplots(1, 5, figsize=(15, 3.4))
     for axis, (name, values) in zip(axes, results.items()):
         axis.imshow(values, cmap='gray', vmin=0)
