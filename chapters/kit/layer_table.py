@@ -35,11 +35,11 @@ _EACH_INPUT = {'mean': 1, 'sum': 1, 'max': 1, 'min': 1, 'prod': 1, 'norm': 2, 'a
 _NO_WORK = {
     'Dropout', 'Flatten', 'Reshape', 'reshape', 'reshape_like', 'transpose', 'Concat', 'concat', 'stack',
     'slice', 'slice_axis', 'slice_like', 'SliceChannel', 'split', '_split_v2', 'SwapAxis', 'expand_dims',
-    'squeeze', 'Pad', 'pad', 'Crop', 'repeat', 'tile', 'reverse', 'flip', 'BlockGrad', 'MakeLoss', 'make_loss',
-    '_copy', 'identity', 'Cast', 'cast', 'depth_to_space', 'space_to_depth', 'Embedding', 'take', 'pick',
-    'one_hot', 'gather_nd', 'broadcast_axis', 'broadcast_to', 'broadcast_like', 'zeros_like', 'ones_like',
-    '_zeros', '_ones', '_arange', 'LinearRegressionOutput', 'MAERegressionOutput', 'batch_take', 'shape_array',
-    'size_array',
+    'squeeze', 'Pad', 'pad', 'Crop', 'repeat', 'tile', 'reverse', 'flip', 'BlockGrad', 'MakeLoss',
+    'make_loss', '_copy', 'identity', 'Cast', 'cast', 'depth_to_space', 'space_to_depth', 'Embedding', 'take',
+    'pick', 'one_hot', 'gather_nd', 'broadcast_axis', 'broadcast_to', 'broadcast_like', 'zeros_like',
+    'ones_like', '_zeros', '_ones', '_arange', 'LinearRegressionOutput', 'MAERegressionOutput', 'batch_take',
+    'shape_array', 'size_array',
 }
 _LABELLED = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
              'SVMOutput')
@@ -155,14 +155,15 @@ def layer_table(network_or_symbol, input_shape):
                     parameters += math.prod(shape_of[source, 0])
         outputs = [shape for (source, _), shape in shape_of.items() if source == number]
         if not all(shape and all(shape) for shape in outputs):
-            raise UserError(f'{_words(input_shape[1:])}: the shape of {node["name"]} does not follow from this '
-                            'input')
+            raise UserError(f'{_words(input_shape[1:])}: the shape of {node["name"]} does not follow from '
+                            'this input')
         flops = _flops(node, [shape_of[source, part] for source, part, _ in node['inputs']], outputs)
         name = node['name'][len(prefix):] if node['name'].startswith(prefix) else node['name']
         row_of[number] = len(rows)
         name = name[:-len('_fwd')] if name.endswith('_fwd') else name
         rows.append(Layer(name, _kind(node), outputs[0][1:], parameters,
-                          _FLOAT * sum(map(math.prod, outputs)), flops or 0, flops is not None, node['op'], tuple(ins), tuple(own), place[number]))
+                          _FLOAT * sum(map(math.prod, outputs)), flops or 0,
+                          flops is not None, node['op'], tuple(ins), tuple(own), place[number]))
     return rows
 
 
@@ -333,7 +334,7 @@ def draw_graph(network_or_symbol, input_shape, path):
     try:
         picture = graph.pipe()
     except graphviz.ExecutableNotFound:
-        raise UserError('the program `dot`, which draws graphs, is not installed: apt-get install graphviz (or '
-                        'see graphviz.org/download)') from None
+        raise UserError('the program `dot`, which draws graphs, is not installed: apt-get install graphviz '
+                        '(or see graphviz.org/download)') from None
     with atomic_write(path) as file:
         file.write(picture)
