@@ -8,8 +8,7 @@ import numpy as np
 from chapters.ch03_mlp.mnist import MLP  # noqa: F401  the network of all these experiments
 from chapters.kit import figures
 from chapters.kit.run import Run
-from chapters.kit.training import train
-from data_tools.errors import UserError
+from chapters.kit.training import Diverged, train
 from mxnet import nd
 
 
@@ -33,14 +32,12 @@ def compare(run, *variants):
         folder = run.folder / name
         part = Run(run.experiment.but(**changes) if changes else run.experiment, run.data_name,
                    run.config['data_root'] or None, folder, run.seed, run.config['device'], short=run.short,
-                   resume=(folder / 'config.json').exists())
-        print(f'{name}: {part.recipe}', flush=True)
+                   resume=(folder / 'config.json').exists(), quiet=run.quiet)
+        run.say(f'{name}: {part.recipe}')
         try:
             network, history = train(part)
-        except UserError as error:
-            if 'became NaN' not in str(error):
-                raise
-            print('the loss became infinite: training stopped')
+        except Diverged:
+            run.say('the loss became infinite: training stopped')
             network, history = None, []
         results[name] = network, history, part.data
         if history:

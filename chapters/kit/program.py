@@ -18,8 +18,8 @@ def run_experiment(experiment, resume=False, **settings):
         The run, and what stands in its `result.json`.
     """
     run = Run(experiment, resume=resume, **settings)
-    print(f'{experiment.section} {experiment.title} {experiment.title_zh}'
-          + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''), flush=True)
+    run.say(f'{experiment.section} {experiment.title} {experiment.title_zh}'
+            + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''))
     if not experiment.trains:
         return run, run.finish(experiment.code(experiment.program)(run))
     if run.form == 'symbolic':

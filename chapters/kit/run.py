@@ -38,6 +38,8 @@ class Run:
         What was cut short, for figures and reports; empty for a run in full.
     resume : bool
         `out` holds a run that was stopped: go on.
+    quiet : bool
+        Print nothing.
 
     Raises
     ------
@@ -45,12 +47,13 @@ class Run:
         The folder exists already, cannot be written, or (resuming) holds a run of other settings.
     """
     def __init__(self, experiment: Experiment, data='', data_root=None, out=None, seed=0, device_name='auto',
-                 form='gluon', init=None, short='', resume=False):
+                 form='gluon', init=None, short='', resume=False, quiet=False):
         if seed < 0:
             raise UserError(f'--seed {seed}: give a number from 0 on')
         self.experiment, self.recipe = experiment, experiment.recipe
         self.data_name = data or experiment.data
         self.seed, self.form, self.init, self.short = seed, form, init, short
+        self.quiet = quiet
         self.devices = device(device_name)
         self.data = load_data(experiment, data, data_root, seed) if self.recipe else None
         self.config = {
@@ -82,6 +85,11 @@ class Run:
         if self.init:
             words += ['--init', os.fspath(self.init)]
         return shlex.join(words)
+
+    def say(self, text):
+        """Print a line, at once, unless the run is quiet."""
+        if not self.quiet:
+            print(text, flush=True)
 
     def label(self, epoch):
         """What the progress bar says in front."""

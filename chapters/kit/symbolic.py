@@ -142,7 +142,7 @@ def train_symbolic(run):
         row.update(values('validation'))
         history.append(row)
         run.write_history(history)
-        print(run.line(row), flush=True)
+        run.say(run.line(row))
         metric.reset()
         started[0] = time.perf_counter()
 

@@ -19,6 +19,10 @@ from mxnet import autograd, gluon, nd
 _VALIDATION_BATCH = 250
 
 
+class Diverged(UserError):
+    """The loss became NaN or infinite."""
+
+
 class Objective(gluon.HybridBlock):
     """A network with its loss and its metrics, in one graph.
 
@@ -216,11 +220,11 @@ def train(run):
         history, best, first_epoch = state['history'], state['best'], state['epoch']
         restore(arrays, network, step.updaters)
         optimizer.begin_num_update = optimizer.num_update = first_epoch * batches
-        print(f'going on after epoch {first_epoch - 1}')
+        run.say(f'going on after epoch {first_epoch - 1}')
     name, more_is_better = objective.main_metric
     for epoch in range(first_epoch, recipe.epochs):
         if recipe.patience and best and epoch - best['epoch'] > recipe.patience:
-            print(f'no better {name} for {recipe.patience} epochs: stopped early, back to epoch {best["epoch"]}')
+            run.say(f'no better {name} for {recipe.patience} epochs: stopped early, back to epoch {best["epoch"]}')
             break
         random = seed_everything(run.seed, epoch)
         started = time.perf_counter()
@@ -231,7 +235,7 @@ def train(run):
         row.update(objective.metrics(totals, 'train'))
         row.update(objective.metrics(evaluate(), 'validation'))
         if not all(math.isfinite(value) for value in row.values()):
-            raise UserError(
+            raise Diverged(
                 f'{run.folder}: the loss became NaN or infinite in epoch {epoch}: lower --learning-rate '
                 f'(now {recipe.peak_learning_rate:g}), or raise warmup_epochs, or use a smaller start '
                 f'(initializer={recipe.initializer}); the checkpoint of the last good epoch is kept')
@@ -243,7 +247,7 @@ def train(run):
         run.checkpoint.save({**model_arrays(network), **optimizer_arrays(step.updaters[0])},
                             {'epoch': epoch + 1, 'history': history, 'best': best})
         run.write_history(history)
-        print(run.line(row), flush=True)
+        run.say(run.line(row))
     if recipe.patience and best['epoch'] < history[-1]['epoch']:
         run.load_best(network)
     run.export(network, len(history))
