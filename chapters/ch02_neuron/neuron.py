@@ -29,7 +29,8 @@ def max_of_two(seed):
     """Pairs of random numbers in (0, 1), and the larger of each pair (2.1.4).
 
     At rate 0.1, one pair a time, the weights never settle: they jitter around the optimum with a standard
-    deviation of 0.03, and four random sequences in ten end farther from it than 0.06 (weights) or 0.03 (bias).
+    deviation of 0.03, and four random sequences in ten end farther from it than 0.06 (weights) or 0.03
+    (bias).
     The generator below was chosen so that seeds 0 to 4 end nearer; the variations of 2.2.8 settle with any.
 
     Returns
@@ -87,8 +88,8 @@ def update(w, b, x, target, rate):
 def mean_loss(w1, w2, b):
     """The mean of (OUT - max(x1, x2))^2 over the square (0, 1) x (0, 1), in closed form.
 
-    With E x = 1/2, E x^2 = 1/3, E x1 x2 = 1/4, E max = 2/3, E max^2 = 1/2, E x1 max = 3/8. For w1 = w2 = w it is
-    the formula of 2.1.4: (3 - 8b + 6b^2 - 9w + 12bw + 7w^2) / 6.
+    With E x = 1/2, E x^2 = 1/3, E x1 x2 = 1/4, E max = 2/3, E max^2 = 1/2, E x1 max = 3/8. For
+    w1 = w2 = w it is the formula of 2.1.4: (3 - 8b + 6b^2 - 9w + 12bw + 7w^2) / 6.
     """
     return (w1 ** 2 + w2 ** 2) / 3 + w1 * w2 / 2 + b ** 2 + (w1 + w2) * (b - 3 / 4) - 4 / 3 * b + 1 / 2
 
@@ -121,7 +122,8 @@ def worked_example(run):
     figure = figures.plt.figure(figsize=(13, 5.2))
     axis = figure.add_subplot(1, 2, 1, projection='3d')
     axis.plot_surface(grid_w, grid_b, losses, cmap='viridis', alpha=0.8)
-    axis.plot(path[:, 0], path[:, 1], mean_loss(path[:, 0], path[:, 0], path[:, 1]), 'r-', linewidth=1.5, zorder=9)
+    axis.plot(path[:, 0], path[:, 1], mean_loss(path[:, 0], path[:, 0], path[:, 1]), 'r-', linewidth=1.5,
+              zorder=9)
     axis.set(xlabel='w (w1 = w2)', ylabel='b', zlabel='mean loss')
     axis.view_init(40, -60)
     axis = figure.add_subplot(1, 2, 2)

@@ -22,8 +22,8 @@ def neuron_table(run):
         'eta': '=$B$2*$B$3^{t}',
     }
     settings = (('eta at t = 0', 0.2), ('eta factor', 0.997))
-    write_table(run.folder / 'neuron.xlsx', '2.1.5', 'OUT = w1 x1 + w2 x2 + b learns max(x1, x2)', settings, x,
-                columns)
+    write_table(run.folder / 'neuron.xlsx', '2.1.5', 'OUT = w1 x1 + w2 x2 + b learns max(x1, x2)', settings,
+                x, columns)
     return {'rows': len(x)}
 
 
@@ -45,7 +45,8 @@ def network_table(run):
               'b2': '{G2}', 'w13': '{G3}*MAX({I1},0)', 'w23': '{G3}*MAX({I2},0)', 'b3': '{G3}'}
     weights = {name: (str(START[name]), f'={{{name}}}-$B$2*2*({{OUT}}-{{target}})*{slope}')
                for name, slope in inputs.items()}
-    write_table(run.folder / 'network.xlsx', '2.3.4', 'ReLU(w13 ReLU(I1) + w23 ReLU(I2) + b3) learns max(x1, x2)',
+    write_table(run.folder / 'network.xlsx', '2.3.4',
+                'ReLU(w13 ReLU(I1) + w23 ReLU(I2) + b3) learns max(x1, x2)',
                 (('eta', 0.1),), x, {**weights, **columns})
     return {'rows': len(x)}
 
@@ -62,8 +63,8 @@ def write_table(path, title, subtitle, settings, x, columns):
     x : numpy.ndarray, (steps, 2)
         The samples: values, to be overwritten by others or by `=RAND()`.
     columns : dict of str to str, or to (str, str)
-        Heading -> formula, in which {name} is the cell of that column. A pair is a parameter: its value at t = 0,
-        and the formula for later rows, in which {name} is the cell one row above.
+        Heading -> formula, in which {name} is the cell of that column. A pair is a parameter: its value at
+        t = 0, and the formula for later rows, in which {name} is the cell one row above.
     """
     from openpyxl import Workbook
     from openpyxl.chart import Reference, ScatterChart, Series
@@ -100,8 +101,8 @@ def write_table(path, title, subtitle, settings, x, columns):
     chart.x_axis.delete = chart.y_axis.delete = False
     chart.height, chart.width = 9, 18
     rows = {'min_row': _FIRST, 'max_row': _FIRST + len(x) - 1}
-    series = Series(Reference(sheet, min_col=names.index('MSE') + 1, **rows), Reference(sheet, min_col=1, **rows),
-                    title='MSE')
+    series = Series(Reference(sheet, min_col=names.index('MSE') + 1, **rows),
+                    Reference(sheet, min_col=1, **rows), title='MSE')
     series.marker.symbol, series.graphicalProperties.line.width = 'none', 9000
     chart.series.append(series)
     chart.legend = None

@@ -157,7 +157,7 @@ def worked_example(run):
 
 
 def activations(run):
-    """Section 2.3.2: max(x, y) = relu(x) + relu(y - x), and the activation functions with their derivatives."""
+    """Section 2.3.2: max(x, y) = relu(x) + relu(y - x), and activation functions with their derivatives."""
     x, y = np.meshgrid(*[np.linspace(0, 1, 101)] * 2)
     relu = nd.relu
     made = (relu(nd.array(x)) + relu(nd.array(y - x))).asnumpy()
@@ -188,7 +188,8 @@ def printed_epochs(run, network):
     points = nd.array(np.stack([x.ravel(), y.ravel()], 1), run.devices[0])
     out = network(points).asnumpy().reshape(x.shape)
     figure, axes = figures.plt.subplots(1, 2, figsize=(9.5, 4))
-    for axis, values, title in ((axes[0], out, 'output'), (axes[1], out - np.maximum(x, y), 'output - max(x1, x2)')):
+    for axis, values, title in ((axes[0], out, 'output'),
+                                (axes[1], out - np.maximum(x, y), 'output - max(x1, x2)')):
         image = axis.contourf(x, y, values, 20)
         figure.colorbar(image, ax=axis)
         axis.set(title=title, xlabel='x1', ylabel='x2', aspect='equal')

@@ -1,4 +1,4 @@
-"""Sections 3.2, 3.3.1 and 3.3.2: each field of a recipe shown to act, with and without it, on a small training set.
+"""Sections 3.2, 3.3.1 and 3.3.2: each field of a recipe shown to act, on a small training set.
 
     python -m chapters run 3.2-l1
 """
@@ -13,7 +13,7 @@ from mxnet import nd
 
 
 def compare(run, *variants):
-    """Train an experiment in several variants, each in a folder of its own inside the run's, and draw them together.
+    """Train an experiment in several variants, each in a folder of its own inside the run's.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def compare(run, *variants):
     Returns
     -------
     (results, metrics)
-        Name -> (network, history, data); an empty history where the loss became infinite. And the last figures
-        of all, named VARIANT_METRIC.
+        Name -> (network, history, data); an empty history where the loss became infinite. And the last
+        figures of all, named VARIANT_METRIC.
     """
     results, metrics = {}, {}
     for name, changes in variants:
@@ -173,14 +173,14 @@ def step_decay(run):
 
 
 def warm_up(run):
-    """Warm-up: weights that start far too large; the full rate would throw them away, a growing one tames them."""
+    """Warm-up: weights start far too large; the full rate throws them away, a growing one tames them."""
     results, metrics = compare(run, ('without', {'warmup_epochs': 0.0}), ('with', {}))
     draw(run, results)
     return metrics
 
 
 def rate_and_batch(run):
-    """The rule of 3.3.2: a batch 16 times larger needs a rate that is larger by 16^alpha, alpha from 0.5 to 1."""
+    """The rule of 3.3.2: a batch 16 times larger needs a rate larger by 16^alpha, alpha from 0.5 to 1."""
     base = run.recipe.base_batch_size
     results, metrics = compare(
         run, (f'batch{base}', {'batch_size': base}),

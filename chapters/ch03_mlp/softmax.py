@@ -21,7 +21,7 @@ def cross_entropy(q, label):
 
 
 def numbers(run):
-    """The example of 3.4.1, its gradients by formula and by `autograd`, and the two losses on a sigmoid drawn."""
+    """The example of 3.4.1, its gradients by formula and by `autograd`, and two losses on a sigmoid."""
     z, label = np.array([2.0, -3.0, 4.0]), 2
     q = softmax(z)
     p = np.eye(3)[label]

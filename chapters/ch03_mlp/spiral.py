@@ -85,7 +85,8 @@ def decision_maps(run, network):
     restore(now, network, [])
     columns = max(1, min(4, len(frames)))
     rows = max(1, -(-len(frames) // columns))
-    figure, axes = figures.plt.subplots(rows, columns, figsize=(3.4 * columns, 3.6 * rows + 0.4), squeeze=False)
+    figure, axes = figures.plt.subplots(rows, columns, figsize=(3.4 * columns, 3.6 * rows + 0.4),
+                                        squeeze=False)
     for axis in axes.ravel():
         axis.axis('off')
     for axis, (epochs, answers, train, test) in zip(axes.ravel(), frames):
@@ -96,8 +97,9 @@ def decision_maps(run, network):
                          marker=marker, linewidths=0.5, edgecolors='white' if marker == 'o' else None)
         axis.set(title=f'{epochs} epochs: train {train:.3f}, test {test:.3f}', aspect='equal')
         axis.title.set_fontsize(9)
-    figure.suptitle(figures.text(f'{run.experiment.section} {run.experiment.title} (dots: training, crosses: test)',
-                                 run.experiment.title_zh))
+    experiment = run.experiment
+    figure.suptitle(figures.text(f'{experiment.section} {experiment.title} (dots: training, crosses: test)',
+                                 experiment.title_zh))
     figure.tight_layout()
     run.save_figure(figure, 'decision-maps')
     return {'train_loss': _loss(run, network, data.train_x, data.train_y),

@@ -14,7 +14,7 @@ def train_by_hand(run):
     Returns
     -------
     dict
-        Output, error, gradients and new parameters of the first step, named as in 2.3.4; then the second step's.
+        Output, error, gradients and new parameters of the first step, named as in 2.3.4; then of the second.
     """
     network = TwoTwoOne().start()
     metrics = {}
@@ -25,7 +25,8 @@ def train_by_hand(run):
         loss.backward()
         metrics[f'step{step}_output'] = out.asscalar()
         metrics[f'step{step}_mse'] = (out.asscalar() - target) ** 2
-        metrics.update({f'step{step}_gradient_{name}': value for name, value in network.named('grad').items()})
+        metrics.update({f'step{step}_gradient_{name}': value
+                        for name, value in network.named('grad').items()})
         for parameter in network.collect_params().values():
             parameter.set_data(parameter.data() - 0.1 * parameter.grad())
         metrics.update({f'step{step}_{name}': value for name, value in network.named().items()})

@@ -1,4 +1,4 @@
-"""Sections 4.1.3 and 4.3: convolution, pooling and their opposites, computed in the open and checked against MXNet.
+"""Sections 4.1.3 and 4.3: convolution, pooling and their opposites, in the open and checked against MXNet.
 
     python -m chapters.ch04_cnn.convolution
 """
@@ -55,18 +55,20 @@ def output_side(side, kernel, stride):
 def find_the_x(run):
     """Section 4.1.3: a kernel shaped like an X answers loudest where the picture has one."""
     answer = convolve(IMAGE, CROSS)
-    by_mxnet = nd.Convolution(_batch(IMAGE), _batch(CROSS), kernel=(3, 3), num_filter=1, no_bias=True).asnumpy()[0, 0]
+    by_mxnet = nd.Convolution(_batch(IMAGE), _batch(CROSS), kernel=(3, 3), num_filter=1,
+                              no_bias=True).asnumpy()[0, 0]
     row, column = np.unravel_index(answer.argmax(), answer.shape)
     figure, axes = figures.plt.subplots(1, 3, figsize=(13, 4.6), gridspec_kw={'width_ratios': (8, 3, 6)})
     for axis, values, title in zip(axes, (IMAGE, CROSS, answer), ('image', 'kernel', 'convolution')):
-        axis.imshow(values, cmap='gray' if axis is not axes[2] else 'RdBu_r', vmin=-7 if axis is axes[2] else None,
-                    vmax=7 if axis is axes[2] else None)
+        last = axis is axes[2]
+        axis.imshow(values, **dict(cmap='RdBu_r', vmin=-7, vmax=7) if last else dict(cmap='gray'))
         for (i, j), value in np.ndenumerate(values):
-            axis.text(j, i, f'{value:g}', ha='center', va='center', fontsize=9, color='C1' if axis is not axes[2]
-                      else 'black')
+            axis.text(j, i, f'{value:g}', ha='center', va='center', fontsize=9,
+                      color='black' if last else 'C1')
         axis.set(title=title, xticks=[], yticks=[])
-    axes[0].add_patch(figures.plt.Rectangle((column - 0.5, row - 0.5), 3, 3, fill=False, edgecolor='red', linewidth=3))
-    axes[2].add_patch(figures.plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor='red', linewidth=3))
+    for axis, side in ((axes[0], 3), (axes[2], 1)):
+        axis.add_patch(figures.plt.Rectangle((column - 0.5, row - 0.5), side, side, fill=False,
+                                             edgecolor='red', linewidth=3))
     figure.suptitle(figures.text('4.1.3 The X found by convolution', '用卷积找到图中的 X'))
     run.save_figure(figure, 'x-found')
     return {'maximum': answer.max(), 'mean': answer.mean(), 'row': row, 'column': column,
@@ -77,14 +79,16 @@ def sharing_and_filters(run):
     """Section 4.3.1: how many parameters sharing saves; what single kernels do to a picture."""
     convolution, dense = nn.Conv2D(64, 3, in_channels=3), nn.Dense(64 * 30 * 30, in_units=3 * 32 * 32)
     metrics = {name: sum(np.prod(parameter.shape) for parameter in layer.collect_params().values())
-               for name, layer in (('parameters_convolution', convolution), ('parameters_fully_connected', dense))}
+               for name, layer in (('parameters_convolution', convolution),
+                                   ('parameters_fully_connected', dense))}
     from sklearn.datasets import load_sample_image
     picture = load_sample_image('china.jpg').mean(axis=2) / 255
     results = {'picture': picture}
     for name, kernel in FILTERS.items():
         results[name] = nd.Convolution(_batch(picture), _batch(kernel), kernel=np.shape(kernel), num_filter=1,
                                        no_bias=True).asnumpy()[0, 0]
-        metrics[f'difference_{name.replace(" ", "_")}'] = np.abs(results[name] - convolve(picture, kernel)).max()
+        metrics[f'difference_{name.replace(" ", "_")}'] = np.abs(
+            results[name] - convolve(picture, kernel)).max()
     figure, axes = figures.plt.subplots(2, 3, figsize=(13, 7.4))
     for axis, (name, values) in zip(axes.ravel(), results.items()):
         axis.imshow(np.abs(values) if 'edges' in name else values, cmap='gray')
@@ -176,7 +180,7 @@ def larger_again(run):
 
 
 def pixel_shuffle(planes, factor):
-    """(N, factor^2, H, W) -> (N, 1, factor H, factor W): the planes side by side within each pixel (4.3.5)."""
+    """(N, factor^2, H, W) -> (N, 1, factor H, factor W): planes side by side within each pixel (4.3.5)."""
     n, _, height, width = planes.shape
     parts = planes.reshape(n, factor, factor, height, width)  # row within the pixel, column within it
     return parts.transpose(0, 3, 1, 4, 2).reshape(n, 1, height * factor, width * factor)

@@ -10,8 +10,8 @@ def _lenet(section, title, title_zh, data='mnist', sizes=None, symbolic='', accu
     """LeNet by the recipe of 4.4, with changes."""
     printed = (('validation_accuracy', accuracy), ('train_accuracy', train_accuracy))
     return Experiment(
-        section, title, title_zh, 'chapters.ch04_cnn.lenet', 'LeNet', sizes or {}, _RECIPE.but(**changes), data,
-        symbolic=symbolic, drawings=('answers',),
+        section, title, title_zh, 'chapters.ch04_cnn.lenet', 'LeNet', sizes or {}, _RECIPE.but(**changes),
+        data, symbolic=symbolic, drawings=('answers',),
         book=tuple(BookFigure(value, metric, data) for metric, value in printed if value))
 
 
@@ -36,17 +36,19 @@ EXPERIMENTS = [
     _lenet('4.4.4-batch512', 'Batch size 512', '批大小 512', accuracy=0.9910, batch_size=512),
     _lenet('4.4.4-batch512-rate0.2', 'Batch size 512 at rate 0.2', '批大小 512，学习速率 0.2', accuracy=0.993,
            batch_size=512, learning_rate=0.2),
-    _lenet('4.4.5', 'Fashion-MNIST with the same network', '同一网络识别服饰 Fashion-MNIST', 'fashion', symbolic='sec_4_4',
-           accuracy=0.916833),
+    _lenet('4.4.5', 'Fashion-MNIST with the same network', '同一网络识别服饰 Fashion-MNIST', 'fashion',
+           symbolic='sec_4_4', accuracy=0.916833),
     _lenet('4.4.5-large', 'Fashion-MNIST with 64 and 128 filters', '64 与 128 个滤波器识别服饰', 'fashion',
            {'num_filters': (64, 128)}, accuracy=0.919129, train_accuracy=0.988233, learning_rate=0.06),
     Experiment(
-        '4.5.2', 'Saving and loading parameters and graph', '保存与读取参数和网络结构', 'chapters.ch04_cnn.saving', 'LeNet',
-        recipe=_RECIPE.but(epochs=2, train_samples=1000, learning_rate=0.1), data='digits', program='save_and_load'),
-    _worked('4.5.4', 'Training by hand in MXNet', '在 MXNet 中手工训练', 'train_by_hand', 'by_hand', step1_output=0.75,
-            step1_mse=0.0625, step1_gradient_w11=-0.0625, step1_gradient_w21=-0.125, step1_gradient_b1=-0.125,
-            step1_gradient_w12=-0.0625, step1_gradient_w22=-0.125, step1_gradient_b2=-0.125,
-            step1_gradient_w13=-0.0625, step1_gradient_w23=-0.3125, step1_gradient_b3=-0.25, step1_b3=0.025,
+        '4.5.2', 'Saving and loading parameters and graph', '保存与读取参数和网络结构', 'chapters.ch04_cnn.saving',
+        'LeNet', recipe=_RECIPE.but(epochs=2, train_samples=1000, learning_rate=0.1), data='digits',
+        program='save_and_load'),
+    _worked('4.5.4', 'Training by hand in MXNet', '在 MXNet 中手工训练', 'train_by_hand', 'by_hand',
+            step1_output=0.75, step1_mse=0.0625, step1_gradient_w11=-0.0625, step1_gradient_w21=-0.125,
+            step1_gradient_b1=-0.125, step1_gradient_w12=-0.0625, step1_gradient_w22=-0.125,
+            step1_gradient_b2=-0.125, step1_gradient_w13=-0.0625, step1_gradient_w23=-0.3125,
+            step1_gradient_b3=-0.25, step1_b3=0.025,
             step1_w13=0.50625, step1_w23=0.53125, step1_b1=0.0125, step1_b2=0.0125, step1_w11=0.50625,
             step1_w21=0.0125, step1_w12=0.50625, step1_w22=1.0125),
 ]

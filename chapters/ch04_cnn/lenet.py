@@ -39,8 +39,8 @@ class LeNet(gluon.HybridBlock):
 def answers(run, network):
     """Section 4.4.3: what the network says of each test image, how sure it is, and where it is wrong.
 
-    Draws the first predictions, the mistakes it was surest of, and the confusion matrix. Returns the number of
-    mistakes, and the mean confidence of right and of wrong answers.
+    Draws the first predictions, the mistakes it was surest of, and the confusion matrix. Returns the number
+    of mistakes, and the mean confidence of right and of wrong answers.
     """
     data = run.data
     probabilities = np.concatenate([nd.softmax(network(nd.array(data.validation_x[start:start + 250],
@@ -52,7 +52,8 @@ def answers(run, network):
     wide = max(map(len, names)) > 3
     run.save_figure(figures.image_grid(
         data.validation_x[:32], [f'{names[said[i]]}\n{sure[i]:.1%}' for i in range(min(32, len(said)))],
-        size=1.5 if wide else 1.1, title=figures.text('Predictions with confidence', '预测结果与置信度')), 'predictions')
+        size=1.5 if wide else 1.1, title=figures.text('Predictions with confidence', '预测结果与置信度')),
+        'predictions')
     wrong = np.flatnonzero(said != truth)
     wrong = wrong[np.argsort(-sure[wrong])]
     if len(wrong):
@@ -63,7 +64,8 @@ def answers(run, network):
             title=figures.text(f'The surest of {len(wrong)} mistakes (truth in brackets)', '最自信的错误（括号内为正解）')),
             'mistakes')
     run.save_figure(figures.confusion_matrix(
-        truth, said, names, figures.text(f'{len(wrong)} mistakes in {len(truth)} images', '混淆矩阵')), 'confusion')
+        truth, said, names, figures.text(f'{len(wrong)} mistakes in {len(truth)} images', '混淆矩阵')),
+        'confusion')
     metrics = {'mistakes': len(wrong), 'confidence_when_right': sure[said == truth].mean()}
     if len(wrong):
         metrics['confidence_when_wrong'] = sure[wrong].mean()

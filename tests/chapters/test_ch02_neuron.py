@@ -26,7 +26,7 @@ def test_two_updates_by_hand_and_the_optimum(tmp_path):
     folder, metrics = run('2.1.4', tmp_path)
     for printed in chapters.find('2.1.4').book:
         places = 4 if printed.metric == 'step2_loss' else 6
-        assert metrics[printed.metric] == pytest.approx(printed.value, abs=0.51 * 10 ** -places), printed.metric
+        assert metrics[printed.metric] == pytest.approx(printed.value, abs=0.51 * 10 ** -places), printed
     assert (folder / 'figures' / 'loss-surface.png').stat().st_size > 10000
 
 
@@ -34,8 +34,8 @@ def test_mean_loss_is_the_mean_of_the_losses():
     from chapters.ch02_neuron.neuron import mean_loss
     x1, x2 = np.meshgrid(*[(np.arange(1000) + 0.5) / 1000] * 2)
     for w1, w2, b in ((0, 0, 0), (0.3, 0.9, -0.2), (0.5, 0.5, 1 / 6)):
-        assert mean_loss(w1, w2, b) == pytest.approx(np.mean((w1 * x1 + w2 * x2 + b - np.maximum(x1, x2)) ** 2),
-                                                     abs=1e-5)
+        losses = (w1 * x1 + w2 * x2 + b - np.maximum(x1, x2)) ** 2
+        assert mean_loss(w1, w2, b) == pytest.approx(np.mean(losses), abs=1e-5)
     w, b = 0.37, 0.21
     assert mean_loss(w, w, b) == pytest.approx((3 - 8 * b + 6 * b ** 2 - 9 * w + 12 * b * w + 7 * w ** 2) / 6)
 
@@ -53,7 +53,7 @@ def test_variation_with_larger_batches_ends_nearer(tmp_path):
 
 
 def calculate(path, most=400):
-    """Evaluate the formulas of a sheet's first rows, as a spreadsheet program does; {heading: column of numbers}."""
+    """Evaluate the formulas of a sheet's first rows, as a spreadsheet program does; {heading: numbers}."""
     from openpyxl import load_workbook
     cells = {cell.coordinate: cell.value for row in load_workbook(path).active.iter_rows() for cell in row
              if cell.value is not None}
@@ -109,7 +109,7 @@ def test_network_by_hand(tmp_path):
     folder, metrics = run('2.3.4', tmp_path)
     for printed in chapters.find('2.3.4').book:
         if printed.metric.startswith('OUT_sample'):
-            # the book prints the inputs of these rows to two digits, so the output may be off by one in the second
+            # the book prints the inputs of these rows to two digits, so the output may be off by 0.01
             assert metrics[printed.metric] == pytest.approx(printed.value, abs=0.01)
         elif printed.metric == 'mean_loss_after_4000':
             assert metrics[printed.metric] < 1e-3  # the best single neuron has 1/72

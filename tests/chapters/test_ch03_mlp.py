@@ -27,11 +27,12 @@ def test_spirals_are_two_arms_cut_in_two_parts(share, training):
     from chapters.ch03_mlp.spiral import spirals
     data = spirals(0, share)
     assert data.train_x.shape == (training, 2) and data.validation_x.shape == (500 - training, 2)
-    x, y = np.concatenate([data.train_x, data.validation_x]), np.concatenate([data.train_y, data.validation_y])
+    x = np.concatenate([data.train_x, data.validation_x])
+    y = np.concatenate([data.train_y, data.validation_y])
     radius = np.hypot(*x.T)
     assert radius.max() < 5 and np.sum(y == 1) == np.sum(y == -1) == 250
     # a point of one arm, turned by half a circle, is on the other
-    first, second = {tuple(np.round(p, 4) + 0.0) for p in x[y == 1]}, {tuple(np.round(-p, 4) + 0.0) for p in x[y == -1]}
+    first, second = ({tuple(np.round(point, 4) + 0.0) for point in arm} for arm in (x[y == 1], -x[y == -1]))
     assert first == second
 
 

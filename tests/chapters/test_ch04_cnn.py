@@ -91,7 +91,8 @@ def test_sizes_of_the_batch_study_and_of_both_networks():
                                  ('512-rate0.2', 512, 0.2)):
         recipe = chapters.find(f'4.4.4-batch{section}').recipe
         assert (recipe.batch_size, recipe.learning_rate) == (batch, rate)
-    for section, parameters in (('4.4', 58058), ('4.4.5-large', 64 * 26 + 128 + 128 * 1601 + 256 + 10 * 1153)):
+    for section, parameters in (('4.4', 58058),
+                                ('4.4.5-large', 64 * 26 + 128 + 128 * 1601 + 256 + 10 * 1153)):
         network = chapters.find(section).build()
         network.initialize()
         network(mx.nd.zeros(chapters.find(section).input_shape))
