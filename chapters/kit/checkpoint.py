@@ -59,35 +59,40 @@ class Checkpoint:
                 if (self.folder / name).exists()]
 
 
-def model_arrays(block):
-    """{name: array} of all parameters of a block, on one device."""
+def model_arrays(network):
+    """{name: array} of all parameters of a network, on one device."""
     return {f'parameter:{name}': parameter.data(parameter.list_ctx()[0])
-            for name, parameter in block.collect_params().items()}
+            for name, parameter in network._collect_params_with_prefix().items()}
+
+
+def restore_model(arrays, network):
+    """Put the parameters of a checkpoint back to where `model_arrays` found them."""
+    for name, parameter in network._collect_params_with_prefix().items():
+        parameter.set_data(arrays[f'parameter:{name}'])
 
 
 def optimizer_arrays(updater):
     """{name: array} of an `mxnet.optimizer.Updater`'s state (momenta and the like)."""
-    return {f'optimizer:{index}:{part}': array for index, state in updater.states.items()
+    return {f'{index}:{part}': array for index, state in updater.states.items()
             for part, array in enumerate(_parts(state))}
 
 
-def restore(arrays, block, updaters):
-    """Put the arrays of a checkpoint back to where `model_arrays` and `optimizer_arrays` found them."""
-    parameters = block.collect_params()
-    for name, parameter in parameters.items():
-        parameter.set_data(arrays[f'parameter:{name}'])
-    for updater in updaters:
-        names = list(parameters)
-        for key in arrays:
-            kind, _, rest = key.partition(':')
-            if kind != 'optimizer':
-                continue
-            index = int(rest.split(':')[0])
-            if index not in updater.states:
-                weight = parameters[names[index]].data(parameters[names[index]].list_ctx()[0])
-                updater.states[index] = updater.optimizer.create_state_multi_precision(index, weight)
-                updater.states_synced[index] = True
-            arrays[key].copyto(_parts(updater.states[index])[int(rest.split(':')[1])])
+def restore_optimizer(arrays, updater, weights):
+    """Put the optimizer's state of a checkpoint back to where `optimizer_arrays` found it.
+
+    weights: {index: array} that the states belong to.
+    """
+    for key, array in arrays.items():
+        kind, _, rest = key.partition(':')
+        if kind != 'optimizer':
+            continue
+        index, part = map(int, rest.split(':'))
+        if index not in weights:
+            continue
+        if index not in updater.states:
+            updater.states[index] = updater.optimizer.create_state_multi_precision(index, weights[index])
+            updater.states_synced[index] = True
+        array.copyto(_parts(updater.states[index])[part])
 
 
 def _parts(state):

@@ -356,9 +356,11 @@ def _try(run, x, y, factor=1, share=1.0, label='', plain=False):
         losses.append(float(step(nd.take(train_x, index), nd.take(train_y, index))[0].mean().asscalar()))
         if not math.isfinite(losses[-1]) or update > updates // 4 and np.mean(losses[-20:]) > 1.2 * losses[0]:
             break  # beyond hope
-        if kind == 'softmax' and update % 20 == 19 and np.mean(losses[-batches:]) < 0.1 \
-                and evaluate()[1] == 1:
-            break
+        if kind == 'softmax' and update % 20 == 19 and np.mean(losses[-batches:]) < 0.1:
+            step.synchronize()
+            if evaluate()[1] == 1:
+                break
+    step.synchronize()
     result = evaluate()
     if kind == 'softmax':
         score, words = float(result[1]), f'{result[1]:.0%} right'

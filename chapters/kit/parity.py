@@ -101,6 +101,7 @@ def parity(experiment, step='compiled', seed=0):
     for number, (x, y) in enumerate(batches):
         module.forward_backward(mx.io.DataBatch([x], [y]))
         statistics = update(x, y).asnumpy()
+        update.synchronize()
 
         losses = max(losses, _difference(_losses(module.get_outputs()[0].asnumpy(), y.asnumpy(), experiment.objective),
                                          statistics[0]))

@@ -8,9 +8,10 @@ import random as python_random
 import time
 
 import numpy as np
+from scipy.linalg import blas
 from tqdm import tqdm
 
-from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore
+from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
@@ -87,54 +88,133 @@ class Objective(gluon.HybridBlock):
 
 
 class CompiledStep:
-    """One update on one device, with as little between the operators as MXNet allows.
+    """One update on the CPU, with as little between the operators as MXNet allows.
 
-    The hybridized graph is bound once, to the very arrays of the Gluon parameters and their gradients. It
-    computes what `GluonStep` computes; but `autograd` builds the backward graph anew at each call, which for
-    a small network takes several times longer than the arithmetic.
+    It computes what `GluonStep` computes, in two ways faster. The graph is bound once: `autograd` builds the
+    backward graph anew at each call, which for a small network takes longer than the arithmetic. And all weights lie
+    in one block of memory, all gradients in another, both shared with NumPy: plain SGD is then one call of BLAS,
+    where MXNet's own update took half of the time of 3.4.2.
+
+    The network's own parameters are brought up to date by `synchronize`.
+
+    Parameters
+    ----------
+    objective : Objective, initialized
+    optimizer : mxnet.optimizer.Optimizer
+        One that treats every number alike (SGD, Adam, ...; not LARS).
+    inputs : list of tuple of int
+        Shapes of the arrays of a batch.
+    device : mxnet.Context
+        A CPU.
     """
     def __init__(self, objective, optimizer, inputs, device):
-        dtype = next(iter(objective.collect_params().values())).dtype
+        self._parameters = parameters = objective.collect_params()
+        dtype = np.dtype(next(iter(parameters.values())).dtype)
         self._inputs = [nd.zeros(shape, device, dtype) for shape in inputs]
         symbols = [mx.sym.var(f'input{number}') for number in range(len(inputs))]
         loss, statistics = objective(*symbols)
         graph = mx.sym.Group([mx.sym.MakeLoss(loss), mx.sym.BlockGrad(statistics)])
-        parameters = objective.collect_params()
-        arrays = {symbol.name: array for symbol, array in zip(symbols, self._inputs)}
-        arrays.update((name, parameters[name].data()) for name in graph.list_arguments() if name in parameters)
         trained = [name for name in graph.list_arguments()
                    if name in parameters and parameters[name].grad_req != 'null']
-        gradients = {name: parameters[name].grad() for name in trained}
+        trained.sort(key=lambda name: parameters[name].wd_mult == 0)  # what weight decay acts on comes first
+
+        places, self._end, self._decayed = {}, 0, 0
+        for name in trained:
+            size = int(np.prod(parameters[name].shape))
+            places[name] = self._end, self._end + size
+            self._end += ceil_div(size, 16) * 16  # the start of a cache line
+            if parameters[name].wd_mult:
+                self._decayed = self._end
+        self._weights, self._gradients, self._momentum = np.zeros((3, self._end), dtype)
+
+        def views(block):
+            shared = nd.from_numpy(block[:], zero_copy=True)
+            return {name: shared[start:end].reshape(parameters[name].shape)
+                    for name, (start, end) in places.items()}
+        self._weight_views, self._gradient_views = views(self._weights), views(self._gradients)
+        arrays = {symbol.name: array for symbol, array in zip(symbols, self._inputs)}
+        arrays.update(self._weight_views)
+        for name in graph.list_arguments():
+            if name not in arrays:
+                arrays[name] = parameters[name].data()
         self._executor = graph.bind(
-            device, arrays, gradients, {name: 'write' if name in gradients else 'null' for name in arrays},
+            device, arrays, self._gradient_views,
+            {name: 'write' if name in places else 'null' for name in graph.list_arguments()},
             {name: parameters[name].data() for name in graph.list_auxiliary_states()})
-        if optimizer.aggregate_num:
-            optimizer.aggregate_num = 45  # as many arrays an update as the operator takes
-        self._update = mx.optimizer.get_updater(optimizer)
-        order = list(parameters.keys())
-        self._indices = [order.index(name) for name in trained]
-        self._weights = [parameters[name].data() for name in trained]
-        self._gradients = [parameters[name].grad() for name in trained]
+        self._optimizer = optimizer
+        self._plain_sgd = type(optimizer) is mx.optimizer.SGD and not optimizer.clip_gradient
+        self._add = blas.daxpy if dtype == np.float64 else blas.saxpy
+        parts = [(0, self._decayed), (self._decayed, self._end)]
+        self._updaters = [] if self._plain_sgd else [
+            (part, mx.optimizer.get_updater(optimizer)) for part in parts if part[0] < part[1]]
+        self._load()
 
     def __call__(self, *batch):
-        """Update the parameters from a batch of arrays (N, ...); return its statistics, not waited for."""
+        """Update from a batch of arrays (N, ...); return its statistics, good until the next call."""
         for given, bound in zip(batch, self._inputs):
             given.copyto(bound)
         self._executor.forward(is_train=True)
         self._executor.backward()
-        self._update(self._indices, self._gradients, self._weights)
+        nd.waitall()  # NumPy goes on where MXNet stops; with MXNet's synchronous engine there is nothing to wait for
+        if self._plain_sgd:
+            self._update_by_sgd()
+        else:
+            self._update_by_mxnet()
         return self._executor.outputs[1]
 
-    @property
-    def updaters(self):
-        """The `mxnet.optimizer.Updater` of each device; they hold the optimizer's state."""
-        return [self._update]
+    def _update_by_sgd(self):
+        """w <- w + m, m <- momentum m - rate (g / batch size + weight decay w)."""
+        optimizer = self._optimizer
+        optimizer.num_update += 1
+        rate = optimizer.lr_scheduler(optimizer.num_update)
+        if not optimizer.momentum and not optimizer.wd:
+            self._add(self._gradients, self._weights, a=-rate * optimizer.rescale_grad)
+            return
+        self._gradients *= optimizer.rescale_grad
+        if optimizer.wd:
+            self._gradients[:self._decayed] += optimizer.wd * self._weights[:self._decayed]
+        self._momentum *= optimizer.momentum
+        self._add(self._gradients, self._momentum, a=-rate)
+        self._weights += self._momentum
+
+    def _update_by_mxnet(self):
+        for index, ((start, end), updater) in enumerate(self._updaters):
+            self._optimizer.wd_mult[index] = float(start == 0 and self._decayed > 0)
+            updater(index, nd.from_numpy(self._gradients[start:end]), nd.from_numpy(self._weights[start:end]))
+
+    def synchronize(self):
+        """Copy weights and gradients to the network's parameters, where everybody else looks for them."""
+        for name, view in self._weight_views.items():
+            self._parameters[name].set_data(view)
+            self._gradient_views[name].copyto(self._parameters[name].grad())
+
+    def _load(self):
+        """Copy the weights from the network's parameters."""
+        for name, view in self._weight_views.items():
+            self._parameters[name].data().copyto(view)
+        nd.waitall()
+
+    def arrays(self):
+        """{name: array} of the optimizer's state, for a checkpoint."""
+        if self._plain_sgd:
+            return {'optimizer:momentum': nd.array(self._momentum, dtype=self._momentum.dtype)}
+        return {f'optimizer:{name}': array for _, updater in self._updaters
+                for name, array in optimizer_arrays(updater).items()}
+
+    def restore(self, arrays, updates):
+        """Go on from a checkpoint: the network's parameters as they are now, `arrays`, and the updates done."""
+        self._load()
+        self._optimizer.begin_num_update = self._optimizer.num_update = updates
+        if self._plain_sgd:
+            self._momentum[:] = arrays['optimizer:momentum'].asnumpy()
+        for index, ((start, end), updater) in enumerate(self._updaters):
+            restore_optimizer(arrays, updater, {index: nd.from_numpy(self._weights[start:end])})
 
 
 class GluonStep:
     """One update with `autograd` and `gluon.Trainer`, the batch cut over any number of devices."""
     def __init__(self, objective, optimizer, devices):
-        self._objective, self._devices = objective, devices
+        self._objective, self._devices, self._optimizer = objective, devices, optimizer
         objective.hybridize(static_alloc=True, static_shape=True)
         self._trainer = gluon.Trainer(objective.collect_params(), optimizer, update_on_kvstore=False)
 
@@ -148,9 +228,21 @@ class GluonStep:
             return results[0][1]
         return nd.concat(*(statistics.as_in_context(self._devices[0]) for _, statistics in results), dim=1)
 
-    @property
-    def updaters(self):
-        return self._trainer._updaters
+    def synchronize(self):
+        """Nothing to do: the network's parameters are what is trained."""
+
+    def arrays(self):
+        """As `CompiledStep.arrays`."""
+        return {f'optimizer:{name}': array
+                for name, array in optimizer_arrays(self._trainer._updaters[0]).items()}
+
+    def restore(self, arrays, updates):
+        """As `CompiledStep.restore`."""
+        self._optimizer.begin_num_update = self._optimizer.num_update = updates
+        parameters = self._trainer._params
+        for updater, device in zip(self._trainer._updaters, self._devices):
+            restore_optimizer(arrays, updater, {index: parameter.data(device)
+                                                for index, parameter in enumerate(parameters)})
 
 
 class Evaluation:
@@ -205,7 +297,7 @@ def train(run):
     inputs = [(recipe.batch_size,) + data.train_x.shape[1:], (recipe.batch_size,)]
     if recipe.mixup:
         inputs.append((1,))
-    if len(devices) == 1:
+    if len(devices) == 1 and devices[0].device_type == 'cpu':
         step = CompiledStep(objective, optimizer, inputs, devices[0])
     else:
         step = GluonStep(objective, optimizer, devices)
@@ -218,8 +310,8 @@ def train(run):
     if saved:
         arrays, state = saved
         history, best, first_epoch = state['history'], state['best'], state['epoch']
-        restore(arrays, network, step.updaters)
-        optimizer.begin_num_update = optimizer.num_update = first_epoch * batches
+        restore_model(arrays, network)
+        step.restore(arrays, first_epoch * batches)
         run.say(f'going on after epoch {first_epoch - 1}')
     name, more_is_better = objective.main_metric
     for epoch in range(first_epoch, recipe.epochs):
@@ -244,7 +336,7 @@ def train(run):
             best = row
             if recipe.patience:
                 run.save_best(network)
-        run.checkpoint.save({**model_arrays(network), **optimizer_arrays(step.updaters[0])},
+        run.checkpoint.save({**model_arrays(network), **step.arrays()},
                             {'epoch': epoch + 1, 'history': history, 'best': best})
         run.write_history(history)
         run.say(run.line(row))
@@ -274,6 +366,7 @@ def train_epoch(step, train_x, train_y, recipe, random, label):
         if not bar.disable and time.monotonic() - shown > 0.5:  # the only wait for the device in an epoch
             shown = time.monotonic()
             bar.set_postfix_str(f'loss {totals[0].sum().asscalar() / (start + size):.4f}')
+    step.synchronize()
     return totals.sum(axis=1).asnumpy() / len(order)
 
 
