@@ -19,6 +19,21 @@ def experiments():
             for experiment in importlib.import_module(f'chapters.{chapter}.experiments').EXPERIMENTS]
 
 
+def listings():
+    """One experiment for every section of the book that prints a symbolic listing, and for every listing.
+
+    Returns
+    -------
+    list of chapters.kit.experiment.Experiment
+    """
+    chosen, seen = [], set()
+    for experiment in experiments():
+        if experiment.symbolic and ('-' not in experiment.section or experiment.symbolic not in seen):
+            chosen.append(experiment)
+            seen.add(experiment.symbolic)
+    return chosen
+
+
 def find(section):
     """The experiment of a section, e.g. '3.4.2'.
 

@@ -165,10 +165,7 @@ def _show(options):
 
 def _parity(options):
     from chapters.kit.parity import print_parity
-    chosen = [experiment for experiment in chapters.experiments()
-              if experiment.symbolic and '-' not in experiment.section]  # variations share their section's listing
-    if options.section:
-        chosen = [chapters.find(options.section)]
+    chosen = [chapters.find(options.section)] if options.section else chapters.listings()
     return print_parity(chosen, console())
 
 

@@ -39,7 +39,8 @@ EXPERIMENTS = [
     _lenet('4.4.5', 'Fashion-MNIST with the same network', '同一网络识别服饰 Fashion-MNIST', 'fashion',
            symbolic='sec_4_4', accuracy=0.916833),
     _lenet('4.4.5-large', 'Fashion-MNIST with 64 and 128 filters', '64 与 128 个滤波器识别服饰', 'fashion',
-           {'num_filters': (64, 128)}, accuracy=0.919129, train_accuracy=0.988233, learning_rate=0.06),
+           {'num_filters': (64, 128)}, symbolic='sec_4_4_5', accuracy=0.919129,
+           train_accuracy=0.988233, learning_rate=0.06),
     Experiment(
         '4.5.2', 'Saving and loading parameters and graph', '保存与读取参数和网络结构', 'chapters.ch04_cnn.saving',
         'LeNet', recipe=_RECIPE.but(epochs=2, train_samples=1000, learning_rate=0.1), data='digits',

@@ -9,15 +9,18 @@ import time
 
 import numpy as np
 from scipy.linalg import blas
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.layer_table import layer_table
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
 from mxnet import autograd, gluon, nd
 
 _VALIDATION_BATCH = 250
+_WORK_FOR_TWO_THREADS = 5e7  # floating point operations of a forward pass
 
 
 class Diverged(UserError):
@@ -147,6 +150,10 @@ class CompiledStep:
         parts = [(0, self._decayed), (self._decayed, self._end)]
         self._updaters = [] if self._plain_sgd else [
             (part, mx.optimizer.get_updater(optimizer)) for part in parts if part[0] < part[1]]
+        # Waking a second thread costs some ten microseconds an operator, more than it saves in the small networks of
+        # chapters 2 and 3: there one thread is nearly twice as fast as two.
+        work = sum(layer.flops or 0 for layer in layer_table(objective.network, (1,) + inputs[0][1:])) * inputs[0][0]
+        self.threads = 1 if work < _WORK_FOR_TWO_THREADS else None
         self._load()
 
     def __call__(self, *batch):
@@ -213,6 +220,8 @@ class CompiledStep:
 
 class GluonStep:
     """One update with `autograd` and `gluon.Trainer`, the batch cut over any number of devices."""
+    threads = None  # as many as there are
+
     def __init__(self, objective, optimizer, devices):
         self._objective, self._devices, self._optimizer = objective, devices, optimizer
         objective.hybridize(static_alloc=True, static_shape=True)
@@ -357,15 +366,16 @@ def train_epoch(step, train_x, train_y, recipe, random, label):
     totals = None
     bar = tqdm(range(0, len(order), size), label, unit_scale=size, unit=' samples', leave=False, disable=None)
     shown = time.monotonic()
-    for start in bar:
-        batch = [x[start:start + size], y[start:start + size]]
-        if recipe.mixup:
-            batch.append(nd.array([random.beta(recipe.mixup, recipe.mixup)], train_x.context))
-        statistics = step(*batch)
-        totals = statistics.copy() if totals is None else nd.elemwise_add(totals, statistics, out=totals)
-        if not bar.disable and time.monotonic() - shown > 0.5:  # the only wait for the device in an epoch
-            shown = time.monotonic()
-            bar.set_postfix_str(f'loss {totals[0].sum().asscalar() / (start + size):.4f}')
+    with threadpool_limits(step.threads, 'openmp'):
+        for start in bar:
+            batch = [x[start:start + size], y[start:start + size]]
+            if recipe.mixup:
+                batch.append(nd.array([random.beta(recipe.mixup, recipe.mixup)], train_x.context))
+            statistics = step(*batch)
+            totals = statistics.copy() if totals is None else nd.elemwise_add(totals, statistics, out=totals)
+            if not bar.disable and time.monotonic() - shown > 0.5:  # the only wait for the device in an epoch
+                shown = time.monotonic()
+                bar.set_postfix_str(f'loss {totals[0].sum().asscalar() / (start + size):.4f}')
     step.synchronize()
     return totals.sum(axis=1).asnumpy() / len(order)
 

@@ -7,8 +7,7 @@ import chapters
 from chapters.kit import parity as parity_module
 from chapters.kit.parity import parity
 
-_LISTINGS = [experiment for experiment in chapters.experiments()
-             if experiment.symbolic and '-' not in experiment.section]
+_LISTINGS = chapters.listings()
 
 
 @pytest.mark.parametrize('step', ['compiled', 'gluon'])
