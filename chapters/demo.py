@@ -61,14 +61,14 @@ def run_demo(out):
 
 
 def _line(experiment, result):
-    """The main figure of one experiment, with the book's."""
+    """The main figure of one experiment, with the book's; of a comparison, that of every side."""
     printed = experiment.book[0] if experiment.book else None
-    metric = printed.metric if printed else next(iter(result['metrics']), '')
-    line = f'{experiment.section} {experiment.title} {experiment.title_zh}'
-    if metric in result['metrics']:
-        line += f': {metric.replace("_", " ")} {result["metrics"][metric]["last"]:.4g}'
-        if experiment.takes_image_sets:
-            line += f' on {result["data"]}'
+    names = [printed.metric] if printed else [name for name in result['metrics']
+                                              if name.endswith(('validation_accuracy', 'validation_mse'))]
+    line = f'{experiment.section} {experiment.title} {experiment.title_zh}: ' + ', '.join(
+        f'{name.replace("_", " ")} {result["metrics"][name]["last"]:.4g}' for name in names or result['metrics'])
+    if experiment.takes_image_sets:
+        line += f' on {result["data"]}'
     if printed:
         line += f' (the book: {printed.value:.4g}' + (f' on {printed.data})' if printed.data else ')')
     return line

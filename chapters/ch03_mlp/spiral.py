@@ -6,7 +6,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 import numpy as np
 
 from chapters.kit import figures
-from chapters.kit.checkpoint import model_arrays, restore
+from chapters.kit.checkpoint import model_arrays, restore_model
 from chapters.kit.data import TrainingData
 from mxnet import gluon, nd
 from mxnet.gluon import nn
@@ -78,11 +78,11 @@ def decision_maps(run, network):
     points = nd.array(np.stack([x.ravel(), y.ravel()], axis=1), run.devices[0])
     frames = []
     for epochs, arrays in run.checkpoint.snapshots():
-        restore(arrays, network, [])
+        restore_model(arrays, network)
         frames.append((epochs, network(points).asnumpy().reshape(x.shape), _loss(run, network, data.train_x,
                                                                                data.train_y),
                        _loss(run, network, data.validation_x, data.validation_y)))
-    restore(now, network, [])
+    restore_model(now, network)
     columns = max(1, min(4, len(frames)))
     rows = max(1, -(-len(frames) // columns))
     figure, axes = figures.plt.subplots(rows, columns, figsize=(3.4 * columns, 3.6 * rows + 0.4),
