@@ -28,7 +28,8 @@ def run_experiment(experiment, resume=False, **settings):
     from chapters.kit import figures
     from chapters.kit.training import train
     network, history = train(run)
-    run.save_figure(figures.curves(history, experiment, run), 'curves')
+    if len(history) > 1:
+        run.save_figure(figures.curves(history, experiment, run), 'curves')
     metrics = {}
     for name in experiment.drawings:
         metrics.update(experiment.code(name)(run, network) or {})

@@ -73,14 +73,14 @@ def test_a_script_of_a_chapter_runs_on_its_own(tmp_path):
 
 def test_a_run_leaves_all_that_is_promised(tmp_path, capsys):
     out = tmp_path / 'run'
-    assert main(['run', '4.4', '--data', 'digits', '--epochs', '1', '--set', 'train_samples=320', '--out',
+    assert main(['run', '4.4', '--data', 'digits', '--epochs', '2', '--set', 'train_samples=320', '--out',
                  str(out)]) == 0
-    for name in ('config.json', 'history.csv', 'model-symbol.json', 'model-0001.params', 'figures/curves.png'):
+    for name in ('config.json', 'history.csv', 'model-symbol.json', 'model-0002.params', 'figures/curves.png'):
         assert (out / name).stat().st_size
     result = json.loads((out / 'result.json').read_text())
     assert set(result) >= {'section', 'data', 'epochs', 'metrics', 'book', 'seconds', 'samples_per_second',
                            'parameters', 'seed', 'versions', 'command'}
-    assert result['parameters'] == 58058 and result['data'] == 'digits' and result['epochs'] == 1
+    assert result['parameters'] == 58058 and result['data'] == 'digits' and result['epochs'] == 2
     assert result['book'] == {}  # the book's figure is for MNIST, not for these digits
     assert set(result['metrics']['validation_accuracy']) == {'last', 'best'}
     # The command repeats the run.
