@@ -1,6 +1,6 @@
 """The arrays that an experiment trains on, ready for the network."""
 from dataclasses import dataclass, replace
-from typing import Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 
@@ -15,12 +15,17 @@ class TrainingData:
     ----------
     name : str
     train_x, validation_x : numpy.ndarray of float32, (N, ...)
-        Images are (N, C, H, W), pixels divided by 255.
+        Images are (N, C, H, W), pixels divided by 255. With `batch`, `train_x` may be anything that has a length, a
+        shape, and slices; `validation_x` may be uint8.
     train_y, validation_y : numpy.ndarray of float32, (N,)
         Class numbers, or the values to be learnt.
     class_names, class_names_zh : tuple of str
     note : str
         To be printed beside every figure measured on this data.
+    batch : callable, optional
+        `batch(numbers, random) -> (x, y)`: makes a batch of these samples while training goes on, changed at random
+        as the recipe of the book has it. It is called in a thread of its own. Default: `train_x` and `train_y` as
+        they are.
     """
     name: str
     train_x: np.ndarray
@@ -30,6 +35,7 @@ class TrainingData:
     class_names: Tuple[str, ...] = ()
     class_names_zh: Tuple[str, ...] = ()
     note: str = ''
+    batch: Optional[Callable] = None
 
 
 def load_data(experiment, name='', data_root=None, seed=0):
@@ -51,6 +57,8 @@ def load_data(experiment, name='', data_root=None, seed=0):
     recipe = experiment.recipe
     if experiment.takes_image_sets:
         data = load_images(name or experiment.data, data_root)
+    elif experiment.loader:
+        data = experiment.code(experiment.loader)(experiment, name or experiment.data, data_root, seed)
     else:
         if name not in ('', experiment.data) or data_root is not None:
             raise UserError(f'{experiment.section} makes its own data ({experiment.data}); leave out --data '

@@ -50,6 +50,11 @@ class Experiment:
     recipe : Recipe, optional
     data : str
         Name of the data: a set of `data_tools.datasets`, or the name of a function in `module` that makes it.
+    loader : str
+        Name of a function of `module`, `loader(experiment, name, data_root, seed) -> TrainingData`, where `--data`
+        may name data that is neither, such as packed games.
+    top : tuple of int
+        Also measure how often the true class is among the first so many answers, e.g. (2, 5, 10).
     objective : str
         'softmax' (cross-entropy with class labels), or 'square' (half the squared difference).
     book : tuple of BookFigure
@@ -74,6 +79,8 @@ class Experiment:
     sizes: Mapping = field(default_factory=dict)
     recipe: Optional[Recipe] = None
     data: str = ''
+    loader: str = ''
+    top: Tuple[int, ...] = ()
     objective: str = 'softmax'
     book: Tuple[BookFigure, ...] = ()
     program: str = ''
@@ -95,8 +102,13 @@ class Experiment:
 
     @property
     def input_shape(self):
-        """Shape of a batch of one sample for the network, e.g. (1, 1, 28, 28); () where nothing is trained."""
+        """Shape of a batch of one sample for the network, e.g. (1, 1, 28, 28); () where nothing is trained.
+
+        A size of the network called `planes` is the number of planes of its input.
+        """
         shape = _IMAGE_SHAPES.get(self.data, self.sample_shape)
+        if 'planes' in self.sizes:
+            shape = (self.sizes['planes'],) + shape[1:]
         return (1,) + shape if shape else ()
 
     def code(self, name):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chapters.kit.layer_table import layer_table
 from chapters.kit.runtime import mx
 from chapters.kit.symbolic import paired_names
 from chapters.kit.training import (CompiledStep, GluonStep, Objective, initialize, make_initializer, make_optimizer,
@@ -17,6 +18,7 @@ from mxnet import nd
 TOLERANCE = 1e-5
 UPDATES = 10
 
+_MOST_WORK = 1e9  # floating point operations of a batch, forward
 _UPDATES_PER_EPOCH = 100  # to compare schedules by; any number shows where the rate changes
 
 
@@ -63,6 +65,9 @@ def parity(experiment, step='compiled', seed=0):
     device = mx.cpu()
     symbol = listing.symbol(**experiment.sizes)
     classes = experiment.sizes.get('classes', 10)
+    work = sum(layer.flops or 0 for layer in layer_table(experiment.build(), experiment.input_shape))
+    if work * recipe.batch_size > _MOST_WORK:  # a few samples prove as much as many
+        recipe = recipe.but(batch_size=max(2, int(_MOST_WORK / work)))
     shape = (recipe.batch_size,) + experiment.input_shape[1:]
     batches = [_batch(random, shape, experiment.objective, classes) for _ in range(UPDATES)]
 

@@ -1,5 +1,6 @@
 """A recipe: what the book prints above a training run, as data."""
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from data_tools.errors import UserError
@@ -28,6 +29,11 @@ class Recipe:
         The learning rate is multiplied by `lr_factor` after every `lr_every` epochs (3.3.1).
     warmup_epochs : float
         The learning rate grows linearly from 0 over the first epochs (3.3.2).
+    anneal : float
+        Share of all epochs, at the end, over which the learning rate falls to 0 along half a cosine.
+    fall_factor, least_rate : float
+        The rule of 7.2: the learning rate is multiplied by `fall_factor` after every epoch whose mean training loss
+        was higher than the one before, and training stops once it is under `least_rate` (1 and 0: no such rule).
     base_batch_size, rate_exponent : int, float
         The rule of 3.3.2: with another batch size than `base_batch_size` (0: rule off) the learning rate is
         multiplied by `(batch_size / base_batch_size) ** rate_exponent`, the exponent from 0.5 to 1.
@@ -44,6 +50,8 @@ class Recipe:
         Early stopping: stop after so many epochs without a better validation figure; 0: never (3.2).
     train_samples : int
         Train on the first so many samples only; 0: on all.
+    samples_per_epoch : int
+        Virtual epochs (7.2): an epoch is so many samples, the next epoch goes on where it ended; 0: all samples.
     """
     epochs: int = 10
     batch_size: int = 32
@@ -55,6 +63,9 @@ class Recipe:
     lr_factor: float = 1.0
     lr_every: float = 1.0
     warmup_epochs: float = 0.0
+    anneal: float = 0.0
+    fall_factor: float = 1.0
+    least_rate: float = 0.0
     base_batch_size: int = 0
     rate_exponent: float = 1.0
     initializer: str = 'xavier'
@@ -63,6 +74,7 @@ class Recipe:
     mixup: float = 0.0
     patience: int = 0
     train_samples: int = 0
+    samples_per_epoch: int = 0
 
     def __post_init__(self):
         for name, (low, high) in _LIMITS.items():
@@ -94,8 +106,16 @@ class Recipe:
         """
         step = max(1, int(self.lr_every * updates_per_epoch))
         rate = self.peak_learning_rate * self.lr_factor ** ((update - 1) // step)
+        last = self.epochs * updates_per_epoch
+        done = (update - 1 - last * (1 - self.anneal)) / (last * self.anneal) if self.anneal else 0
+        if done > 0:
+            rate *= (1 + math.cos(math.pi * min(1, done))) / 2
         warmup = self.warmup_epochs * updates_per_epoch
         return rate * min(1.0, update / warmup) if warmup else rate
+
+    def falls(self, losses):
+        """What the rule of 7.2 multiplies the learning rate by, after epochs with these mean training losses."""
+        return self.fall_factor ** sum(later > earlier for earlier, later in zip(losses, losses[1:]))
 
     def but(self, **changes):
         """The same recipe with some fields changed.
@@ -140,5 +160,6 @@ _LIMITS = {
     'weight_decay': (0, 10), 'l1': (0, 10), 'lr_factor': (1e-6, 10), 'lr_every': (1e-6, 1e6),
     'warmup_epochs': (0, 1e6), 'base_batch_size': (0, 1 << 20), 'rate_exponent': (0, 2),
     'label_smoothing': (0, 1), 'label_noise': (0, 1), 'mixup': (0, 100), 'patience': (0, 100000),
-    'train_samples': (0, 1 << 40),
+    'train_samples': (0, 1 << 40), 'samples_per_epoch': (0, 1 << 40), 'anneal': (0, 1), 'fall_factor': (1e-6, 1),
+    'least_rate': (0, 1e6),
 }

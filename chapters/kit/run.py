@@ -185,7 +185,7 @@ class Run:
         for name in history[-1] if history else ():
             if name.startswith(('train_', 'validation_')):
                 values = [row[name] for row in history]
-                figures[name] = {'last': values[-1], 'best': max(values) if 'accuracy' in name else min(values)}
+                figures[name] = {'last': values[-1], 'best': min(values) if name.endswith(('loss', 'mse')) else max(values)}
         for name, value in metrics.items():
             figures[name] = {'last': float(value), 'best': float(value)}
         parameters = 0

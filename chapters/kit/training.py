@@ -3,9 +3,11 @@
 Reads from top to bottom: the graph that is trained (`Objective`), one update of it (`CompiledStep`, or
 `GluonStep` for several devices), then the loop over epochs (`train`).
 """
+import collections
 import math
 import random as python_random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.linalg import blas
@@ -41,16 +43,19 @@ class Objective(gluon.HybridBlock):
         K.
     recipe : Recipe, optional
         For its `label_smoothing`, `l1`, and `mixup`: then a call gets a mixing weight (1,) as third input.
+    top : tuple of int
+        As `Experiment` has it.
 
     Returns (of a call)
     -------------------
     loss : (N,)
-    statistics : (2, N) loss and whether the answer is right, or (1, N) squared error
+    statistics : (2 + len(top), N) loss, whether the answer is right, and whether the truth is among the first so many
+        answers; or (1, N) squared error
     """
-    def __init__(self, network, kind, classes=0, recipe=Recipe(), **kwargs):
+    def __init__(self, network, kind, classes=0, recipe=Recipe(), top=(), **kwargs):
         super().__init__(**kwargs)
         self.network = network
-        self._kind, self._classes, self._recipe = kind, classes, recipe
+        self._kind, self._classes, self._recipe, self._top = kind, classes, recipe, tuple(top)
 
     def hybrid_forward(self, F, x, y, mixing=None):
         if self._kind == 'square':
@@ -69,7 +74,11 @@ class Objective(gluon.HybridBlock):
         else:
             loss = -F.pick(log_q, y)
         right = F.broadcast_equal(F.argmax(logits, axis=1), y)
-        return self._with_l1(F, loss), F.stack(F.BlockGrad(loss), right)
+        statistics = [F.BlockGrad(loss), right]
+        if self._top:
+            better = F.broadcast_greater(logits, F.pick(logits, y, keepdims=True)).sum(axis=1)
+            statistics += [better < number for number in self._top]
+        return self._with_l1(F, loss), F.stack(*statistics)
 
     def _with_l1(self, F, loss):
         """Add `l1 * sum |w|` to the loss of every sample."""
@@ -81,7 +90,7 @@ class Objective(gluon.HybridBlock):
 
     def metrics(self, statistics, prefix):
         """Means of the rows of summed statistics, under the names of the report."""
-        names = ('mse',) if self._kind == 'square' else ('loss', 'accuracy')
+        names = ('mse',) if self._kind == 'square' else ('loss', 'accuracy', *(f'top{k}' for k in self._top))
         return {f'{prefix}_{name}': float(value) for name, value in zip(names, statistics)}
 
     @property
@@ -264,18 +273,24 @@ class Evaluation:
     x, y : numpy.ndarray
     device : mxnet.Context
     """
-    def __init__(self, network, kind, classes, x, y, device):
-        self._objective = Objective(network, kind, classes)
+    def __init__(self, network, kind, classes, x, y, device, top=()):
+        self._objective = Objective(network, kind, classes, top=top)
         self._objective.hybridize(static_alloc=True, static_shape=True)
         self._samples = len(x)
         self._size = min(_VALIDATION_BATCH, len(x))
         padded = np.resize(np.arange(len(x)), ceil_div(len(x), self._size) * self._size)
-        self._x, self._y = nd.array(x[padded], device), nd.array(y[padded], device)
+        # bytes, such as the planes of Go, stay bytes until their turn: four times as many fit into memory
+        self._x = x[padded] if x.dtype == np.uint8 else nd.array(x[padded], device)
+        self._y, self._device = nd.array(y[padded], device), device
 
     def __call__(self):
         """Means of the statistics of `Objective` over the set."""
-        results = [self._objective(self._x[start:start + self._size], self._y[start:start + self._size])[1].copy()
-                   for start in range(0, len(self._x), self._size)]
+        results = []
+        for start in range(0, len(self._x), self._size):
+            x, y = self._x[start:start + self._size], self._y[start:start + self._size]
+            if isinstance(x, np.ndarray):
+                x = nd.array(x, self._device, 'float32')
+            results.append(self._objective(x, y)[1].copy())
         return nd.concat(*results, dim=1)[:, :self._samples].mean(axis=1).asnumpy()
 
 
@@ -300,8 +315,9 @@ def train(run):
     initialize(network, recipe, data.train_x[:1], devices)
     if run.init:
         run.load_parameters(network)  # of another run, of either form
-    objective = Objective(network, run.experiment.objective, len(data.class_names), recipe)
-    batches = ceil_div(len(data.train_x), recipe.batch_size)
+    objective = Objective(network, run.experiment.objective, len(data.class_names), recipe, run.experiment.top)
+    samples = recipe.samples_per_epoch or len(data.train_x)
+    batches = ceil_div(samples, recipe.batch_size)
     optimizer = make_optimizer(recipe, batches, network)
     inputs = [(recipe.batch_size,) + data.train_x.shape[1:], (recipe.batch_size,)]
     if recipe.mixup:
@@ -310,9 +326,11 @@ def train(run):
         step = CompiledStep(objective, optimizer, inputs, devices[0])
     else:
         step = GluonStep(objective, optimizer, devices)
-    train_x, train_y = nd.array(data.train_x, devices[0]), nd.array(data.train_y, devices[0])
+    train_x, train_y = data.train_x, data.train_y
+    if not data.batch:
+        train_x, train_y = nd.array(train_x, devices[0]), nd.array(train_y, devices[0])
     evaluate = Evaluation(network, run.experiment.objective, len(data.class_names), data.validation_x,
-                          data.validation_y, devices[0])
+                          data.validation_y, devices[0], run.experiment.top)
 
     history, best, first_epoch = [], None, 0
     saved = run.checkpoint.load()
@@ -327,12 +345,17 @@ def train(run):
         if recipe.patience and best and epoch - best['epoch'] > recipe.patience:
             run.say(f'no better {name} for {recipe.patience} epochs: stopped early, back to epoch {best["epoch"]}')
             break
+        if recipe.fall_factor < 1:
+            optimizer.lr_scheduler.scale = recipe.falls([row['train_loss'] for row in history])
+        if optimizer.lr_scheduler(max(1, epoch * batches)) < recipe.least_rate:
+            run.say(f'the learning rate fell below {recipe.least_rate:g}: done')
+            break
         random = seed_everything(run.seed, epoch)
         started = time.perf_counter()
-        totals = train_epoch(step, train_x, train_y, recipe, random, run.label(epoch))
+        totals = train_epoch(step, train_x, train_y, recipe, random, run.label(epoch), data.batch, epoch)
         seconds = time.perf_counter() - started
-        row = {'epoch': epoch, 'learning_rate': recipe.rate(max(1, optimizer.num_update), batches),
-               'seconds': seconds, 'samples_per_second': len(data.train_x) / seconds}
+        row = {'epoch': epoch, 'learning_rate': optimizer.lr_scheduler(max(1, optimizer.num_update)),
+               'seconds': seconds, 'samples_per_second': samples / seconds}
         row.update(objective.metrics(totals, 'train'))
         row.update(objective.metrics(evaluate(), 'validation'))
         if not all(math.isfinite(value) for value in row.values()):
@@ -355,22 +378,26 @@ def train(run):
     return network, history
 
 
-def train_epoch(step, train_x, train_y, recipe, random, label):
+def train_epoch(step, train_x, train_y, recipe, random, label, make_batch=None, epoch=0):
     """One pass in a random order; returns the mean of every row of the statistics."""
-    samples, size = len(train_x), recipe.batch_size
+    samples, size = recipe.samples_per_epoch or len(train_x), recipe.batch_size
     order = random.permutation(samples)
-    batches = ceil_div(samples, size)
-    order = np.resize(order, batches * size)  # the last batch is filled up with the first samples
-    index = nd.array(order, train_x.context, dtype='int32')
-    x, y = nd.take(train_x, index), nd.take(train_y, index)
+    if recipe.samples_per_epoch:
+        order = (order + epoch * samples) % len(train_x)
+    order = np.resize(order, ceil_div(samples, size) * size)  # the last batch is filled up with the first samples
+    if make_batch:
+        batches = made_ahead(make_batch, order.reshape(-1, size), np.random.default_rng(random.integers(1 << 62)))
+    else:
+        index = nd.array(order, train_x.context, dtype='int32')
+        x, y = nd.take(train_x, index), nd.take(train_y, index)
+        batches = ([x[start:start + size], y[start:start + size]] for start in range(0, len(order), size))
     totals = None
     bar = tqdm(range(0, len(order), size), label, unit_scale=size, unit=' samples', leave=False, disable=None)
     shown = time.monotonic()
     with threadpool_limits(step.threads, 'openmp'):
-        for start in bar:
-            batch = [x[start:start + size], y[start:start + size]]
+        for start, batch in zip(bar, batches):
             if recipe.mixup:
-                batch.append(nd.array([random.beta(recipe.mixup, recipe.mixup)], train_x.context))
+                batch.append(nd.array([random.beta(recipe.mixup, recipe.mixup)], batch[0].context))
             statistics = step(*batch)
             totals = statistics.copy() if totals is None else nd.elemwise_add(totals, statistics, out=totals)
             if not bar.disable and time.monotonic() - shown > 0.5:  # the only wait for the device in an epoch
@@ -378,6 +405,33 @@ def train_epoch(step, train_x, train_y, recipe, random, label):
                 bar.set_postfix_str(f'loss {totals[0].sum().asscalar() / (start + size):.4f}')
     step.synchronize()
     return totals.sum(axis=1).asnumpy() / len(order)
+
+
+def made_ahead(make_batch, numbers, random, ahead=4):
+    """Make batches in a thread of their own, so that the next is there when the network asks for it.
+
+    Parameters
+    ----------
+    make_batch : callable
+        As `TrainingData.batch`.
+    numbers : numpy.ndarray of int, (batches, N)
+    random : numpy.random.Generator
+    ahead : int
+        How many wait at most.
+
+    Yields
+    ------
+    list of NDArray
+        x and y of a batch.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        waiting = collections.deque()
+        for row in numbers:
+            waiting.append(thread.submit(make_batch, row, random))
+            if len(waiting) > ahead:
+                yield [nd.array(array, dtype='float32') for array in waiting.popleft().result()]
+        for made in waiting:
+            yield [nd.array(array, dtype='float32') for array in made.result()]
 
 
 def initialize(network, recipe, sample, devices):
@@ -410,8 +464,10 @@ def make_initializer(text):
 def make_optimizer_settings(recipe, updates_per_epoch):
     """The arguments of a recipe's `mxnet.optimizer`, its schedule among them."""
     class Schedule(mx.lr_scheduler.LRScheduler):
+        scale = 1.0  # what the rule of 7.2 has made of it
+
         def __call__(self, num_update):
-            return recipe.rate(max(1, num_update), updates_per_epoch)
+            return self.scale * recipe.rate(max(1, num_update), updates_per_epoch)
     settings = dict(learning_rate=recipe.peak_learning_rate, wd=recipe.weight_decay,
                     rescale_grad=1 / recipe.batch_size, lr_scheduler=Schedule(recipe.peak_learning_rate))
     if recipe.optimizer in ('sgd', 'nag'):

@@ -19,6 +19,7 @@ from numba import njit
 
 from data_tools.errors import UserError
 from data_tools.go import symmetries
+from data_tools.go.board import RECENT, STATE_LENGTH, clear, set_up, to_cell
 from data_tools.go.features import BOOK_ORDER, DAT_ORDER
 
 RECORD = 363
@@ -100,6 +101,43 @@ def planes_and_labels(records, symmetry=None, order=DAT_ORDER):
     source, target = symmetries.tables(SIZE)
     _unpack(_own(records), source, target, _own(symmetry), order == DAT_ORDER, planes, labels)
     return planes.reshape(count, 8, SIZE, SIZE), labels
+
+
+@njit(cache=True, nogil=True)
+def _states(records, states):
+    cells = np.empty(AREA, np.int64)
+    colours = np.empty(AREA, np.int64)
+    for n in range(len(records)):
+        count, last = 0, 0
+        for p in range(AREA):
+            colour = records[n, 2 + p] & 3
+            if colour:
+                cells[count], colours[count] = to_cell(p, SIZE), colour
+                count += 1
+            if records[n, 2 + p] & 128:
+                last = to_cell(p, SIZE)
+        clear(states[n], SIZE)
+        set_up(states[n], cells[:count], colours[:count])
+        states[n, RECENT] = last
+
+
+def states_of(records):
+    """The positions of records, as states of `board.py` with black to move ("own" is black).
+
+    A record does not tell what happened before the last move, nor whether a ko forbids a point: all stones but the
+    last are as if set up.
+
+    Parameters
+    ----------
+    records : uint8 (N, 363)
+
+    Returns
+    -------
+    int32 (N, STATE_LENGTH)
+    """
+    states = np.empty((len(records), STATE_LENGTH), np.int32)
+    _states(_own(records), states)
+    return states
 
 
 # ---- what is wrong with a record ----

@@ -322,6 +322,36 @@ def alphago_planes(states, value=False):
     return planes.reshape(states.shape[:-1] + (count, size, size))
 
 
+# ---- the book's 8 with what AlphaGo's planes add ----
+
+BOOK, TACTICS, ALPHAGO, ALPHAGO_VALUE = 8, 36, 48, 49  # how many planes, for `planes_of`
+
+
+def planes_of(states, count):
+    """The planes of the player to move, told by their number.
+
+    Parameters
+    ----------
+    states : int32 (N, STATE_LENGTH)
+    count : int
+        BOOK: the book's 8 in `DAT_ORDER`, as its networks have them. TACTICS: these, then of AlphaGo's the plane of
+        ones and planes 20 to 46 (what a move does: captures, self-atari, liberties, ladders, eyes). ALPHAGO and
+        ALPHAGO_VALUE: AlphaGo's.
+
+    Returns
+    -------
+    uint8 (N, count, size, size)
+    """
+    if count == BOOK:
+        return book_planes(states, DAT_ORDER)
+    if count in (ALPHAGO, ALPHAGO_VALUE):
+        return alphago_planes(states, count == ALPHAGO_VALUE)
+    if count != TACTICS:
+        raise ValueError(f'there are sets of {BOOK}, {TACTICS}, {ALPHAGO} and {ALPHAGO_VALUE} planes, not of {count}')
+    planes = alphago_planes(states)
+    return np.concatenate([book_planes(states, DAT_ORDER), planes[:, 3:4], planes[:, 20:47]], axis=1)
+
+
 # ---- AlphaGo Zero ----
 
 @njit(cache=True, nogil=True)
