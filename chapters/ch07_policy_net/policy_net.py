@@ -2,8 +2,15 @@
 
     python -m chapters.ch07_policy_net.policy_net --data FOLDER --set filters=48 --set units=5
 """
+import csv
+
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
-from chapters.ch07_policy_net.positions import games  # noqa: F401  the experiment's data
+import numpy as np
+
+from chapters.ch07_policy_net.policy import Policy
+from chapters.ch07_policy_net.positions import PackedPlanes, games, packs  # noqa: F401  games: the experiment's data
+from chapters.kit import figures
+from data_tools.go.board import LETTERS, Position
 from mxnet import gluon
 from mxnet.gluon import nn
 
@@ -49,6 +56,86 @@ class PolicyNet(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         return F.flatten(self.last(self.units(self.first(x))))
+
+
+def answers(run, network):
+    """How often the network finds the move that was played, from one side of the board and from all eight.
+
+    Also draws the curves of figure 7-3 and what the network thinks of the empty board (7.3).
+
+    Returns
+    -------
+    dict
+        Over up to `MEASURED` validation positions, seen by no one during training: 'validation_accuracy_1side' (top-1),
+        'validation_top2_1side', ..., 'validation_loss_1side', the same with '8sides', their number; and the probability of
+        a star point and of all other points of the empty board.
+    """
+    policy = Policy(network, run.experiment.sizes['planes'], batch=64)
+    _, records = packs(run.data_name, run.config['data_root'] or None, run.seed)
+    chosen = np.linspace(0, len(records) - 1, min(MEASURED, len(records))).astype(int)
+    metrics = {'validation_positions': len(chosen)}
+    totals = {1: 0, 8: 0}
+    for part in np.array_split(chosen, -(-len(chosen) // 500)):
+        planes, moves = PackedPlanes(records, policy.planes).batch(part, np.zeros(len(part), int))
+        for sides in totals:
+            totals[sides] = totals[sides] + statistics(policy.of_planes(planes, sides), moves).sum(axis=1)
+    for sides, total in totals.items():
+        for name, value in zip(STATISTICS, total / len(chosen)):
+            metrics[f'validation_{name}_{sides}side{"s" * (sides > 1)}'] = value
+    empty = policy(Position().state[None], 8)[0]
+    corner = [3 + 19 * 3, 15 + 19 * 3, 3 + 19 * 15, 15 + 19 * 15]
+    metrics['star_point'] = empty[corner].mean()
+    run.save_figure(_probabilities(empty.reshape(19, 19), figures.text(
+        '7.3 What the network would play first', '空棋盘上网络的选择')), 'empty-board')
+    history = read_history(run.folder)
+    if len(history) > 1:
+        run.save_figure(_curves(history, run), 'top')
+    return metrics
+
+
+STATISTICS = ('loss', 'accuracy', 'top2', 'top5', 'top10')
+MEASURED = 20000
+
+
+def statistics(probabilities, moves):
+    """Cross-entropy and top-1, 2, 5, 10 of answers (N, 361) to positions where `moves` (N,) were played: (5, N)."""
+    given = probabilities[np.arange(len(moves)), moves]
+    better = (probabilities > given[:, None]).sum(axis=1)
+    return np.stack([-np.log(np.maximum(given, 1e-30))] + [better < number for number in (1, 2, 5, 10)])
+
+
+def read_history(folder):
+    """`history.csv` of a run folder as a list of dict of float."""
+    with open(folder / 'history.csv', encoding='utf-8') as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _curves(history, run):
+    """Top-1, 2, 5 and 10 by samples, as in figure 7-3."""
+    figure, axis = figures.plt.subplots(figsize=(7, 4.5))
+    samples = [(row['epoch'] + 1) * (run.recipe.samples_per_epoch or len(run.data.train_x)) for row in history]
+    for number, name in enumerate(STATISTICS[1:]):
+        for part, style in (('train', '-'), ('validation', '--')):
+            values = [100 * row[f'{part}_{name}'] for row in history]
+            axis.plot(samples, values, style, color=f'C{number}',
+                      label=f'{part} {name.replace("accuracy", "top1")} {values[-1]:.2f}%')
+    axis.set(xlabel='positions', ylabel='%', ylim=(0, 100))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, ncol=2)
+    axis.set_title(figures.text(f'{run.experiment.section} The move played is among the first 1, 2, 5, 10', '训练曲线'))
+    return figure
+
+
+def _probabilities(board, title):
+    """Percentages on the points of a board."""
+    size = len(board)
+    figure, axis = figures.plt.subplots(figsize=(7, 7))
+    axis.imshow(board, cmap='Oranges', vmin=0)
+    for y, x in np.argwhere(board >= 0.005):
+        axis.text(x, y, f'{100 * board[y, x]:.0f}', ha='center', va='center', fontsize=8)
+    axis.set(xticks=range(size), yticks=range(size), xticklabels=LETTERS[:size], yticklabels=range(size, 0, -1))
+    axis.set_title(title + ', %')
+    return figure
 
 
 if __name__ == '__main__':

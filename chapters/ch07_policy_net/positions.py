@@ -75,10 +75,15 @@ def games(experiment, name, data_root, seed):
     -------
     TrainingData
     """
-    train, validation = find_packs(name, data_root)
+    train, validation = packs(name, data_root, seed)
     planes = experiment.sizes.get('planes', BOOK)
-    note = '' if name == 'go' else f'{name}: games of your own'
-    return from_records(Path(name).name, load_dat(train), load_dat(validation), planes, note)
+    return from_records(Path(name).name, train, validation, planes)
+
+
+def packs(name, data_root=None, seed=0):
+    """(training records, validation records), uint8 (N, 363), of data named as for `games`."""
+    train, validation = find_packs(name, data_root)
+    return load_dat(train), load_dat(validation)
 
 
 def find_packs(name, data_root=None):

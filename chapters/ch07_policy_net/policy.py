@@ -1,0 +1,101 @@
+"""A trained policy network as a function from positions of Go to probabilities."""
+from pathlib import Path
+
+from chapters.kit.runtime import mx
+import numpy as np
+
+from data_tools.errors import UserError
+from data_tools.go.board import RECENT, RECENT_MOVES
+from data_tools.go.features import planes_of
+from data_tools.go.symmetries import INVERSE, transform_planes, transform_policy
+from mxnet import nd
+
+
+class Policy:
+    """The probability of each point, in the eyes of a network.
+
+    Parameters
+    ----------
+    network : HybridBlock, initialized
+        (N, planes, size, size) -> logits (N, size * size).
+    planes : int
+        As `data_tools.go.features.planes_of` has them.
+    size : int
+        Of the board.
+    batch : int
+        Positions that the network takes at once.
+    """
+    def __init__(self, network, planes=8, size=19, batch=8):
+        self.planes, self.size, self.batch = planes, size, batch
+        self._network = network
+        self._device = next(iter(network.collect_params().values())).list_ctx()[0]
+        network.hybridize(static_alloc=True, static_shape=True)
+
+    def __call__(self, states, symmetries=1):
+        """Probabilities (N, size * size), illegal points included, of positions, int32 (N, STATE_LENGTH).
+
+        With `symmetries=8` each position is looked at from all 8 sides, and the answers averaged (3.2).
+        """
+        states = states.copy()
+        states[:, RECENT + 1:RECENT + RECENT_MOVES] = 0  # packed positions do not know of these either
+        return self.of_planes(planes_of(states, self.planes), symmetries)
+
+    def of_planes(self, planes, symmetries=1):
+        """The same for planes that are there already, uint8 (N, planes, size, size)."""
+        total = 0
+        for symmetry in range(symmetries):
+            turned = transform_planes(planes, symmetry) if symmetry else planes
+            logits = self._logits(turned)
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            answer = powers / powers.sum(axis=1, keepdims=True)
+            total = total + (transform_policy(answer, int(INVERSE[symmetry]), self.size) if symmetry else answer)
+        return total / symmetries
+
+    def _logits(self, planes):
+        outputs = []
+        for start in range(0, len(planes), self.batch):
+            part = planes[start:start + self.batch]
+            whole = np.resize(part, (self.batch,) + part.shape[1:])  # filled up: another shape would be compiled anew
+            outputs.append(self._network(nd.array(whole, self._device, 'float32')).asnumpy()[:len(part)])
+        return np.concatenate(outputs)
+
+
+def load_policy(folder, batch=8):
+    """The policy of a run folder: its last export, or, while it still trains, its checkpoint.
+
+    Parameters
+    ----------
+    folder : path-like
+    batch : int
+
+    Returns
+    -------
+    Policy
+
+    Raises
+    ------
+    UserError
+        Not a run of a policy network, or nothing trained in it yet.
+    """
+    import chapters
+    from chapters.kit.checkpoint import Checkpoint, restore_model
+    from chapters.kit.run import read_config
+    from chapters.kit.symbolic import load_into
+    folder, config = Path(folder), read_config(folder)
+    if 'planes' not in config['sizes']:
+        raise UserError(f'{folder}: is a run of {config["section"]}, not of a policy network for Go')
+    experiment = chapters.find(config['section'])
+    changed = {name: value for name, value in config['sizes'].items() if experiment.sizes.get(name) != value}
+    experiment = experiment.but(**changed) if changed else experiment
+    network = experiment.build()
+    network.initialize()
+    network(mx.nd.zeros(experiment.input_shape))
+    exported = sorted(folder.glob('model-*.params'))
+    saved = None if exported else Checkpoint(folder / 'checkpoint').load()
+    if exported:
+        load_into(network, exported[-1], None, [mx.cpu()])
+    elif saved:
+        restore_model(saved[0], network)
+    else:
+        raise UserError(f'{folder}: nothing is trained there yet; wait for its first epoch')
+    return Policy(network, config['sizes']['planes'], experiment.input_shape[-1], batch)
