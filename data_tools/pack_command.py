@@ -13,6 +13,7 @@ def add_commands(subparsers):
         '  a folder with one subfolder a class: numbers keep their value, names are numbered as they sort\n'
         '  a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip of such a folder, or a folder in one: flowers.zip/train\n'
         '  a .lst in the format of im2rec: id, label(s), path, with tabs between them\n'
+        '  a .rec, to encode, cut or shuffle its images anew\n'
         '  IDX images such as train-images-idx3-ubyte.gz, their labels beside them\n'
         '  CIFAR-10: the folder or the archive of its batches (all for training), or one batch')
     parser.add_argument('source', metavar='SRC')

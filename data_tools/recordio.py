@@ -269,7 +269,63 @@ def read_images(path):
             raise UserError(f'{path}: record number {number}, {damage}') from None
 
 
+def read_listed(path):
+    """Go through the images of a pack, with the paths that the list beside it gives them.
+
+    Yields
+    ------
+    (Record, Image, str)
+        The path is made up of label, id and format if there is no list or it does not have the id.
+
+    Raises
+    ------
+    UserError
+        The pack or its list cannot be read or is damaged.
+    """
+    list_path = beside(path, '.lst')
+    listed = read_list(list_path) if os.path.exists(list_path) else iter(())
+    ahead = {}  # stays small: list and pack are in the same order, but for what could not be packed
+    for record, image in read_images(path):
+        while image.id not in ahead:
+            entry = next(listed, None)
+            if entry is None:
+                break
+            ahead[entry[0]] = entry[2]
+        yield record, image, ahead.pop(image.id, None) or made_up_path(image)
+
+
+_SIGNATURES = ((b'\xff\xd8\xff', 'jpg'), (b'\x89PNG\r\n\x1a\n', 'png'), (b'BM', 'bmp'), (b'II*\0', 'tif'),
+               (b'MM\0*', 'tif'), (b'GIF8', 'gif'))
+
+
+def format_of(data):
+    """'jpg', 'png', ...: the format of an encoded image by its first bytes; 'bin' if it is none of them."""
+    return next((name for signature, name in _SIGNATURES if data.startswith(signature)), 'bin')
+
+
+def made_up_path(image):
+    """LABEL/ID.jpg for an image of which no list tells the name."""
+    return f'{image.labels[0] if image.labels else 0:g}/{image.id}.{format_of(image.data)}'
+
+
 # ---- the files beside a pack
+
+def read_classes(path):
+    """The names in the `.classes.txt` of a pack, which all its parts share (`x_train_0.rec`: `x.classes.txt`).
+
+    Returns
+    -------
+    list of str, or None
+    """
+    prefix = beside(path, '')
+    while not os.path.exists(prefix + '.classes.txt'):
+        shorter = prefix.rpartition('_')[0]
+        if os.path.dirname(shorter) != os.path.dirname(prefix) or not os.path.basename(shorter):
+            return None
+        prefix = shorter
+    with open_to_read(prefix + '.classes.txt') as file:
+        return file.read().decode('utf-8', 'surrogateescape').splitlines()
+
 
 def open_to_read(path, **options):
     """`open(path, 'rb')` whose failure is told in one line."""

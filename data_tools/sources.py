@@ -1,4 +1,5 @@
-"""Where the images of a pack come from: a class folder, such a folder in an archive, a list, arrays of pixels.
+"""Where the images of a pack come from: a class folder, such a folder in an archive, a list, arrays of pixels,
+other packs.
 
 Every source numbers its images from 0 and offers
 
@@ -27,7 +28,8 @@ import zlib
 from array import array
 
 from data_tools.errors import UserError
-from data_tools.recordio import open_to_read, read_list
+from data_tools.recordio import (MAGIC_BYTES, beside, open_to_read, parse_image, read_checksums,
+                                 read_classes, read_list, read_listed, read_record)
 
 STREAM_WINDOW = 256 << 20  # bytes held of a compressed archive, which can only be read from front to back
 
@@ -51,7 +53,8 @@ def open_source(path, root=None, labels=None):
     Parameters
     ----------
     path : str
-        A class folder; an archive, or a folder in one (`flowers.zip/train`); a `.lst`; IDX images; CIFAR-10.
+        A class folder; an archive, or a folder in one (`flowers.zip/train`); a `.lst`; IDX images; CIFAR-10;
+        a `.rec`.
     root : str, optional
         Folder of the paths in a `.lst`; by default the one in which the list lies.
     labels : str, optional
@@ -79,6 +82,8 @@ def open_source(path, root=None, labels=None):
         raise UserError(f'{path}: no such file or folder')
     with open_to_read(file) as opened:
         head = opened.read(1 << 10)
+    if head[:4] == MAGIC_BYTES and not inside:
+        return Packs([file])
     if head[:4] in (b'PK\3\4', b'PK\5\6'):
         return _in_archive(Zip(file, inside))
     if not inside:
@@ -91,7 +96,7 @@ def open_source(path, root=None, labels=None):
     if _unpacked_head(file)[257:262] == b'ustar':
         return _in_archive(PlainTar(file, inside) if head[257:262] == b'ustar' else StreamedTar(file, inside))
     raise UserError(f'{path}: not a class folder, an archive of one (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip), a '
-                    '.lst, IDX images or CIFAR-10 batches')
+                    '.lst, a .rec, IDX images or CIFAR-10 batches')
 
 
 # ---- class folders
@@ -440,6 +445,77 @@ class List:
         for path, labels in zip(self.paths, self.all_labels):
             digest.update(f'{path}\t{labels}\n'.encode('utf-8', 'surrogateescape'))
         return digest.hexdigest()
+
+
+# ---- packs
+
+class Packs:
+    """The images of RecordIO packs, one pack after the other, with the ids and paths that they have there.
+
+    Parameters
+    ----------
+    paths : list of str
+    renumber : bool, default False
+        Give new ids from 0; otherwise an id in two of them is an error.
+    """
+    shuffle = False
+    root = None
+    follow_links = False
+
+    def __init__(self, paths, renumber=False):
+        self.files, self.bad = paths, []
+        self.ids, self.offsets, self.starts, self.all_labels, self.paths = array('Q'), array('Q'), [], [], []
+        known = [(path, names) for path, names in ((path, read_classes(path)) for path in paths) if names]
+        for path, names in known[1:]:
+            if names != known[0][1]:
+                raise UserError(f'{path}: its classes are not those of {known[0][0]} (see their .classes.txt); the '
+                                'same label would mean two things')
+        self.classes = known[0][1] if known else None
+        self.handles = [open_to_read(path) for path in paths]
+        self.sizes = [file.seek(0, os.SEEK_END) for file in self.handles]
+        same, seen = {}, {}
+        for number, path in enumerate(paths):
+            self.starts.append(len(self.ids))
+            checksums = read_checksums(beside(path, '.crc'))[2] if os.path.exists(beside(path, '.crc')) else None
+            for position, (record, image, name) in enumerate(read_listed(path)):
+                index = len(self.ids) if renumber else image.id
+                if not renumber:
+                    if index in seen:
+                        raise UserError(f'{path}: id {index} at offset {record.offset} is already in '
+                                        f'{paths[seen[index]]}; `rec merge --renumber` gives new ids')
+                    seen[index] = number
+                if checksums is not None and checksums[position:position + 1] != array('Q', [record.crc]):
+                    raise UserError(f'{path}: record number {position}, id {image.id}, at offset {record.offset} is '
+                                    'not what the .crc says; `rec verify` tells more')
+                self.ids.append(index)
+                self.offsets.append(record.offset)
+                self.all_labels.append(same.setdefault(image.labels, image.labels))
+                self.paths.append(name)
+            if checksums is not None and len(checksums) != len(self.ids) - self.starts[-1]:
+                raise UserError(f'{path}: {len(self.ids) - self.starts[-1]} records, its .crc knows {len(checksums)}; '
+                                '`rec verify` tells more')
+        self.count = len(self.ids)
+        if not self.count:
+            raise UserError(f'{paths[0]}: holds no records')
+
+    def labels(self, number):
+        return self.all_labels[number]
+
+    def path(self, number):
+        return self.paths[number]
+
+    def items(self, order, start, stop):
+        items = []
+        for number in order[start:stop]:
+            file = bisect.bisect(self.starts, number) - 1
+            record = read_record(self.handles[file], self.offsets[number], self.sizes[file])
+            items.append((self.ids[number], self.all_labels[number], self.paths[number], parse_image(record).data))
+        return items
+
+    def fingerprint(self):
+        stats = [os.stat(path) for path in self.files]
+        return ' '.join(f'{os.path.abspath(path)} {info.st_size} {info.st_mtime_ns}'
+                        for path, info in zip(self.files, stats))
 
 
 # ---- arrays of pixels
