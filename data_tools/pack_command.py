@@ -21,9 +21,9 @@ def add_commands(subparsers):
     parser.add_argument('--root', help='folder of the paths in a .lst (default: the one in which it lies)')
     parser.add_argument('--labels', help='IDX file of the labels, if it is not beside the images')
     order = parser.add_argument_group('which images go where')
-    order.add_argument('--split', type=_split, metavar='NAME=SHARE,...',
+    order.add_argument('--split', type=split_shares, metavar='NAME=SHARE,...',
                        help='divide each class by chance, for example train=0.9,val=0.1: OUT_PREFIX_train.rec, ...')
-    order.add_argument('--shards', type=_at_least(1), default=1, help='cut into so many packs: OUT_PREFIX_0.rec, ...')
+    order.add_argument('--shards', type=at_least(1), default=1, help='cut into so many packs: OUT_PREFIX_0.rec, ...')
     order.add_argument('--shuffle', action='store_true', default=None, dest='shuffle',
                        help='by chance, as im2rec does (default for folders and archives)')
     order.add_argument('--no-shuffle', action='store_false', dest='shuffle',
@@ -34,18 +34,18 @@ def add_commands(subparsers):
                         help='keep: the very bytes, once they have proved to decode (default, unless an option '
                         'below asks for new pixels: then jpg); raw: no compression, a BMP that MXNet reads')
     images.add_argument('--no-check', action='store_false', dest='check', help='keep without decoding')
-    images.add_argument('--resize', type=_at_least(1), default=0, metavar='PIXELS', help='length of the shorter edge')
+    images.add_argument('--resize', type=at_least(1), default=0, metavar='PIXELS', help='length of the shorter edge')
     images.add_argument('--center-crop', action='store_true', help='first cut to a square')
     images.add_argument('--quality', type=int, help='JPEG 1 to 100 (default 95), PNG compression 1 to 9 (default 3)')
     images.add_argument('--color', type=int, choices=[-1, 0, 1],
                         help='1: three channels (default), 0: gray, -1: as it is, with transparency')
-    images.add_argument('--max-pixels', type=_at_least(1), default=100_000_000,
+    images.add_argument('--max-pixels', type=at_least(1), default=100_000_000,
                         help='larger images are bad (default 100 million)')
     images.add_argument('--on-bad', choices=['skip', 'stop'], default='skip',
                         help='skip: list bad images in OUT_PREFIX.bad.csv; stop: fail at the first')
     images.add_argument('--strict', action='store_true', help='go through all, then fail if one was bad')
     work = parser.add_argument_group('work')
-    work.add_argument('--workers', type=_at_least(1), help='processes (default: one a core)')
+    work.add_argument('--workers', type=at_least(1), help='processes (default: one a core)')
     work.add_argument('--resume', action='store_true', help='go on where an interrupted call stopped')
     work.add_argument('--dask', metavar='tcp://HOST:PORT', help='have the work done by a dask.distributed cluster')
     parser.set_defaults(run=run)
@@ -96,7 +96,7 @@ def summary(result, prefix):
     return '; '.join(parts)
 
 
-def _at_least(least):
+def at_least(least):
     def number(text):
         value = int(text)
         if value < least:
@@ -105,7 +105,7 @@ def _at_least(least):
     return number
 
 
-def _split(text):
+def split_shares(text):
     """'train=0.9,val=0.1' -> {'train': 0.9, 'val': 0.1}"""
     shares = {}
     for part in text.split(','):

@@ -1,0 +1,61 @@
+"""Have the chunks of `pack` made by a `dask.distributed` cluster."""
+import logging
+
+from data_tools.errors import UserError
+
+
+def connect(address, timeout=10):
+    """Connect to a scheduler.
+
+    Its workers need this project installed, in the same version, and must see the folder of the images under the
+    same path; the images of archives and arrays are sent to them. A chunk whose worker dies goes to another one.
+
+    Parameters
+    ----------
+    address : str
+        Such as 'tcp://10.0.0.1:8786'.
+    timeout : float
+        Seconds to wait for the scheduler, and for a first worker.
+
+    Returns
+    -------
+    (concurrent.futures.Executor, int)
+        The executor; the number of threads of all workers.
+
+    Raises
+    ------
+    UserError
+        Dask is not installed, no scheduler answers, or it has no usable worker.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError('--dask needs dask.distributed: pip install -e .[cluster]') from None
+    # What it logs when workers come and go is for those who run the cluster.
+    logging.getLogger('distributed').setLevel(logging.CRITICAL)
+    try:
+        client = Client(address, timeout=timeout, set_as_default=False)
+        client.wait_for_workers(1, timeout=timeout)
+    except Exception as error:  # OSError, TimeoutError, ValueError, ... of Dask's own making
+        raise UserError(f'{address}: no scheduler with workers answers there '
+                        f'({" ".join(str(error).split()) or type(error).__name__}); start `dask scheduler` and '
+                        '`dask worker`') from None
+    theirs = client.run(_fingerprint, on_error='return')
+    ours = _fingerprint()
+    for worker, found in theirs.items():
+        if found != ours:
+            why = 'does not find this project' if isinstance(found, Exception) else 'has another version of it'
+            raise UserError(f'{worker}: this worker {why}; install the same one there')
+    threads = sum(client.nthreads().values())
+    return client.get_executor(pure=False), threads
+
+
+def _fingerprint():
+    """A checksum over the modules that make the chunks."""
+    import zlib
+    from data_tools import images, pack, pack_files, recordio
+    checksum = 0
+    for module in (images, pack, pack_files, recordio):
+        with open(module.__file__, 'rb') as file:
+            checksum = zlib.crc32(file.read(), checksum)
+    return checksum
