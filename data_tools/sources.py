@@ -140,7 +140,8 @@ class Folder:
             self.starts.append(self.count)
             self.count += len(names)
         if not self.folders:
-            raise UserError(f'{path}: holds no class folders; SRC is a folder with one subfolder a class')
+            raise UserError(f'{path}: holds no class folders; SRC is a folder with one subfolder a class, or a file of '
+                            'IDX images')
         if all(re.fullmatch('[0-9]{1,7}', folder) for folder in self.folders):
             self.classes = None
             self.folder_labels = [(float(folder),) for folder in self.folders]
