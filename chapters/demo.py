@@ -40,7 +40,7 @@ def run_demo(out):
         out.rename(out.with_name(f'{out.name}-{time.strftime("%Y%m%d-%H%M%S")}'))
     out.mkdir(parents=True)
     chosen = [experiment for experiment in chapters.experiments()
-              if not experiment.section.startswith(_LEFT_OUT)]
+              if not experiment.section.startswith(_LEFT_OUT) and not experiment.loader]
     for experiment in tqdm(chosen, 'demo', unit='experiment', disable=None, file=sys.stderr):
         short, data = '', ''
         if experiment.takes_image_sets:

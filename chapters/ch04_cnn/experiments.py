@@ -21,8 +21,28 @@ def _worked(section, title, title_zh, program, module='convolution', **printed):
                       book=tuple(BookFigure(value, metric) for metric, value in printed.items()))
 
 
+# The book does not say how it trained the network of 4.2.2.
+_GO = Recipe(epochs=6, batch_size=256, learning_rate=0.05, momentum=0.9, anneal=1.0, initializer='uniform(0.01)',
+             samples_per_epoch=100000)
+
+
+def _one_plane(section, title, title_zh, sizes, **printed):
+    """The simplest policy network, on packed games."""
+    return Experiment(
+        section, title, title_zh, 'chapters.ch04_cnn.policy', 'OnePlanePolicy', {'planes': 8, **sizes}, _GO, 'go',
+        loader='games', top=(2, 5, 10), sample_shape=(8, 19, 19), symbolic='sec_4_2_2', drawings=('draw_kernels',),
+        book=tuple(BookFigure(value, f'validation_{metric}', 'go') for metric, value in printed.items()))
+
+
 EXPERIMENTS = [
     _worked('4.1.3', 'Convolution finds the X', '用卷积找到 X', 'find_the_x', maximum=5, mean=0.25),
+    _one_plane('4.2.2', 'The simplest policy network', '最简单的策略网络', {}, accuracy=0.1649, top2=0.2585, top5=0.3744,
+               top10=0.4615),
+    _one_plane('4.2.2-no-last-move', 'Without the plane of the last move', '去掉上一手的特征层', {'last_move': False},
+               accuracy=0.0493),
+    _worked('4.2.3', 'One convolution plays Go: planes, kernels, sum', '一个卷积层下围棋：特征层、卷积核与求和',
+            'one_convolution', 'policy', own_L19=0.47, own_O18=1.49, own_O17=2.04, own_M18=-1.45, empty_L15=7.78,
+            empty_T19=6.37),
     _worked('4.3.1', 'Shared weights; edge and blur filters', '共享权重；边缘与模糊滤波', 'sharing_and_filters',
             parameters_convolution=1792, parameters_fully_connected=177004800),
     _worked('4.3.2', 'Back-propagation by hand through a convolution', '手算卷积的反向传播', 'backpropagation'),

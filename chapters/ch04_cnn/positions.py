@@ -1,4 +1,4 @@
-"""Section 7.1: packed positions of Go games as data to train on."""
+"""Sections 4.2 and 7.1: packed positions of Go games as data to train on."""
 import os
 from pathlib import Path
 
