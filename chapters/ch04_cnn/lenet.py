@@ -6,6 +6,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 import numpy as np
 
 from chapters.kit import figures
+from chapters.kit.prediction import Predictor
 from mxnet import gluon, nd
 from mxnet.gluon import nn
 
@@ -43,9 +44,7 @@ def answers(run, network):
     of mistakes, and the mean confidence of right and of wrong answers.
     """
     data = run.data
-    probabilities = np.concatenate([nd.softmax(network(nd.array(data.validation_x[start:start + 250],
-                                                                run.devices[0]))).asnumpy()
-                                    for start in range(0, len(data.validation_x), 250)])
+    probabilities = nd.softmax(nd.array(Predictor(network)(data.validation_x))).asnumpy()
     said, sure, truth = probabilities.argmax(axis=1), probabilities.max(axis=1), data.validation_y.astype(int)
     names = [english if english == chinese or not figures.chinese_font() else f'{english} {chinese}'
              for english, chinese in zip(data.class_names, data.class_names_zh or data.class_names)]

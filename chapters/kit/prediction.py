@@ -3,28 +3,41 @@ import numpy as np
 
 from chapters.kit.runtime import mx
 from mxnet import nd
+from mxnet.ndarray import CachedOp
 
 
 class Predictor:
-    """A network bound for prediction only: convolution, BN and ReLU become one operator where MXNet can fuse them.
+    """A network compiled for prediction only.
+
+    On a CPU convolution, BN and ReLU become one operator of oneDNN. With `calibration` images it computes in 8-bit
+    integers, about twice as fast, for some tenths of a percent of accuracy at most in the networks of this book.
 
     Parameters
     ----------
     network : HybridBlock, initialized
-        Its parameters are taken as they are now.
-    shape : tuple of int
-        Of a batch, (N, ...).
+        Its parameters are taken as they are now. One input, one output.
+    batch_size : int
+        Samples that go through the network at once.
     device : mxnet.Context, optional
         Default: the network's first.
+    calibration : numpy.ndarray of float32, (M, ...), optional
+        Some hundred typical inputs: the range of each layer's numbers on them is what 8 bits will span. CPU only.
     """
-    def __init__(self, network, shape, device=None):
+    def __init__(self, network, batch_size=250, device=None, calibration=None):
         parameters = network.collect_params()
-        device = device or next(iter(parameters.values())).list_ctx()[0]
+        self._device = device or next(iter(parameters.values())).list_ctx()[0]
+        self._batch_size = batch_size
         graph = network(mx.sym.var('data'))
-        self._input = nd.zeros(shape, device)
-        arrays = {name: parameters[name].data(device) for name in graph.list_arguments() if name in parameters}
-        statistics = {name: parameters[name].data(device) for name in graph.list_auxiliary_states()}
-        self._executor = graph.bind(device, {'data': self._input, **arrays}, grad_req='null', aux_states=statistics)
+        weights = {name: parameters[name].data(self._device) for name in graph.list_arguments() if name in parameters}
+        statistics = {name: parameters[name].data(self._device) for name in graph.list_auxiliary_states()}
+        if calibration is not None:
+            graph, weights = _in_8_bits(graph, weights, statistics, calibration)
+        elif self._device.device_type == 'cpu':
+            graph = graph.get_backend_symbol('MKLDNN')
+        names = graph.list_inputs()
+        self._input_index = names.index('data')
+        self._arrays = [weights[name] if name in weights else statistics.get(name) for name in names]
+        self._compiled = CachedOp(graph, [('static_alloc', True), ('static_shape', True)])
 
     def __call__(self, x):
         """Outputs for any number of inputs.
@@ -37,12 +50,30 @@ class Predictor:
         -------
         numpy.ndarray, (M, ...)
         """
-        size = self._input.shape[0]
-        outputs = []
-        for start in range(0, len(x), size):
-            part = x[start:start + size]
-            if len(part) < size:
-                part = np.concatenate([part, np.zeros((size - len(part),) + part.shape[1:], part.dtype)])
-            self._input[:] = part
-            outputs.append(self._executor.forward(is_train=False)[0].asnumpy())
-        return np.concatenate(outputs)[:len(x)]
+        size, outputs = self._batch_size, []
+        if self._device.device_type == 'cpu':
+            inputs = nd.from_numpy(np.ascontiguousarray(x)[:])  # a view: MXNet locks what it shares, not the caller's
+        else:
+            inputs = nd.array(x, self._device)
+        whole = len(x) - len(x) % size
+        for start in range(0, whole, size):
+            outputs.append(self._outputs(inputs[start:start + size]))
+        if whole < len(x):  # filled up, since another shape would be compiled again
+            rest = nd.array(np.resize(x[whole:], (size,) + x.shape[1:]), self._device)
+            outputs.append(self._outputs(rest)[:len(x) - whole])
+        return np.concatenate(outputs)
+
+    def _outputs(self, batch):
+        self._arrays[self._input_index] = batch
+        return self._compiled(*self._arrays).asnumpy()
+
+
+def _in_8_bits(graph, weights, statistics, calibration):
+    """(graph, weights) of the same network in 8-bit integers."""
+    from mxnet.contrib.quantization import quantize_model
+    batches = mx.io.NDArrayIter(calibration, batch_size=min(100, len(calibration)), last_batch_handle='discard')
+    graph, weights, _ = quantize_model(
+        graph.get_backend_symbol('MKLDNN_QUANTIZE'), weights, statistics, label_names=None, calib_mode='naive',
+        calib_data=batches, num_calib_examples=len(calibration), quantized_dtype='auto', quantize_mode='smart',
+        logger=None)
+    return graph.get_backend_symbol('MKLDNN_QUANTIZE'), weights

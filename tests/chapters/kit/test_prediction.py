@@ -1,0 +1,46 @@
+"""A compiled network says what the network says, in 32 bits and in 8."""
+import numpy as np
+import pytest
+
+import chapters
+from chapters.kit.data import load_images
+from chapters.kit.runtime import mx
+from chapters.kit.prediction import Predictor
+from chapters.kit.training import CompiledStep, Objective, initialize, make_optimizer, seed_everything, train_epoch
+from mxnet import nd
+
+
+@pytest.fixture(scope='module', params=['3.4.2', '4.4'])
+def trained(request):
+    """A network that has learnt something, and images it has not seen."""
+    experiment = chapters.find(request.param)
+    recipe = experiment.recipe.but(learning_rate=0.1, initializer='xavier')
+    data = load_images('digits')
+    random = seed_everything(0)
+    network = experiment.build()
+    initialize(network, recipe, data.train_x[:1], [mx.cpu()])
+    x, y = nd.array(data.train_x[:1280]), nd.array(data.train_y[:1280])
+    step = CompiledStep(Objective(network, 'softmax', 10, recipe), make_optimizer(recipe, 40, network),
+                        [(32,) + x.shape[1:], (32,)], mx.cpu())
+    for _ in range(4):
+        train_epoch(step, x, y, recipe, random, '')
+    return network, data
+
+
+@pytest.mark.parametrize('samples', [1, 64, 150])
+def test_same_outputs_for_any_number_of_inputs(trained, samples):
+    network, data = trained
+    x = data.validation_x[:samples].copy()
+    expected = network(nd.array(x)).asnumpy()
+    found = Predictor(network, batch_size=64)(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    x += 1  # what was shared with MXNet is still the caller's to write to
+
+
+def test_eight_bits_agree_and_are_eight_bits(trained):
+    network, data = trained
+    expected = network(nd.array(data.validation_x)).asnumpy()
+    found = Predictor(network, batch_size=100, calibration=data.train_x[:500])(data.validation_x)
+    right = [(outputs.argmax(axis=1) == data.validation_y).mean() for outputs in (expected, found)]
+    assert right[0] > 0.8 and abs(right[1] - right[0]) < 0.015
+    assert 1e-4 < np.abs(found - expected).max() < 0.25 * np.abs(expected).max()
