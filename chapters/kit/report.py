@@ -68,7 +68,7 @@ def write_results(folder, out, experiments):
         groups.setdefault(key, {})[result['seed']] = result  # the newest run of a seed
     lines = ['# Results', '',
              'Written by `python -m chapters report` from run folders. "Here" is the mean over seeds of the last epoch, '
-             'with the smallest and the largest in brackets. The book's figures are for the data that it names; stand-ins are named as such.', '']
+             'with the smallest and the largest in brackets.', '']
     order = {experiment.section: number for number, experiment in enumerate(experiments)}
     titles = {experiment.section: experiment for experiment in experiments}
     lines += ['| section | experiment | data | figure | the book | here | seeds | epochs | seconds a run | commit |',
