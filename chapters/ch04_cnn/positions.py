@@ -12,6 +12,9 @@ from data_tools.go.features import BOOK, planes_of
 from data_tools.go.symmetries import transform_moves, transform_planes
 
 VALIDATED = 5000  # positions that are looked at after every epoch
+SELFPLAY_GAMES = 400
+SELFPLAY_NOTE = (f'selfplay: {SELFPLAY_GAMES} games of a simple built-in player against itself, standing in for games of '
+                 'people; what is learnt is how it plays')
 _HOW = 'pack games first: python -m data_tools go pack GAMES.sgf ... FOLDER/train.dat, and others into FOLDER/val.dat'
 
 
@@ -65,11 +68,12 @@ def games(experiment, name, data_root, seed):
     experiment : Experiment
         Its size `planes` says which planes.
     name : str
-        'go': the folder `go` where the data sets lie. Else a folder with `train.dat` and `val.dat`, or a pack
+        'go': the folder `go` where the data sets lie. 'selfplay': games that the player of
+        `data_tools.go.player` plays against itself. Else a folder with `train.dat` and `val.dat`, or a pack
         NAME.dat with NAME.validation.dat beside it, as `go pack --validation` writes them.
     data_root : path-like or None
     seed : int
-        Not used: the games are what they are.
+        Of the games of 'selfplay'.
 
     Returns
     -------
@@ -77,11 +81,14 @@ def games(experiment, name, data_root, seed):
     """
     train, validation = packs(name, data_root, seed)
     planes = experiment.sizes.get('planes', BOOK)
-    return from_records(Path(name).name, train, validation, planes)
+    return from_records(Path(name).name, train, validation, planes, SELFPLAY_NOTE if name == 'selfplay' else '')
 
 
 def packs(name, data_root=None, seed=0):
     """(training records, validation records), uint8 (N, 363), of data named as for `games`."""
+    if name == 'selfplay':
+        from data_tools.go.player import selfplay_records
+        return selfplay_records(SELFPLAY_GAMES, seed), selfplay_records(SELFPLAY_GAMES // 20, [seed, 1])
     train, validation = find_packs(name, data_root)
     return load_dat(train), load_dat(validation)
 

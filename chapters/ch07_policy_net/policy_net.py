@@ -7,7 +7,7 @@ import csv
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
 
-from chapters.ch07_policy_net.policy import Policy
+from chapters.ch06_alphago.policy import Policy
 from chapters.ch04_cnn.positions import PackedPlanes, games, packs  # noqa: F401  games: the experiment's data
 from chapters.kit import figures
 from data_tools.go.board import LETTERS, Position

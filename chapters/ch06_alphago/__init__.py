@@ -1,0 +1,1 @@
+"""Chapter 6: the networks of AlphaGo, its search, and how it learnt."""
