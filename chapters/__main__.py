@@ -32,6 +32,12 @@ def main(arguments=None):
     report.add_argument('--out', default='docs/RESULTS.md')
     demo = commands.add_parser('demo', help='chapters 2 to 4 in short form on bundled digits; ends with a page')
     demo.add_argument('--out', default='runs/demo')
+    play = commands.add_parser('play', help='play Go against a trained policy network in the terminal (7.3)')
+    play.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
+    play.add_argument('--visits', type=int, default=0, metavar='N', help='of the tree search; 0: the network alone')
+    play.add_argument('--colour', choices=('black', 'white'), default='black', help='yours (default black)')
+    play.add_argument('--size', type=int, default=19, help='of the board, 2 to 19 (default 19)')
+    play.add_argument('--komi', type=float, default=7.5)
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -178,6 +184,11 @@ def _doctor(options):
 def _report(options):
     from chapters.kit.report import write_results
     print(write_results(options.runs, options.out, chapters.experiments()))
+
+
+def _play(options):
+    from chapters.ch07_policy_net.play import play_in_terminal
+    play_in_terminal(options)
 
 
 def _demo(options):

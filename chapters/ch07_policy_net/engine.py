@@ -72,6 +72,18 @@ class Engine:
         self._earlier.append(earlier)
         self.moves.append((colour, move))
 
+    def follow(self, colour, move):
+        """Play a move that a referee has allowed, though it may repeat an earlier position."""
+        try:
+            self.play(colour, move)
+        except ValueError:
+            relaxed = self.position.copy()
+            relaxed.superko = False
+            self._earlier.append(self.position)
+            self.position = relaxed
+            self.position.play(move, colour)
+            self.moves.append((colour, move))
+
     def undo(self):
         """Take the last move back; ValueError if there is none."""
         if not self._earlier:

@@ -1,0 +1,223 @@
+"""Section 7.3: matches of our engine against GNU Go, or any other engine that speaks GTP.
+
+    python -m chapters.ch07_policy_net.match --run RUN [--visits N] [--level 10] [--games 40]
+
+The referee keeps the board itself: an illegal move loses. A finished game is counted by Tromp-Taylor area after the dead
+stones that GNU Go names are taken off; every game is saved as SGF.
+"""
+import argparse
+import math
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_tools.atomic import atomic_write
+from data_tools.errors import UserError, one_line_errors
+from data_tools.go.board import BLACK, LETTERS, WHITE, Position, vertex
+
+_NAMES = {BLACK: 'b', WHITE: 'w'}
+_PLACES = ('/usr/games', '/usr/local/games', '/opt/homebrew/bin')
+
+
+class Program:
+    """Another program that speaks GTP.
+
+    Parameters
+    ----------
+    command : list of str
+
+    Raises
+    ------
+    UserError
+        It does not start, or ends in the middle.
+    """
+    def __init__(self, command):
+        self._command = command
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        except OSError as error:
+            raise UserError(f'{command[0]}: cannot be started ({error.strerror})') from None
+
+    def ask(self, command):
+        """The answer to a command, without the `=`.
+
+        Raises
+        ------
+        UserError
+            It answered `?`, or nothing.
+        """
+        try:
+            self._process.stdin.write(command + '\n')
+            self._process.stdin.flush()
+        except OSError:
+            raise UserError(f'{self._command[0]}: ended before `{command}`') from None
+        lines = []
+        for line in self._process.stdout:
+            if line.strip():
+                lines.append(line.rstrip())
+            elif lines:
+                break
+        if not lines or not lines[0].startswith('='):
+            raise UserError(f'{self._command[0]}: answered {lines[0] if lines else "nothing"} to `{command}`')
+        return '\n'.join([lines[0].lstrip('=0123456789 '), *lines[1:]]) if lines[0][1:2].isdigit() \
+            else '\n'.join([lines[0][1:].strip(), *lines[1:]])
+
+    def close(self):
+        """End the program."""
+        try:
+            self.ask('quit')
+        except UserError:
+            pass
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def find_gnugo():
+    """The path of GNU Go.
+
+    Raises
+    ------
+    UserError
+        It is not installed.
+    """
+    found = shutil.which('gnugo') or next((f'{place}/gnugo' for place in _PLACES if Path(place, 'gnugo').exists()), None)
+    if not found:
+        raise UserError('GNU Go is not installed: apt-get install gnugo (or brew install gnu-go), or give '
+                        '--against COMMAND of another GTP engine')
+    return found
+
+
+def move_of(answer, size):
+    """The move of a vertex such as 'Q16' or 'PASS'; None if it is neither."""
+    answer = answer.strip().upper()
+    if answer == 'PASS':
+        return size * size
+    column = LETTERS.find(answer[:1])
+    if column < 0 or not answer[1:].isdigit() or not 1 <= int(answer[1:]) <= size or column >= size:
+        return None
+    return column + size * (size - int(answer[1:]))
+
+
+def play_game(engine, other, colour, size=19, komi=7.5):
+    """One game of our engine as `colour` against another program, refereed.
+
+    Parameters
+    ----------
+    engine : chapters.ch07_policy_net.engine.Engine
+    other : Program
+        It also says which stones are dead, by `final_status_list`.
+    colour : BLACK or WHITE
+        Ours.
+
+    Returns
+    -------
+    result : str
+        As SGF has it: 'B+R', 'W+3.5', 'B+F' (illegal move), '0'.
+    moves : list of (int, int)
+        (colour, move).
+    """
+    engine.komi = komi
+    engine.clear(size)
+    for command in (f'boardsize {size}', 'clear_board', f'komi {komi:g}'):
+        other.ask(command)
+    position, moves = Position(size), []  # simple ko: what every program plays by; superko is for the engine's own moves
+    while position.passes < 2 and len(moves) < 3 * size * size:
+        to_play = position.to_play
+        if to_play == colour:
+            move = engine.generate(to_play)
+            answer = 'resign' if move is None else vertex(move, size)
+        else:
+            answer = other.ask(f'genmove {_NAMES[to_play]}')
+            move = move_of(answer, size)
+        winner = 'BW'[to_play == BLACK]
+        if answer.lower() == 'resign':
+            return f'{winner}+R', moves
+        if move is None or not position.is_legal(move):
+            return f'{winner}+F', moves
+        position.play(move)
+        moves.append((to_play, move))
+        engine.follow(to_play, move)
+        if to_play == colour:
+            other.ask(f'play {_NAMES[to_play]} {answer}')
+    dead = [move_of(word, size) for word in other.ask('final_status_list dead').split()]
+    position.set_up(empty=[move for move in dead if move is not None])
+    score = position.score(komi)
+    return '0' if score == 0 else f'{"B" if score > 0 else "W"}+{abs(score):g}', moves
+
+
+def to_sgf(moves, result, black, white, size=19, komi=7.5):
+    """A game as SGF text."""
+    def text(words):
+        return words.replace('\\', '\\\\').replace(']', '\\]')
+    nodes = ''.join(f';{"BW"[colour == WHITE]}[' + ('' if move == size * size else
+                                                  chr(97 + move % size) + chr(97 + move // size)) + ']'
+                    for colour, move in moves)
+    return (f'(;GM[1]FF[4]CA[UTF-8]AP[bookcnn]SZ[{size}]KM[{komi:g}]RU[Chinese]PB[{text(black)}]PW[{text(white)}]'
+            f'RE[{result}]{nodes})\n')
+
+
+def wilson(wins, games):
+    """The 95% confidence interval of a share (Wilson 1927)."""
+    z, share = 1.959964, wins / games
+    middle = (share + z * z / (2 * games)) / (1 + z * z / games)
+    half = z * math.sqrt(share * (1 - share) / games + z * z / (4 * games * games)) / (1 + z * z / games)
+    return middle - half, middle + half
+
+
+@one_line_errors
+def main(arguments=None):
+    """The command line."""
+    parser = argparse.ArgumentParser('python -m chapters.ch07_policy_net.match', description=__doc__.splitlines()[0])
+    parser.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
+    parser.add_argument('--visits', type=int, default=0, metavar='N', help='of the tree search; 0: the network alone')
+    parser.add_argument('--level', type=int, default=10, help='of GNU Go, 1 to 10 (default 10)')
+    parser.add_argument('--against', metavar='COMMAND', help='another GTP engine in place of GNU Go')
+    parser.add_argument('--games', type=int, default=40, metavar='N', help='colours alternate (default 40)')
+    parser.add_argument('--size', type=int, default=19)
+    parser.add_argument('--komi', type=float, default=7.5)
+    parser.add_argument('--temperature', type=float, default=0.1, help='of the network alone: makes games differ')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--out', metavar='DIR', help='where the games go (default RUN/games/OPPONENT-VISITS)')
+    options = parser.parse_args(arguments)
+    if options.games < 1 or not 2 <= options.size <= 19:
+        raise UserError('--games from 1 on, --size from 2 to 19')
+    name = options.against or f'GNU Go level {options.level}'
+    folder = Path(options.out or Path(options.run) / 'games'
+                  / f'{name.lower().replace(" ", "-").replace("/", "_")}-visits{options.visits}')
+    from chapters.ch07_policy_net.engine import load_engine
+    engine = load_engine(options.run, options.visits, temperature=options.temperature)
+    ours = f'{Path(options.run).name} {options.visits} visits'
+    wins, played = 0.0, 0
+    folder.mkdir(parents=True, exist_ok=True)
+    with tqdm(range(options.games), 'games', disable=None) as bar:
+        for number in bar:
+            command = (shlex.split(options.against) if options.against else
+                       [find_gnugo(), '--mode', 'gtp', '--level', str(options.level), '--chinese-rules', '--seed',
+                        str(options.seed + number + 1)])
+            other = Program(command)
+            engine.seed = options.seed + number
+            colour = WHITE if number % 2 else BLACK
+            try:
+                result, moves = play_game(engine, other, colour, options.size, options.komi)
+            finally:
+                other.close()
+            players = (ours, name) if colour == BLACK else (name, ours)
+            with atomic_write(folder / f'game-{number:03d}.sgf', text=True) as file:
+                file.write(to_sgf(moves, result, *players, options.size, options.komi))
+            played += 1
+            wins += 0.5 if result == '0' else float(result[0] == 'BW'[colour == WHITE])
+            tqdm.write(f'game {number}: {players[0]} (black) - {players[1]} (white) {result}, {len(moves)} moves')
+            bar.set_postfix_str(f'{wins:g} of {played} won')
+    low, high = wilson(wins, played)
+    print(f'{ours} won {wins:g} of {played} games against {name}: {wins / played:.1%} (95%: {low:.1%} to {high:.1%})')
+    print(folder)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

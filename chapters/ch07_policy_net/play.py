@@ -1,0 +1,72 @@
+"""Section 7.3: a person plays against the network in the terminal.
+
+    python -m chapters play --run RUN [--visits N] [--colour white]
+"""
+import sys
+
+import numpy as np
+
+from chapters.ch07_policy_net.gtp import Failure, Gtp
+from data_tools.errors import UserError
+from data_tools.go.board import BLACK, WHITE, vertex
+
+HELP = 'your move as Q16; also: pass, undo, hint, score, resign, quit'
+
+
+def play_in_terminal(options, lines=None):
+    """Play one game.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        run, visits, colour, size, komi: as the command line has them.
+    lines : iterable of str, optional
+        What the person types; default: the keyboard.
+    """
+    if not 2 <= options.size <= 19:
+        raise UserError(f'--size {options.size}: a board has 2 to 19 lines')
+    from chapters.ch07_policy_net.engine import load_engine
+    engine = load_engine(options.run, options.visits, size=options.size, komi=options.komi)
+    person = BLACK if options.colour == 'black' else WHITE
+    gtp, lines = Gtp(engine), iter(sys.stdin if lines is None else lines)
+    print(f'You are {options.colour}, {"X" if person == BLACK else "O"}. {HELP}')
+    print(engine.position)
+    while engine.position.passes < 2:
+        if engine.position.to_play != person:
+            print('the network likes ' + top_moves(engine))
+            move = engine.generate(3 - person)
+            if move is None:
+                print('The network resigns. You win.')
+                return
+            engine.play(3 - person, move)
+            print(engine.position)
+            print(f'The network plays {vertex(move, options.size)}.')
+            continue
+        print('> ', end='', flush=True)
+        words = next(lines, 'quit').split()
+        word = words[0].lower() if words else ''
+        if word in ('quit', 'resign'):
+            print('The network wins.' if word == 'resign' else 'Bye.')
+            return
+        if word == 'hint':
+            print(top_moves(engine))
+        elif word == 'score':
+            print(gtp.gtp_final_score())
+        elif word == 'undo':
+            for _ in range(min(2, len(engine.moves))):
+                engine.undo()
+            print(engine.position)
+        elif word:
+            try:
+                gtp.gtp_play(options.colour, word)
+                print(engine.position)
+            except Failure as failure:
+                print(f'{failure}; {HELP}')
+    print(f'Two passes: {gtp.gtp_final_score()}, dead stones taken off: {gtp.gtp_final_status_list("dead") or "none"}')
+
+
+def top_moves(engine, number=5):
+    """The network's first moves with their probabilities, in words."""
+    chances = engine.probabilities()
+    return ', '.join(f'{vertex(move, engine.position.size)} {chances[move]:.0%}'
+                     for move in np.argsort(-chances)[:number] if chances[move] > 0)
