@@ -16,7 +16,7 @@ _FORMAT_OF_SUFFIX = {'.jpg': 'JPEG', '.jpeg': 'JPEG', '.jpe': 'JPEG', '.png': 'P
                      '.bmp': 'BMP', '.tif': 'TIFF', '.tiff': 'TIFF', '.webp': 'WEBP', '.ppm': 'PPM',
                      '.pgm': 'PPM', '.jp2': 'JPEG2000'}
 # Pillow knows more formats, some of which run other programs: no others than these are tried.
-_FORMATS = ('JPEG', 'MPO', 'PNG', 'GIF', 'BMP', 'TIFF', 'WEBP', 'PPM', 'JPEG2000')
+_FORMATS = ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF', 'WEBP', 'PPM', 'JPEG2000')
 # libjpeg's warnings that leave the picture whole; after any other, pixels are missing or wrong.
 _HARMLESS_WARNING = re.compile('extraneous bytes before marker|Invalid SOS parameters|Adobe color transform|'
                                'revision number|[Uu]nsupported|subsampling|colorspace')
@@ -158,10 +158,17 @@ def _check_other(data, max_pixels):
     return name, (_to_png(image), 'converted', reason)
 
 
+def _pillow():
+    """Pillow's module `Image`, knowing all formats: `formats=` fails with those that are not loaded yet."""
+    from PIL import Image
+    Image.init()
+    Image.MAX_IMAGE_PIXELS = None  # our own limit stands in for it
+    return Image
+
+
 def _open(data, max_pixels):
     """Pillow's image, all its pixels loaded."""
-    from PIL import Image
-    Image.MAX_IMAGE_PIXELS = None  # the check below stands in for Pillow's
+    Image = _pillow()
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         if image.width * image.height > max_pixels:
@@ -309,9 +316,8 @@ def _upright(pixels, data):
     import numpy as np
     if b'Exif\0' not in data[:1 << 16]:
         return pixels
-    from PIL import Image
     try:
-        turn = Image.open(io.BytesIO(data), formats=('JPEG', 'MPO')).getexif().get(274, 1)
+        turn = _pillow().open(io.BytesIO(data), formats=('JPEG',)).getexif().get(274, 1)
     except Exception:  # a damaged note says nothing
         return pixels
     if turn in (5, 6, 7, 8):

@@ -115,10 +115,10 @@ def undo(out):
     out = os.path.realpath(out)
     gone = out + '.undone'
     note = _read_note(out)
-    if note is None and _read_note(gone):  # an interrupted call had only this left to do
-        note = _read_note(gone)
-        shutil.rmtree(gone)
-        return len(note['places']), 'undone before, the rest cleared away'
+    if note is None and os.path.isdir(gone) and not os.path.exists(out):
+        note = _read_note(gone) or {'places': ()}  # an interrupted call had only this left to do
+        _clear_away(gone)
+        return len(note['places']), 'put back before, the rest cleared away'
     if note is None:
         raise UserError(f'{out}: was not made by by-label, or holds no note of it ({_NOTE})')
     try:
@@ -136,10 +136,20 @@ def undo(out):
                     raise UserError(f'{old}: a file of another content has this name now; move it away, then undo')
             os.sync()
         os.rename(out, gone)  # all at once; what is left to do is to clear it away
-        shutil.rmtree(gone)
+        _clear_away(gone)
     except OSError as error:
         raise write_error(error, out) from None
     return len(note['places']), 'moved back' if note['mode'] == 'move' else f'{note["mode"]} removed'
+
+
+def _clear_away(gone):
+    """Remove an undone folder, its note last."""
+    for entry in list(os.scandir(gone)):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+    for name in sorted(os.listdir(gone), key=_NOTE.__eq__):
+        os.unlink(os.path.join(gone, name))
+    os.rmdir(gone)
 
 
 def _read_labels(path):

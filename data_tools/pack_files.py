@@ -87,7 +87,7 @@ class PartFolder:
         with open(self.file('complete'), 'rb') as file:
             renames, absent = json.load(file)
         folder = os.path.dirname(self.prefix) or '.'
-        records = [(name, path) for name, path in renames if path.endswith('.rec')]
+        records = [pair for pair in renames if pair[1].endswith('.rec')]
         for name, path in records:
             if os.path.exists(self.file(name)):
                 _remove(path)

@@ -186,6 +186,11 @@ def read_all(path, keep_going=False, any_offset=False):
         while offset < size:
             try:
                 record = read_record(file, offset, size)
+                if any_offset and record.end < size and not _begins(file, record.end):
+                    # Bytes may be missing at its end, in whose place it took the next record's.
+                    inside = _next_record(file, offset, size, any_offset)
+                    if inside < record.end:
+                        raise Damage(offset, f'another record begins inside it, at offset {inside}')
             except Damage as damage:
                 if not keep_going:
                     raise UserError(f'{path}: record number {number}, {damage}; `rec verify` lists all damage, '
@@ -196,6 +201,12 @@ def read_all(path, keep_going=False, any_offset=False):
                 yield record
                 offset = record.end
             number += 1
+
+
+def _begins(file, offset):
+    """Whether a record may begin at `offset`."""
+    file.seek(offset)
+    return file.read(4) == MAGIC_BYTES
 
 
 def _next_record(file, offset, size, any_offset, block=1 << 20):

@@ -72,7 +72,7 @@ def open_source(path, root=None, labels=None):
         except OSError as error:
             raise UserError(f'{path}: cannot be read ({error.strerror})') from None
         if names:
-            return _cifar({name: read_file(os.path.join(path, name)) for name in names}, path)
+            return _cifar({name: _read_file(os.path.join(path, name)) for name in names}, path)
         return Folder(path)
     file, inside = path.rstrip('/'), ''
     while not os.path.lexists(file) and os.path.dirname(file) not in ('', file):
@@ -90,7 +90,7 @@ def open_source(path, root=None, labels=None):
         if file.lower().endswith('.lst'):
             return List(file, root or os.path.dirname(file) or '.')
         if _CIFAR_BATCH.fullmatch(os.path.basename(file)):
-            return _cifar({os.path.basename(file): read_file(file)}, file)
+            return _cifar({os.path.basename(file): _read_file(file)}, file)
         if head[:3] == b'\0\0\x08' or _unpacked_head(file)[:3] == b'\0\0\x08':
             return _idx(file, labels)
     if _unpacked_head(file)[257:262] == b'ustar':
@@ -570,6 +570,11 @@ def _idx(path, labels_path):
     if images.ndim == 4:
         images = images[:, 0] if images.shape[1] == 1 else np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     return Pixels(images, labels)
+
+
+def _read_file(path):
+    from data_tools.idx import read_file  # needs NumPy, which folders and lists do not
+    return read_file(path)
 
 
 def _cifar(files, path):
