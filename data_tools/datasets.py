@@ -116,7 +116,7 @@ def _find(name, data_root):
     """Go through the roots; the first that holds the set wins; otherwise download it."""
     load_folder = _load_cifar10 if name == 'cifar10' else _load_idx_folder
     looked = []
-    for folder in _folders(name, data_root):
+    for folder in folders_of(name, data_root):
         if not folder.is_dir():
             looked.append(f'{folder} (no such folder)')
             continue
@@ -141,7 +141,7 @@ def _find(name, data_root):
     return load_folder(name, folder)
 
 
-def _folders(name, data_root):
+def folders_of(name, data_root):
     """The folders in which the set may be, in order of preference."""
     folders = []
     if data_root is not None:

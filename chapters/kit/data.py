@@ -1,9 +1,12 @@
 """The arrays that an experiment trains on, ready for the network."""
+import os
 from dataclasses import dataclass, replace
 from typing import Callable, Optional, Tuple
 
 import numpy as np
 
+from chapters.kit.augmentation import Augmentation
+from chapters.kit.records import load_records
 from data_tools.errors import UserError
 
 
@@ -26,6 +29,9 @@ class TrainingData:
         `batch(numbers, random) -> (x, y)`: makes a batch of these samples while training goes on, changed at random
         as the recipe of the book has it. It is called in a thread of its own. Default: `train_x` and `train_y` as
         they are.
+    stream : callable, optional
+        `stream(random) -> iterator of (x, y)`: all batches of an epoch as NDArrays, by a reader that orders and
+        changes the samples itself, such as MXNet's `ImageRecordIter`.
     """
     name: str
     train_x: np.ndarray
@@ -36,6 +42,7 @@ class TrainingData:
     class_names_zh: Tuple[str, ...] = ()
     note: str = ''
     batch: Optional[Callable] = None
+    stream: Optional[Callable] = None
 
 
 def load_data(experiment, name='', data_root=None, seed=0):
@@ -55,6 +62,11 @@ def load_data(experiment, name='', data_root=None, seed=0):
     TrainingData
     """
     recipe = experiment.recipe
+    augmentation = Augmentation.parse(recipe.augmentation) if recipe and recipe.augmentation else None
+    if experiment.takes_image_sets and (experiment.data == 'cifar10' and not name or name == 'cifar10'
+                                        or os.path.exists(os.path.join(name, 'train.rec'))):
+        return TrainingData(**load_records(name or experiment.data, data_root, augmentation or Augmentation(),
+                                           recipe.batch_size, recipe.train_samples))
     if experiment.takes_image_sets:
         data = load_images(name or experiment.data, data_root)
     elif experiment.loader:
@@ -69,7 +81,17 @@ def load_data(experiment, name='', data_root=None, seed=0):
                        train_y=data.train_y[:recipe.train_samples])
     if recipe.label_noise:
         data = replace(data, train_y=_with_noise(data.train_y, recipe.label_noise, seed))
+    if augmentation:
+        data = replace(data, batch=_augmented(data, augmentation))
     return data
+
+
+def _augmented(data, augmentation):
+    """`TrainingData.batch` that changes images at random (5.4.4)."""
+    if data.batch or not augmentation.of_arrays():
+        raise UserError(f'augmentation: {data.name} is not read from .rec files, so that only mirror, shift and erase '
+                        'are at hand; pack it (`python -m data_tools pack`) for the others')
+    return lambda numbers, random: (augmentation(data.train_x, numbers, random), data.train_y[numbers])
 
 
 def load_images(name, data_root=None):

@@ -40,6 +40,8 @@ class Recipe:
     initializer : str
         How weights start: 'uniform(0.01)', 'normal(0.01)', 'xavier', or 'msra(avg,0)' with the factor type and
         the slope of `mxnet.init.MSRAPrelu`.
+    augmentation : str
+        How training images are changed at random: see `chapters.kit.augmentation.Augmentation` (5.4.4, 5.4.5).
     label_smoothing : float
         The target is `1 - label_smoothing` for the true class, the rest spread over all classes (3.2).
     label_noise : float
@@ -69,6 +71,7 @@ class Recipe:
     base_batch_size: int = 0
     rate_exponent: float = 1.0
     initializer: str = 'xavier'
+    augmentation: str = ''
     label_smoothing: float = 0.0
     label_noise: float = 0.0
     mixup: float = 0.0

@@ -4,7 +4,8 @@ import time
 import numpy as np
 
 from chapters.kit.runtime import mx
-from chapters.kit.training import ceil_div, make_initializer, make_optimizer_settings, seed_everything
+from chapters.kit.training import (batches_of_epoch, ceil_div, make_initializer, make_optimizer_settings,
+                                   seed_everything)
 from data_tools.errors import UserError
 
 _METRICS = {'softmax': ('loss', 'accuracy'), 'square': ('mse',)}
@@ -91,6 +92,27 @@ def load_into(network, path, symbol, devices):
         parameters[ours].set_data(arrays[theirs])
 
 
+class _Epochs(mx.io.DataIter):
+    """The batches that our own loop would get, as `Module.fit` wants them."""
+    def __init__(self, data, recipe, seed):
+        super().__init__(recipe.batch_size)
+        self._data, self._recipe, self._seed, self._epoch = data, recipe, seed, 0
+        shape = (recipe.batch_size,) + data.train_x.shape[1:]
+        self.provide_data = [mx.io.DataDesc('data', shape)]
+        self.provide_label = [mx.io.DataDesc('label', shape[:1])]
+        self.reset()
+
+    def reset(self):
+        self._batches = batches_of_epoch(self._data.train_x, self._data.train_y, self._recipe,
+                                         seed_everything(self._seed, self._epoch), self._epoch, self._data.batch,
+                                         self._data.stream)
+        self._epoch += 1
+
+    def next(self):
+        x, y = next(self._batches)
+        return mx.io.DataBatch([x], [y], pad=0)
+
+
 def train_symbolic(run):
     """Train the symbolic form of a run's experiment by `Module.fit`, with the run's recipe.
 
@@ -111,8 +133,12 @@ def train_symbolic(run):
     batches = ceil_div(len(data.train_x), recipe.batch_size)
     symbol = run.experiment.symbolic_form().symbol(**run.experiment.sizes)
     module = mx.mod.Module(symbol, ['data'], ['label'], context=run.devices)
-    train_iter = mx.io.NDArrayIter({'data': data.train_x}, {'label': data.train_y}, recipe.batch_size, shuffle=True)
-    validation_iter = mx.io.NDArrayIter({'data': data.validation_x}, {'label': data.validation_y}, recipe.batch_size)
+    if data.batch or data.stream:
+        train_iter = _Epochs(data, recipe, run.seed)
+    else:
+        train_iter = mx.io.NDArrayIter({'data': data.train_x}, {'label': data.train_y}, recipe.batch_size, shuffle=True)
+    validation_iter = mx.io.NDArrayIter({'data': data.validation_x.astype(np.float32, copy=False)},
+                                        {'label': data.validation_y}, recipe.batch_size)
     settings = make_optimizer_settings(recipe, batches)
     kind = run.experiment.objective
     metric = mx.metric.MSE() if kind == 'square' else mx.metric.CompositeEvalMetric(

@@ -327,7 +327,7 @@ def train(run):
     else:
         step = GluonStep(objective, optimizer, devices)
     train_x, train_y = data.train_x, data.train_y
-    if not data.batch:
+    if not data.batch and not data.stream:
         train_x, train_y = nd.array(train_x, devices[0]), nd.array(train_y, devices[0])
     evaluate = Evaluation(network, run.experiment.objective, len(data.class_names), data.validation_x,
                           data.validation_y, devices[0], run.experiment.top)
@@ -352,7 +352,8 @@ def train(run):
             break
         random = seed_everything(run.seed, epoch)
         started = time.perf_counter()
-        totals = train_epoch(step, train_x, train_y, recipe, random, run.label(epoch), data.batch, epoch)
+        totals = train_epoch(step, train_x, train_y, recipe, random, run.label(epoch), data.batch, epoch,
+                             data.stream)
         seconds = time.perf_counter() - started
         row = {'epoch': epoch, 'learning_rate': optimizer.lr_scheduler(max(1, optimizer.num_update)),
                'seconds': seconds, 'samples_per_second': samples / seconds}
@@ -378,24 +379,15 @@ def train(run):
     return network, history
 
 
-def train_epoch(step, train_x, train_y, recipe, random, label, make_batch=None, epoch=0):
+def train_epoch(step, train_x, train_y, recipe, random, label, make_batch=None, epoch=0, stream=None):
     """One pass in a random order; returns the mean of every row of the statistics."""
-    samples, size = recipe.samples_per_epoch or len(train_x), recipe.batch_size
-    order = random.permutation(samples)
-    if recipe.samples_per_epoch:
-        order = (order + epoch * samples) % len(train_x)
-    order = np.resize(order, ceil_div(samples, size) * size)  # the last batch is filled up with the first samples
-    if make_batch:
-        batches = made_ahead(make_batch, order.reshape(-1, size), np.random.default_rng(random.integers(1 << 62)))
-    else:
-        index = nd.array(order, train_x.context, dtype='int32')
-        x, y = nd.take(train_x, index), nd.take(train_y, index)
-        batches = ([x[start:start + size], y[start:start + size]] for start in range(0, len(order), size))
+    size = recipe.batch_size
+    batches = ceil_div(recipe.samples_per_epoch or len(train_x), size)
     totals = None
-    bar = tqdm(range(0, len(order), size), label, unit_scale=size, unit=' samples', leave=False, disable=None)
+    bar = tqdm(range(0, batches * size, size), label, unit_scale=size, unit=' samples', leave=False, disable=None)
     shown = time.monotonic()
     with threadpool_limits(step.threads, 'openmp'):
-        for start, batch in zip(bar, batches):
+        for start, batch in zip(bar, batches_of_epoch(train_x, train_y, recipe, random, epoch, make_batch, stream)):
             if recipe.mixup:
                 batch.append(nd.array([random.beta(recipe.mixup, recipe.mixup)], batch[0].context))
             statistics = step(*batch)
@@ -404,7 +396,26 @@ def train_epoch(step, train_x, train_y, recipe, random, label, make_batch=None, 
                 shown = time.monotonic()
                 bar.set_postfix_str(f'loss {totals[0].sum().asscalar() / (start + size):.4f}')
     step.synchronize()
-    return totals.sum(axis=1).asnumpy() / len(order)
+    return totals.sum(axis=1).asnumpy() / (batches * size)
+
+
+def batches_of_epoch(train_x, train_y, recipe, random, epoch=0, make_batch=None, stream=None):
+    """Yield [x, y] of every batch of an epoch, in a random order; the last is filled up with the first samples."""
+    if stream:
+        yield from map(list, stream(random))
+        return
+    samples, size = recipe.samples_per_epoch or len(train_x), recipe.batch_size
+    order = random.permutation(samples)
+    if recipe.samples_per_epoch:
+        order = (order + epoch * samples) % len(train_x)
+    order = np.resize(order, ceil_div(samples, size) * size)
+    if make_batch:
+        yield from made_ahead(make_batch, order.reshape(-1, size), np.random.default_rng(random.integers(1 << 62)))
+        return
+    index = nd.array(order, train_x.context, dtype='int32')
+    x, y = nd.take(train_x, index), nd.take(train_y, index)
+    for start in range(0, len(order), size):
+        yield [x[start:start + size], y[start:start + size]]
 
 
 def made_ahead(make_batch, numbers, random, ahead=4):
