@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 # Not needed to run a chapter; extras of their own.
 NOTEBOOKS = ('jupyter', 'nbconvert', 'nbclient', 'papermill', 'ipywidgets', 'ipykernel')
 TEST = ('pytest',)
+CLUSTER = ('dask',)
 
 
 def requirements(file):
@@ -25,7 +26,7 @@ def lines(found, names):
 
 
 packages = requirements('packages.in')
-chapters = lines(packages, [name for name in packages if name not in NOTEBOOKS + TEST])
+chapters = lines(packages, [name for name in packages if name not in NOTEBOOKS + TEST + CLUSTER])
 # GluonCV asks for opencv-python; without this pin pip would take a version that needs a newer numpy.
 chapters = [line.replace('opencv-python-headless', 'opencv-python') for line in chapters]
 
