@@ -206,6 +206,7 @@ class Search:
         if node > 0:
             self._count = _keep_subtree(node, self._count, *self._arrays)
         else:
+            self._count = 0
             self._allocate(256)
             self._states[0] = state
             self._count = 1
@@ -244,29 +245,59 @@ class Search:
             Moves at the root that are not to be played, e.g. by superko.
         """
         if not self._expanded[0]:
-            policies, _ = self.evaluate(self._states[:1])
-            _expand(self._states, self._expanded, self._prior, 0, np.asarray(policies[0], np.float64))
+            self.finish(*self.evaluate(self.collect(visits)))
         for move in forbidden:  # perhaps searched already, when it lay deeper in the tree
             self._prior[0, move], self._visits[0, move], self._values[0, move] = -1, 0, 0
+        if (self._prior[0] < 0).all():
+            self._prior[0, -1] = 1  # a pass is always possible
+        self._add_noise()
+        while self.total_visits < visits:
+            states = self.collect(visits)
+            if len(states):
+                self.finish(*self.evaluate(states))
+
+    def collect(self, visits):
+        """Select up to a batch of leaves, no more than are missing to so many visits.
+
+        For several searches that share a network's batches; after it comes `finish`. A root that was never evaluated is
+        the only leaf.
+
+        Returns
+        -------
+        int32 (N, STATE_LENGTH)
+            The positions to evaluate; N may be 0.
+        """
+        if not self._expanded[0]:
+            self._found = -1
+            return self._states[:1]
+        self._leaves, self._lengths = np.empty((2, self.batch), np.int64)
+        self._path_nodes, self._path_moves = np.empty((2, self.batch, LONGEST), np.int64)
+        self._found, _, self._count, full = _gather(
+            self._states, self._expanded, self._prior, self._visits, self._values, self._child, self._count,
+            self.exploration, self.virtual_loss, self.komi, min(self.batch, visits - self.total_visits), self._leaves,
+            self._path_nodes, self._path_moves, self._lengths)
+        states = self._states[self._leaves[:self._found]]
+        if full:
+            self._allocate(2 * len(self._states))
+        return states
+
+    def finish(self, policies, values):
+        """Take the evaluations (N, size * size + 1) and (N,) of what `collect` returned."""
+        policies, values = np.asarray(policies, np.float64), np.asarray(values, np.float64)
+        if self._found < 0:
+            _expand(self._states, self._expanded, self._prior, 0, policies[0])
+            self._add_noise()
+        else:
+            _finish(self._states, self._expanded, self._prior, self._visits, self._values, self.virtual_loss, self._found,
+                    self._leaves, self._path_nodes, self._path_moves, self._lengths, policies, values)
+
+    def _add_noise(self):
+        """Dirichlet noise for the root, once."""
         if self.noise and not self._noisy:
             allowed = np.flatnonzero(self._prior[0] >= 0)
             noise = self._random.dirichlet(np.full(len(allowed), 10 / len(allowed)))
             self._prior[0, allowed] = (1 - self.noise) * self._prior[0, allowed] + self.noise * noise
             self._noisy = True
-        leaves, lengths = np.empty((2, self.batch), np.int64)
-        path_nodes, path_moves = np.empty((2, self.batch, LONGEST), np.int64)
-        while self.total_visits < visits:
-            wanted = min(self.batch, visits - self.total_visits)
-            found, done, self._count, full = _gather(
-                self._states, self._expanded, self._prior, self._visits, self._values, self._child, self._count,
-                self.exploration, self.virtual_loss, self.komi, wanted, leaves, path_nodes, path_moves, lengths)
-            if found:
-                policies, values = self.evaluate(self._states[leaves[:found]])
-                _finish(self._states, self._expanded, self._prior, self._visits, self._values, self.virtual_loss, found,
-                        leaves, path_nodes, path_moves, lengths, np.asarray(policies, np.float64),
-                        np.asarray(values, np.float64))
-            if full:
-                self._allocate(2 * len(self._states))
 
     @property
     def total_visits(self):

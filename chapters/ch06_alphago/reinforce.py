@@ -1,0 +1,267 @@
+"""Section 6.4.1: AlphaGo's way: imitation, then a policy gradient against a pool of opponents, then a value network.
+
+    python -m chapters.ch06_alphago.reinforce
+
+On a small board, where games of people are not at hand: the first policy imitates the player of `data_tools.go.player`.
+"""
+from chapters.kit.runtime import mx
+import numpy as np
+from tqdm import tqdm
+
+from chapters.ch06_alphago.networks import AlphaGoPolicy, AlphaGoValue
+from chapters.ch06_alphago.zero import zero_planes
+from chapters.kit import figures
+from chapters.kit.training import seed_everything
+from data_tools.go.board import BLACK, Position
+from data_tools.go.features import BOOK, planes_of
+from data_tools.go.player import choose, weigh
+from data_tools.go.symmetries import transform_moves, transform_planes
+from mxnet import autograd, gluon, nd
+
+_LONGEST = 3  # moves a point
+
+
+def play_many(policies, games, size, komi, random, label=''):
+    """Games of two policies side by side, their moves drawn by probability.
+
+    Parameters
+    ----------
+    policies : tuple of two networks
+        (N, 8, size, size) -> logits (N, size * size). The first plays black in the games of even number, white in the others.
+    games, size, komi : numbers
+    random : numpy.random.Generator
+    label : str
+
+    Returns
+    -------
+    results : float (games,)
+        1 where the first won, 0 where it lost.
+    moves : list of (states int32 (n, STATE_LENGTH), moves int (n,)), one a game
+        Those of the first policy.
+    """
+    positions = [Position(size) for _ in range(games)]
+    records = [([], []) for _ in range(games)]
+    results = np.full(games, np.nan)
+    weights = np.empty(size * size)  # above 0: legal, and no own eye
+    with tqdm(total=games, desc=label, unit=' games', leave=False, disable=None) as bar:
+        while np.isnan(results).any():
+            for player in range(2):
+                turn = [game for game in np.flatnonzero(np.isnan(results))
+                        if (positions[game].to_play == BLACK) == (player == game % 2)]
+                if not turn:
+                    continue
+                states = np.stack([positions[game].state for game in turn])
+                planes = np.zeros((games, BOOK, size, size), np.float32)  # one shape, compiled once
+                planes[:len(turn)] = planes_of(states, BOOK)
+                logits = policies[player](nd.array(planes)).asnumpy()[:len(turn)]
+                logits += random.gumbel(size=logits.shape)  # the largest is now a draw by softmax
+                for game, state, scores in zip(turn, states, logits):
+                    position = positions[game]
+                    weigh(position.state, weights)
+                    allowed = weights > 0
+                    move = int(np.where(allowed, scores, -np.inf).argmax()) if allowed.any() else size * size
+                    if player == 0 and move < size * size:
+                        records[game][0].append(state)
+                        records[game][1].append(move)
+                    position.play(move)
+                    if position.passes >= 2 or position.move_number >= _LONGEST * size * size:
+                        score = position.score(komi)
+                        black = 1.0 if score > 0 else 0.0 if score < 0 else 0.5
+                        results[game] = black if game % 2 == 0 else 1 - black
+                        bar.update()
+    return results, [(np.array(states), np.array(moves)) for states, moves in records]
+
+
+def imitate(network, size, batches, learning_rate, random, batch_size=128):
+    """Teach a policy the moves of the built-in player; returns the last batches' mean loss."""
+    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': learning_rate, 'momentum': 0.9})
+    seed = random.integers(0, 2 ** 63, 1).astype(np.uint64)
+    weights = np.empty(size * size)
+    positions = [Position(size) for _ in range(batch_size)]
+    losses = []
+    for _ in range(batches):
+        states, moves = [], []
+        for number, position in enumerate(positions):
+            move = choose(position.state, weights, seed)
+            while move == size * size or position.move_number > 2 * size * size:  # on to the next game
+                position = positions[number] = Position(size)
+                move = choose(position.state, weights, seed)
+            states.append(position.state.copy())
+            moves.append(move)
+            position.play(int(move))
+        symmetry = random.integers(0, 8, batch_size)
+        x = nd.array(transform_planes(planes_of(np.array(states), BOOK), symmetry), dtype='float32')
+        y = nd.array(transform_moves(np.array(moves), symmetry, size))
+        with autograd.record():
+            loss = -nd.pick(nd.log_softmax(network(x)), y)
+        loss.backward()
+        trainer.step(batch_size)
+        losses.append(loss.mean().asscalar())
+    return float(np.mean(losses[-50:]))
+
+
+def reinforce(network, opponents, rounds, games, size, komi, learning_rate, random, say=lambda text: None):
+    """The policy gradient of 6.4.1: moves of won games become more probable, of lost games less.
+
+    Parameters
+    ----------
+    network : AlphaGoPolicy
+        Changed in place.
+    opponents : list of AlphaGoPolicy
+        The pool; a copy of the network joins it every 5 rounds.
+    rounds, games : int
+        Updates, and games for each.
+    learning_rate : float
+
+    Returns
+    -------
+    list of float
+        Share of games won in each round, against an opponent drawn from the pool.
+    """
+    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': learning_rate})
+    won = []
+    for number in range(rounds):
+        opponent = opponents[random.integers(len(opponents))]
+        results, records = play_many((network, opponent), games, size, komi, random, f'round {number}')
+        won.append(float(results.mean()))
+        states = np.concatenate([states for states, _ in records])
+        moves = np.concatenate([moves for _, moves in records])
+        z = np.repeat(2 * results - 1, [len(moves) for _, moves in records])
+        z -= z.mean()  # a baseline: winning is news only where it was in doubt
+        symmetry = random.integers(0, 8, len(states))
+        planes = transform_planes(planes_of(states, BOOK), symmetry)
+        moves = transform_moves(moves, symmetry, size)
+        with autograd.record():
+            log_q = nd.log_softmax(network(nd.array(planes, dtype='float32')))
+            loss = -nd.array(z) * nd.pick(log_q, nd.array(moves))
+        loss.backward()
+        trainer.step(len(states))
+        if number % 5 == 4:
+            opponents.append(_copy(network))
+        if number % 10 == 9:
+            say(f'rounds {number - 9} to {number}: won {np.mean(won[-10:]):.1%} against the pool')
+    return won
+
+
+def one_position_a_game(network, games, size, komi, random):
+    """The data of the value network: one position from each game of a policy against itself.
+
+    Neighbouring positions of a game are nearly the same and have the same result; a network that sees them all remembers
+    games instead of learning to judge.
+
+    Returns
+    -------
+    planes : uint8 (games, 9, size, size)
+    results : float32 (games,)
+        1 where the player to move won.
+    """
+    planes, outcomes = [], []
+    while len(planes) < games:
+        results, records = play_many((network, network), 128, size, komi, random, 'games for the value network')
+        for game, (result, (states, _)) in enumerate(zip(results, records)):
+            if len(states) and len(planes) < games:
+                planes.append(zero_planes(states[random.integers(len(states))][None])[0])
+                outcomes.append(result)
+    return np.array(planes), np.array(outcomes, np.float32)
+
+
+def fit_value(planes, results, layers, filters, updates, random, batch_size=128):
+    """Train a value network; returns it."""
+    network = AlphaGoValue(layers, filters, planes.shape[1], 64)
+    network.initialize(mx.init.MSRAPrelu('avg', 0))
+    network.hybridize(static_alloc=True)
+    network(nd.zeros((1,) + planes.shape[1:]))
+    trainer = gluon.Trainer(network.collect_params(), 'adam', {'learning_rate': 1e-3, 'wd': 1e-4})
+    for update in range(updates):
+        if update == updates * 3 // 4:
+            trainer.set_learning_rate(2e-4)
+        chosen = random.integers(0, len(planes), batch_size)
+        x = nd.array(transform_planes(planes[chosen], random.integers(0, 8, batch_size)), dtype='float32')
+        z = nd.array(results[chosen])
+        with autograd.record():
+            wins = network(x).reshape((-1,))
+            loss = nd.relu(wins) - wins * z + nd.Activation(-nd.abs(wins), act_type='softrelu')
+        loss.backward()
+        trainer.step(batch_size)
+    return network
+
+
+def alphago_way(run):
+    """Imitation, policy gradient, value network."""
+    return reinforced(run)
+
+
+def reinforced(run, size=7, komi=8.5, layers=4, filters=32, imitation=400, rounds=80, games=64, learning_rate=0.02,
+               positions=4000, matches=200):
+    """Section 6.4.1 on a small board.
+
+    Parameters
+    ----------
+    run : Run
+    size, komi : int, float
+    layers, filters : int
+        Of both networks.
+    imitation : int
+        Updates by the built-in player's moves.
+    rounds, games, learning_rate : numbers
+        Of `reinforce`.
+    positions : int
+        Games for the value network, a fifth of them to measure it.
+    matches : int
+        Games of the improved policy against the first, and of the improved one against the built-in player's imitation.
+
+    Returns
+    -------
+    dict
+        'imitation_loss'; 'wins_against_first', the share that the improved policy wins; 'value_mse' of the predicted
+        result (0 or 1) on games not trained on, and 'value_mse_of_the_mean', what the best constant would have.
+    """
+    random = seed_everything(run.seed)
+
+    def new():
+        network = AlphaGoPolicy(layers, filters, BOOK)
+        network.initialize(mx.init.MSRAPrelu('avg', 0))
+        network(nd.zeros((1, BOOK, size, size)))
+        network.hybridize(static_alloc=True)
+        return network
+    first = new()
+    metrics = {'imitation_loss': imitate(first, size, imitation, 0.02, random)}
+    run.say(f'imitation: loss {metrics["imitation_loss"]:.3f}')
+    network = _copy(first)
+    won = reinforce(network, [first], rounds, games, size, komi, learning_rate, random, run.say)
+    results, _ = play_many((network, first), matches, size, komi, random, 'against the first')
+    metrics['wins_against_first'] = results.mean()
+    planes, outcomes = one_position_a_game(network, positions, size, komi, random)
+    held = positions // 5
+    value = fit_value(planes[held:], outcomes[held:], layers, filters, 600, random)
+    predicted = nd.sigmoid(value(nd.array(planes[:held], dtype='float32'))).asnumpy()[:, 0]
+    metrics['value_mse'] = np.square(predicted - outcomes[:held]).mean()
+    metrics['value_mse_of_the_mean'] = outcomes[:held].var()
+    metrics['value_accuracy'] = ((predicted > 0.5) == (outcomes[:held] > 0.5)).mean()
+    network.save_parameters(str(run.folder / 'policy.params'))
+    value.save_parameters(str(run.folder / 'value.params'))
+    figure, axis = figures.plt.subplots(figsize=(6, 4))
+    axis.plot(np.convolve(won, np.ones(10) / 10, 'valid'))
+    axis.set(xlabel='round', ylabel='games won against the pool, mean of 10 rounds')
+    axis.grid(alpha=0.3)
+    axis.set_title(figures.text('6.4.1 Policy gradient against a pool', '策略梯度与对手池'))
+    run.save_figure(figure, 'won')
+    return metrics
+
+
+def _copy(network):
+    """The same network again, with parameters of its own."""
+    arrays = [parameter.data().copy() for parameter in network.collect_params().values()]
+    layers = len(network.body)
+    copied = AlphaGoPolicy(layers, arrays[0].shape[0], arrays[0].shape[1])
+    copied.initialize()
+    copied(nd.zeros((1, arrays[0].shape[1], 7, 7)))
+    for parameter, array in zip(copied.collect_params().values(), arrays):
+        parameter.set_data(array)
+    copied.hybridize(static_alloc=True)
+    return copied
+
+
+if __name__ == '__main__':
+    from chapters.__main__ import run_script
+    run_script('6.4.1')

@@ -1,0 +1,239 @@
+"""Section 6.4.2: AlphaGo Zero's loop on a small board: search teaches the network, the network guides the search.
+
+    python -m chapters.ch06_alphago.zero
+
+Departures from the paper, for one core: a 7x7 board; two residual units of 32 filters; instead of the last 8 positions
+the network sees the book's 8 planes and the colour of the player to move, which komi makes necessary.
+"""
+import time
+
+from chapters.kit.runtime import mx
+import numpy as np
+from tqdm import tqdm
+
+from chapters.ch06_alphago.mcts import Search
+from chapters.ch06_alphago.networks import AlphaGoZero
+from chapters.kit import figures
+from chapters.kit.training import seed_everything
+from data_tools.go.board import BLACK, TO_MOVE, Position
+from data_tools.go.features import BOOK, planes_of
+from data_tools.go.symmetries import transform_planes, transform_policy
+from mxnet import autograd, gluon, nd
+
+PLANES = BOOK + 1
+_LONGEST = 2.5  # moves a point: then a game is counted as it stands
+
+
+def zero_planes(states):
+    """The book's 8 planes and the colour of the player to move: uint8 (N, 9, size, size)."""
+    planes = planes_of(states, BOOK)
+    colour = np.broadcast_to((states[:, TO_MOVE] == BLACK)[:, None, None, None], planes[:, :1].shape)
+    return np.concatenate([planes, colour.astype(np.uint8)], axis=1)
+
+
+class TwoHeads:
+    """A network of AlphaGo Zero's kind as an evaluator for `Search`.
+
+    Parameters
+    ----------
+    network : AlphaGoZero, initialized
+    batch : int
+        Positions that the network takes at once.
+    """
+    def __init__(self, network, batch=64):
+        self._network, self._batch = network, batch
+        network.hybridize(static_alloc=True, static_shape=True)
+
+    def __call__(self, states):
+        """Policies (N, size * size + 1) and values (N,) from -1 to 1."""
+        planes = zero_planes(states)
+        policies, values = [], []
+        for start in range(0, len(planes), self._batch):
+            part = planes[start:start + self._batch]
+            size = self._batch if len(part) > self._batch // 4 else self._batch // 4  # two shapes, each compiled once
+            logits, wins = self._network(nd.array(np.resize(part, (size,) + part.shape[1:]), dtype='float32'))
+            policies.append(nd.softmax(logits).asnumpy()[:len(part)])
+            values.append(nd.tanh(wins / 2).asnumpy()[:len(part), 0])  # 2 logistic(x) - 1
+        return np.concatenate(policies), np.concatenate(values)
+
+
+def play_games(evaluators, games, size, komi, visits, noise=0.25, warm_moves=8, seed=0, label=''):
+    """Games side by side, so that the leaves of all their searches fill the network's batches.
+
+    Parameters
+    ----------
+    evaluators : tuple of two callables
+        Of the first and of the second player; both the same for games against oneself. The first plays black in the games
+        of even number, white in the others.
+    games, size, komi, visits : numbers
+    noise : float
+        As for `Search`.
+    warm_moves : int
+        For so many moves a move is drawn in proportion to its visits; later the most visited is played.
+    seed : int
+    label : str
+        In front of the progress bar.
+
+    Returns
+    -------
+    wins : float
+        Of the first player.
+    examples : (states int32 (N, STATE_LENGTH), pi float32 (N, size * size + 1), z float32 (N,))
+        Every position, the search's distribution, and 1 where its player to move won in the end, else 0.
+    """
+    same = evaluators[0] is evaluators[1]
+    positions = [Position(size) for _ in range(games)]
+    searches = [[Search(None, komi, batch=2, noise=noise, seed=[seed, game, player]) for player in range(1 if same else 2)]
+                for game in range(games)]
+    records = [[] for _ in range(games)]
+    playing = list(range(games))
+    wins = 0.0
+    states, policies, results = [], [], []
+    with tqdm(total=games, desc=label, unit=' games', leave=False, disable=None) as bar:
+        while playing:
+            for player in range(2):
+                moving = [game for game in playing if (positions[game].to_play == BLACK) == (player == game % 2)]
+                if not same or player == 0:
+                    turn = playing if same else moving
+                    active = [(game, searches[game][0 if same else player]) for game in turn]
+                    _search_together(active, positions, evaluators[player], visits)
+                    for game, search in active:
+                        counts = search.visits
+                        position = positions[game]
+                        records[game].append((position.state.copy(), counts / counts.sum()))
+                        early = position.move_number < warm_moves
+                        position.play(search.choose(1.0 if early else 0.0))
+            for game in playing[:]:
+                position = positions[game]
+                if position.passes < 2 and position.move_number < _LONGEST * size * size:
+                    continue
+                playing.remove(game)
+                bar.update()
+                score = position.score(komi)
+                black = 1.0 if score > 0 else 0.0 if score < 0 else 0.5
+                wins += black if game % 2 == 0 else 1 - black
+                for state, pi in records[game]:
+                    states.append(state)
+                    policies.append(pi)
+                    results.append(black if state[TO_MOVE] == BLACK else 1 - black)
+                searches[game] = records[game] = None
+    return wins, (np.array(states), np.array(policies, np.float32), np.array(results, np.float32))
+
+
+def _search_together(active, positions, evaluate, visits):
+    """Run the searches of several games to the end, their leaves evaluated together."""
+    for game, search in active:
+        search.start(positions[game])
+    waiting = [search for _, search in active]
+    while waiting:
+        batches = [search.collect(visits) for search in waiting]
+        sizes = [len(states) for states in batches]
+        if sum(sizes):
+            policies, values = evaluate(np.concatenate(batches))
+            ends = np.cumsum(sizes)
+            for search, size, end in zip(waiting, sizes, ends):
+                if size:
+                    search.finish(policies[end - size:end], values[end - size:end])
+        waiting = [search for search in waiting if search.total_visits < visits]
+
+
+def learn(network, trainer, examples, batches, random, size, batch_size=128):
+    """Train on random examples, each in a random symmetry: the policy learns pi, the value z.
+
+    Returns
+    -------
+    (float, float)
+        Mean losses of the two heads.
+    """
+    states, policies, results = examples
+    totals = np.zeros(2)
+    for _ in range(batches):
+        chosen = random.integers(0, len(states), batch_size)
+        symmetry = random.integers(0, 8, batch_size)
+        x = nd.array(transform_planes(zero_planes(states[chosen]), symmetry), dtype='float32')
+        pi, z = nd.array(transform_policy(policies[chosen], symmetry, size)), nd.array(results[chosen])
+        with autograd.record():
+            logits, wins = network(x)
+            policy_loss = -(pi * nd.log_softmax(logits)).sum(axis=1)
+            wins = wins.reshape((-1,))
+            value_loss = nd.relu(wins) - wins * z + nd.Activation(-nd.abs(wins), act_type='softrelu')
+            loss = policy_loss + value_loss
+        loss.backward()
+        trainer.step(batch_size)
+        totals += policy_loss.mean().asscalar(), value_loss.mean().asscalar()
+    return tuple(totals / batches)
+
+
+def train_zero(run):
+    """The loop: play, learn, again; then matches of each generation against the first."""
+    return zero_loop(run)
+
+
+def zero_loop(run, size=7, komi=8.5, generations=8, games=160, visits=48, batches=200, units=2, filters=32, matches=100):
+    """AlphaGo Zero's loop.
+
+    Parameters
+    ----------
+    run : Run
+    size, komi : int, float
+        Of the board and the games.
+    generations : int
+    games : int
+        Of each generation against itself.
+    visits : int
+        Of the search, for every move.
+    batches : int
+        Updates after each generation's games.
+    units, filters : int
+        Of the network.
+    matches : int
+        Games of the last generation against the first.
+
+    Returns
+    -------
+    dict
+        'wins_against_first' (share of the last generation's games won against the first, untrained one, both with the
+        same search), losses, positions played.
+    """
+    random = seed_everything(run.seed)
+    network = AlphaGoZero(units, filters, PLANES, size, 32, prefix='zero_')
+    network.initialize(mx.init.MSRAPrelu('avg', 0))
+    network(nd.zeros((2, PLANES, size, size)))
+    first = str(run.folder / 'generation-0.params')
+    network.save_parameters(first)
+    network.hybridize(static_alloc=True, static_shape=True)
+    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4})
+    evaluate = TwoHeads(network)
+    buffer, history = [], []
+    for generation in range(1, generations + 1):
+        began = time.perf_counter()
+        _, examples = play_games((evaluate, evaluate), games, size, komi, visits, seed=run.seed * 1000 + generation,
+                                 label=f'generation {generation}')
+        buffer = (buffer + [examples])[-4:]  # the last generations' games
+        together = tuple(np.concatenate(parts) for parts in zip(*buffer))
+        if generation == generations - 1:
+            trainer.set_learning_rate(0.005)
+        losses = learn(network, trainer, together, batches, random, size)
+        history.append({'generation': generation, 'policy_loss': losses[0], 'value_loss': losses[1],
+                        'positions': len(examples[0]), 'seconds': time.perf_counter() - began})
+        run.say(', '.join(f'{name} {value:.4g}' for name, value in history[-1].items()))
+    network.save_parameters(str(run.folder / f'generation-{generations}.params'))
+    untrained = AlphaGoZero(units, filters, PLANES, size, 32, prefix='zero_')
+    untrained.load_parameters(first)
+    wins, _ = play_games((evaluate, TwoHeads(untrained)), matches, size, komi, visits, noise=0, seed=run.seed + 99,
+                         label='last generation against the first')
+    figure, axis = figures.plt.subplots(figsize=(6, 4))
+    for name in ('policy_loss', 'value_loss'):
+        axis.plot([row['generation'] for row in history], [row[name] for row in history], marker='o', label=name)
+    axis.set(xlabel='generation')
+    axis.grid(alpha=0.3)
+    axis.legend()
+    axis.set_title(figures.text('6.4.2 AlphaGo Zero on a small board', '小棋盘上的 AlphaGo Zero'))
+    run.save_figure(figure, 'losses')
+    return {'wins_against_first': wins / matches, 'matches': matches, 'policy_loss': history[-1]['policy_loss'],
+            'value_loss': history[-1]['value_loss'], 'positions': sum(row['positions'] for row in history)}
+
+
+if __name__ == '__main__':
+    from chapters.__main__ import run_script
+    run_script('6.4.2')
