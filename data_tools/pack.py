@@ -276,7 +276,7 @@ def pack(source, prefix, job, split=None, shards=1, shuffle=None, seed=100, work
         packing.open(resume)
         if not packing.complete:
             if executor is None:
-                executor = _processes(workers) if workers > 1 else _InThisProcess()
+                executor = _processes(workers, job) if workers > 1 else _InThisProcess()
             packing.run(executor, workers, stop_on_bad)
         return packing.finish(strict)
     except OSError as error:
@@ -581,9 +581,11 @@ class _Later:
         pass
 
 
-def _processes(workers):
+def _processes(workers, job):
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
+    if job.check or job.encoding != 'keep':
+        import data_tools.images  # noqa: F401 (once here, not in each of the forked workers)
     method = 'fork' if sys.platform == 'linux' else None  # fork starts in no time
     return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start_worker, (os.getpid(),))
 
