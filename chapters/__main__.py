@@ -27,6 +27,20 @@ def main(arguments=None):
     doctor = commands.add_parser('doctor', help='find out why a network does not learn (3.5, 3.6)')
     doctor.add_argument('sections', nargs=1, metavar='SECTION')
     add_run_options(doctor)
+    predict = commands.add_parser('predict', help='what a trained network says of image files')
+    predict.add_argument('run', metavar='RUN', help='its run folder')
+    predict.add_argument('paths', nargs='+', metavar='IMAGE', help='image files, or folders of them')
+    predict.add_argument('--top', type=int, default=5, metavar='N', help='answers an image (default 5)')
+    evaluate = commands.add_parser('evaluate', help='accuracy, mistakes and confusion of a trained network')
+    evaluate.add_argument('run', metavar='RUN')
+    evaluate.add_argument('--crops', action='store_true', help='also as the mean over ten crops of each image (5.1.1)')
+    evaluate.add_argument('--int8', action='store_true', help='also computed in 8-bit integers')
+    look = commands.add_parser('look', help='draw what a trained network looks at (5.2)')
+    look.add_argument('run', metavar='RUN')
+    look.add_argument('image', metavar='IMAGE', help='an image file, or the number of a validation image')
+    look.add_argument('--layer', default='', metavar='NAME', help='to look into (default: the first convolution)')
+    look.add_argument('--unit', type=int, metavar='N', help='of this layer (default: the most excited ones)')
+    look.add_argument('--answer', metavar='CLASS', help='to explain (default: the network\'s own)')
     report = commands.add_parser('report', help='gather run folders into docs/RESULTS.md')
     report.add_argument('runs', nargs='?', default='runs', help='folder of run folders (default: runs)')
     report.add_argument('--out', default='docs/RESULTS.md')
@@ -179,6 +193,43 @@ def _doctor(options):
     from chapters.kit.doctor import examine_and_print
     experiment = changed_experiment(options.sections[0], options)
     return examine_and_print(experiment, options)
+
+
+def _predict(options):
+    from chapters.kit.answers import predict_files
+    from chapters.kit.saved import load_run
+    from rich.table import Table
+    saved = load_run(options.run, chapters.find)
+    table = Table('image', *['' for _ in range(min(options.top, len(saved.class_names)))])
+    for path, best in predict_files(saved, options.paths, options.top):
+        table.add_row(str(path), *[f'{name} {share:.1%}' for name, share in best])
+    console().print(table)
+    print(saved.folder / 'figures' / 'predict.png')
+
+
+def _evaluate(options):
+    from chapters.kit.answers import evaluate
+    from chapters.kit.saved import load_run
+    saved = load_run(options.run, chapters.find)
+    for name, value in evaluate(saved, options.crops, options.int8).items():
+        print(f'{name:28} {value:.4f}')
+    print(saved.folder / 'figures')
+
+
+def _look(options):
+    from chapters.kit.looking import look
+    from chapters.kit.saved import load_run
+    saved = load_run(options.run, chapters.find)
+    data = saved.load_data()
+    if options.image.isdigit() and int(options.image) < len(data.validation_x):
+        image = data.validation_x[int(options.image)].astype('float32')
+    else:
+        image = saved.read_image(options.image)
+    names = list(saved.class_names)
+    if options.answer is not None and options.answer not in names:
+        raise UserError(f'--answer {options.answer}: the classes are {", ".join(names)}')
+    look(saved, image, data, options.layer, options.unit,
+         None if options.answer is None else names.index(options.answer))
 
 
 def _report(options):

@@ -22,6 +22,8 @@ class TrainingData:
         shape, and slices; `validation_x` may be uint8.
     train_y, validation_y : numpy.ndarray of float32, (N,)
         Class numbers, or the values to be learnt.
+    validation_whole : array, (N, C, H', W'), optional
+        The validation images before they were cut to the network's size.
     class_names, class_names_zh : tuple of str
     note : str
         To be printed beside every figure measured on this data.
@@ -43,6 +45,7 @@ class TrainingData:
     note: str = ''
     batch: Optional[Callable] = None
     stream: Optional[Callable] = None
+    validation_whole: Optional[np.ndarray] = None
 
 
 def load_data(experiment, name='', data_root=None, seed=0):
@@ -63,8 +66,7 @@ def load_data(experiment, name='', data_root=None, seed=0):
     """
     recipe = experiment.recipe
     augmentation = Augmentation.parse(recipe.augmentation) if recipe and recipe.augmentation else None
-    if experiment.takes_image_sets and (experiment.data == 'cifar10' and not name or name == 'cifar10'
-                                        or os.path.exists(os.path.join(name, 'train.rec'))):
+    if is_packed(experiment, name or experiment.data):
         return TrainingData(**load_records(name or experiment.data, data_root, augmentation or Augmentation(),
                                            recipe.batch_size, recipe.train_samples))
     if experiment.takes_image_sets:
@@ -92,6 +94,11 @@ def _augmented(data, augmentation):
         raise UserError(f'augmentation: {data.name} is not read from .rec files, so that only mirror, shift and erase '
                         'are at hand; pack it (`python -m data_tools pack`) for the others')
     return lambda numbers, random: (augmentation(data.train_x, numbers, random), data.train_y[numbers])
+
+
+def is_packed(experiment, name):
+    """Whether data of this name is read from `.rec` files, its pixels from 0 to 255 as the book leaves them there."""
+    return experiment.takes_image_sets and (name == 'cifar10' or os.path.exists(os.path.join(name, 'train.rec')))
 
 
 def load_images(name, data_root=None):

@@ -100,8 +100,9 @@ def image_grid(images, captions=None, columns=8, title='', size=1.25):
     """
     chinese_font()
     rows = -(-len(images) // columns)
+    lines = max(caption.count('\n') + 1 for caption in captions) if captions else 0
     figure, axes = plt.subplots(rows, columns, squeeze=False,
-                                figsize=(columns * size, rows * (size + (0.3 if captions else 0)) + 0.5))
+                                figsize=(columns * size, rows * (size + 0.16 * lines) + 0.5))
     for number, axis in enumerate(axes.ravel()):
         axis.axis('off')
         if number < len(images):
@@ -145,6 +146,33 @@ def confusion_matrix(truth, answers, class_names, title=''):
     axis.set_yticklabels(class_names)
     axis.set_xlabel('answer')
     axis.set_ylabel('truth')
+    axis.set_title(title)
+    figure.tight_layout()
+    return figure
+
+
+def bars(values, names, title=''):
+    """Shares from 0 to 1 as horizontal bars, the first on top.
+
+    Parameters
+    ----------
+    values : sequence of float
+    names : sequence of str
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, axis = plt.subplots(figsize=(5.5, 0.9 + 0.27 * len(values)))
+    axis.barh(range(len(values)), values, color='C0')
+    for place, value in enumerate(values):
+        axis.text(value, place, f' {value:.1%} ', va='center', ha='right' if value > 0.15 else 'left', fontsize=8,
+                  color='white' if value > 0.15 else 'black')
+    axis.set_yticks(range(len(values)))
+    axis.set_yticklabels(names)
+    axis.set_xlim(0, 1)
+    axis.invert_yaxis()
     axis.set_title(title)
     figure.tight_layout()
     return figure

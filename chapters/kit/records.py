@@ -80,7 +80,7 @@ def load_records(name, data_root, augmentation, batch_size, train_samples=0):
             train, shape, batch_size, shuffle=True, seed=seed, seed_aug=seed, **settings))
     return dict(name=name, train_x=train_x, train_y=train_y, validation_x=validation_x, validation_y=validation_y,
                 class_names=names or tuple(str(number) for number in range(int(train_y.max()) + 1)),
-                note=note, stream=stream)
+                note=note, stream=stream, validation_whole=PackedImages(test))
 
 
 def _iterator(path, shape, batch_size, **settings):

@@ -61,7 +61,8 @@ class Run:
             'data': self.data_name, 'data_root': os.fspath(data_root) if data_root else '',
             'recipe': dict(vars(self.recipe)) if self.recipe else {}, 'sizes': dict(experiment.sizes),
             'seed': seed, 'device': device_name, 'form': form, 'init': os.fspath(init) if init else '',
-            'short': short, 'versions': versions(), 'command': self.command(),
+            'short': short, 'class_names': list(self.data.class_names) if self.data else [],
+            'versions': versions(), 'command': self.command(),
         }
         self.folder = self._old_folder(out) if resume else self._new_folder(out)
         self.checkpoint = Checkpoint(self.folder / 'checkpoint', experiment.snapshots)
@@ -165,12 +166,8 @@ class Run:
         network.export(str(self.folder / 'model'), epochs)
 
     def save_figure(self, figure, name):
-        """Write a matplotlib figure to `figures/NAME.png`, and close it."""
-        import matplotlib.pyplot as plt
-        (self.folder / 'figures').mkdir(exist_ok=True)
-        with atomic_path(self.folder / 'figures' / f'{name}.png') as beside:
-            figure.savefig(beside, dpi=110, bbox_inches='tight')
-        plt.close(figure)
+        """Write a matplotlib figure to `figures/NAME.png`, and close it; returns the path."""
+        return save_figure(figure, self.folder, name)
 
     def finish(self, metrics, history=()):
         """Write `result.json`; the run is complete when it is there.
@@ -213,6 +210,17 @@ class Run:
         with atomic_write(path, text=True) as file:
             json.dump(value, file, indent=1, ensure_ascii=False)
             file.write('\n')
+
+
+def save_figure(figure, folder, name):
+    """Write a matplotlib figure to `figures/NAME.png` of a run folder, and close it; returns the path."""
+    import matplotlib.pyplot as plt
+    path = Path(folder) / 'figures' / f'{name}.png'
+    path.parent.mkdir(exist_ok=True)
+    with atomic_path(path) as beside:
+        figure.savefig(beside, dpi=110, bbox_inches='tight')
+    plt.close(figure)
+    return path
 
 
 def read_config(folder):
