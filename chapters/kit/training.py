@@ -182,15 +182,16 @@ class CompiledStep:
         """w <- w + m, m <- momentum m - rate (g / batch size + weight decay w)."""
         optimizer = self._optimizer
         optimizer.num_update += 1
-        rate = optimizer.lr_scheduler(optimizer.num_update)
-        if not optimizer.momentum and not optimizer.wd:
-            self._add(self._gradients, self._weights, a=-rate * optimizer.rescale_grad)
+        # Factors in single precision, as MXNet's operators have them whatever the weights are in.
+        rate, scale, decay, momentum = (float(np.float32(value)) for value in (
+            optimizer.lr_scheduler(optimizer.num_update), optimizer.rescale_grad, optimizer.wd, optimizer.momentum))
+        if not momentum and not decay:
+            self._add(self._gradients, self._weights, a=-rate * scale)
             return
-        self._gradients *= optimizer.rescale_grad
-        if optimizer.wd:
-            self._gradients[:self._decayed] += optimizer.wd * self._weights[:self._decayed]
-        self._momentum *= optimizer.momentum
-        self._add(self._gradients, self._momentum, a=-rate)
+        self._momentum *= momentum
+        if decay and self._decayed:
+            self._add(self._weights[:self._decayed], self._momentum[:self._decayed], a=-rate * decay)
+        self._add(self._gradients, self._momentum, a=-rate * scale)
         self._weights += self._momentum
 
     def _update_by_mxnet(self):
