@@ -65,7 +65,11 @@ class Experiment:
     snapshots : tuple of int
         Numbers of epochs after which the parameters are kept, in `checkpoint/`, for drawings of the training.
     sample_shape : tuple of int
-        Shape of one sample of data that the experiment makes itself, e.g. (2,).
+        Shape of one sample, where it is not that of the image set: of data that the experiment makes itself, e.g.
+        (2,), or of the part that it cuts out of an image.
+    small : mapping of str to value
+        Sizes of the network, and `sample_shape`, small enough for the proof of `parity`, where the book's are too
+        large for it.
     symbolic : str
         Module of `book_code` with the same graph in symbolic form.
     changed : mapping of str to value
@@ -87,6 +91,7 @@ class Experiment:
     drawings: Tuple[str, ...] = ()
     snapshots: Tuple[int, ...] = ()
     sample_shape: Tuple[int, ...] = ()
+    small: Mapping = field(default_factory=dict)
     symbolic: str = ''
     changed: Mapping = field(default_factory=dict)
 
@@ -106,7 +111,7 @@ class Experiment:
 
         A size of the network called `planes` is the number of planes of its input.
         """
-        shape = _IMAGE_SHAPES.get(self.data, self.sample_shape)
+        shape = self.sample_shape or _IMAGE_SHAPES.get(self.data, ())
         if 'planes' in self.sizes:
             shape = (self.sizes['planes'],) + shape[1:]
         return (1,) + shape if shape else ()

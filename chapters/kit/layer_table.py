@@ -26,7 +26,7 @@ _EACH_OUTPUT = {
     'softmax': 3, 'log_softmax': 3, 'SoftmaxActivation': 3, 'SoftmaxOutput': 3, 'LogisticRegressionOutput': 1,
     'L2Normalization': 3, 'clip': 2, 'abs': 1, 'sqrt': 1, 'rsqrt': 1, 'square': 1, 'exp': 1, 'log': 1,
     'sign': 1, 'negative': 1, 'reciprocal': 1, 'erf': 1, 'cos': 1, 'sin': 1, 'where': 1, 'smooth_l1': 1,
-    'maximum': 1, 'minimum': 1,
+    'maximum': 1, 'minimum': 1, '_random_uniform_like': 1,
 }
 # Operations for each value of the first input.
 _EACH_INPUT = {'mean': 1, 'sum': 1, 'max': 1, 'min': 1, 'prod': 1, 'norm': 2, 'argmax': 1, 'argmin': 1,

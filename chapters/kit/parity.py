@@ -4,7 +4,7 @@ On one side the book's symbolic graph under `mx.mod.Module` with the settings th
 the other our network, recipe and training steps. Same parameters and batches in; then everything is compared. In
 float64: in float32 rounding alone moves a maximum from one pixel to the next, and ten updates make much of it.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mxnet import nd
 TOLERANCE = 1e-5
 UPDATES = 10
 
-_MOST_WORK = 1e9  # floating point operations of a batch, forward
+_MOST_WORK = 3e8  # floating point operations of a batch, forward
 _UPDATES_PER_EPOCH = 100  # to compare schedules by; any number shows where the rate changes
 
 
@@ -59,6 +59,9 @@ def parity(experiment, step='compiled', seed=0):
     -------
     Parity
     """
+    small = dict(experiment.small)
+    experiment = replace(experiment, sample_shape=small.pop('sample_shape', experiment.sample_shape),
+                         sizes={**experiment.sizes, **small})
     listing, recipe = experiment.symbolic_form(), experiment.recipe
     result = Parity(experiment.section, experiment.symbolic)
     random = seed_everything(seed)

@@ -1,0 +1,45 @@
+"""Section 5.1.1: AlexNet, both halves of the original in one.
+
+Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012
+(https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks).
+"""
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+from mxnet import gluon
+from mxnet.gluon import nn
+
+# filters, kernel, stride, padding, whether a pooling 3x3 with stride 2 follows
+CONVOLUTIONS = [(96, 11, 4, 0, True), (256, 5, 1, 2, True), (384, 3, 1, 1, False), (384, 3, 1, 1, False),
+                (256, 3, 1, 1, True)]
+
+
+class AlexNet(gluon.HybridBlock):
+    """AlexNet as in table 5-2: 50.8 million parameters, 2.02 GFLOPs.
+
+    Shapes, from 3x224x224: 96x54x54, 96x26x26, 256x26x26, 256x12x12, 384x12x12 twice, 256x12x12, 256x5x5.
+
+    Parameters
+    ----------
+    hidden : int
+        Units of the two hidden layers.
+    dropout : float
+    width : float
+        Factor of the numbers of filters.
+    classes : int
+
+    Input (N, 3, 224, 224), output logits (N, classes).
+    """
+    def __init__(self, hidden=4096, dropout=0.5, width=1.0, classes=1000, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.features = nn.HybridSequential()
+            for number, (filters, kernel, stride, padding, pool) in enumerate(CONVOLUTIONS, 1):
+                self.features.add(nn.Conv2D(round(width * filters), kernel, stride, padding, activation='relu',
+                                            prefix=f'conv{number}_'))
+                if pool:
+                    self.features.add(nn.MaxPool2D(pool_size=3, strides=2))
+            for number in (1, 2):
+                self.features.add(nn.Dense(hidden, activation='relu', prefix=f'fc{number}_'), nn.Dropout(dropout))
+            self.output = nn.Dense(classes, prefix='fc3_')
+
+    def hybrid_forward(self, F, x):
+        return self.output(self.features(x))

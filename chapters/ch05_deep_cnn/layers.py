@@ -1,0 +1,41 @@
+"""The few layers that all networks of chapter 5 are made of."""
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+from mxnet.gluon import nn
+
+
+def batch_norm():
+    """Batch normalisation with the book's epsilon, which is that of `mx.sym.BatchNorm`."""
+    return nn.BatchNorm(epsilon=1e-3)
+
+
+def same(filters, kernel, stride=1, **kwargs):
+    """A convolution padded so that with stride 1 the output is as large as the input.
+
+    Parameters
+    ----------
+    filters : int
+    kernel : int or tuple of int
+        Odd sides.
+    stride : int
+    kwargs
+        For `nn.Conv2D`: `groups`, `use_bias`, ...
+    """
+    sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    return nn.Conv2D(filters, sides, stride, padding=tuple(side // 2 for side in sides), **kwargs)
+
+
+def conv_bn_relu(filters, kernel, stride=1, **kwargs):
+    """C BN ReLU, `same` padding. Returns a list of layers."""
+    return [same(filters, kernel, stride, **kwargs), batch_norm(), nn.Activation('relu')]
+
+
+def bn_relu_conv(filters, kernel, stride=1, **kwargs):
+    """BN ReLU C, `same` padding: the order of pre-activation networks. Returns a list of layers."""
+    return [batch_norm(), nn.Activation('relu'), same(filters, kernel, stride, **kwargs)]
+
+
+def chain(*layers):
+    """The layers one after the other, as one block."""
+    block = nn.HybridSequential()
+    block.add(*layers)
+    return block
