@@ -1,10 +1,11 @@
 """Packing images: how fast, beside MXNet's im2rec and beside `cat`?
 
-    BOOKCNN_DATA=/path/to/data python -m benchmarks.packing [--rounds 5] [--json benchmarks/results/packing.json]
+    BOOKCNN_DATA=/path/to/data python -m benchmarks.packing [--rounds 5] [--json FILE]
 
 Whole processes, imports included, two workers on each side; the contestants take turns, and the figures are
-medians. CIFAR-10's 50,000 training files as JPEGs: im2rec lists and packs them with `--pass-through`; ours does both
-in one call. 500 photographs of about two megapixels, made here: both resize the shorter edge to 256 and encode anew.
+medians. CIFAR-10's 50,000 training files as JPEGs: im2rec lists and packs them with `--pass-through`; ours
+does both in one call. 500 photographs of about two megapixels, made here: both resize the shorter edge to 256
+and encode anew.
 """
 import argparse
 import json
@@ -24,7 +25,8 @@ PHOTOS = 500
 
 
 def seconds(*commands):
-    """Of commands, one after the other: wall-clock seconds, CPU seconds, peak memory in MB of the largest process.
+    """Of commands, one after the other: wall-clock seconds, CPU seconds, peak memory in MB of the largest
+    process.
 
     Linux counts the memory of this process, as it was when it forked, into the peak: it has to stay small.
     """
@@ -52,7 +54,8 @@ def theirs(source, prefix, *options):
 
 
 def race(contestants, rounds):
-    """{name: commands} -> {name: (seconds, CPU seconds, peak MB)}, medians; they take turns. The first round warms the disk."""
+    """{name: commands} -> {name: (seconds, CPU seconds, peak MB)}, medians; they take turns. The first round
+    warms the disk."""
     results = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, commands in contestants.items():
@@ -65,7 +68,8 @@ def race(contestants, rounds):
 
 
 def make_photos(folder, count=PHOTOS):
-    """Photographs of 1632 x 1224 pixels in five classes: smooth shapes, edges and a little noise, quality 90."""
+    """Photographs of 1632 x 1224 pixels in five classes: smooth shapes, edges and a little noise, quality
+    90."""
     import cv2
     import numpy as np
     generator = np.random.default_rng(0)
@@ -75,10 +79,12 @@ def make_photos(folder, count=PHOTOS):
         pixels = cv2.resize(coarse, (1632, 1224), interpolation=cv2.INTER_CUBIC)
         for _ in range(12):
             centre = tuple(int(edge) for edge in generator.integers(0, (1632, 1224)))
-            cv2.circle(pixels, centre, int(generator.integers(20, 200)), generator.integers(0, 256, 3).tolist(), -1)
+            cv2.circle(pixels, centre, int(generator.integers(20, 200)),
+                       generator.integers(0, 256, 3).tolist(), -1)
         pixels = np.clip(pixels + np.roll(noise, number * 7, 1), 0, 255).astype(np.uint8)
         (folder / str(number % 5)).mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / str(number % 5) / f'{number:04}.jpg'), pixels, (cv2.IMWRITE_JPEG_QUALITY, 90))
+        cv2.imwrite(str(folder / str(number % 5) / f'{number:04}.jpg'), pixels,
+                    (cv2.IMWRITE_JPEG_QUALITY, 90))
 
 
 @one_line_errors
@@ -112,9 +118,11 @@ def main():
             'cat': [('sh', '-c', f'find {train} -type f -print0 | xargs -0 cat > {folder}/all')],
             '10,000 files, keep': ours(folder / 'fifth', folder / 'small' / 'x')}, options.rounds)
         for name in ('keep', 'nocheck'):
-            subprocess.run(['cmp', str(folder / name / 'x.rec'), str(folder / 'im2rec' / 'x.rec')], check=True)
+            subprocess.run(['cmp', str(folder / name / 'x.rec'), str(folder / 'im2rec' / 'x.rec')],
+                           check=True)
         print(f'{PHOTOS} photographs')
-        subprocess.run([sys.executable, '-c', 'import pathlib, sys; from benchmarks.packing import make_photos; '
+        subprocess.run([sys.executable, '-c',
+                        'import pathlib, sys; from benchmarks.packing import make_photos; '
                         'make_photos(pathlib.Path(sys.argv[1]))', str(folder / 'photos')], check=True)
         large = race({
             'im2rec': theirs(folder / 'photos', folder / 'im2rec' / 'p', '--resize', 256),

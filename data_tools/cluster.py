@@ -7,8 +7,9 @@ from data_tools.errors import UserError
 def connect(address, timeout=10):
     """Connect to a scheduler.
 
-    Its workers need this project installed, in the same version, and must see the folder of the images under the
-    same path; the images of archives and arrays are sent to them. A chunk whose worker dies goes to another one.
+    Its workers need this project installed, in the same version, and must see the folder of the images under
+    the same path; the images of archives and arrays are sent to them. A chunk whose worker dies goes to
+    another one.
 
     Parameters
     ----------
@@ -38,13 +39,14 @@ def connect(address, timeout=10):
         client.wait_for_workers(1, timeout=timeout)
     except Exception as error:  # OSError, TimeoutError, ValueError, ... of Dask's own making
         raise UserError(f'{address}: no scheduler with workers answers there '
-                        f'({" ".join(str(error).split()) or type(error).__name__}); start `dask scheduler` and '
-                        '`dask worker`') from None
+                        f'({" ".join(str(error).split()) or type(error).__name__}); start `dask scheduler` '
+                        f'and `dask worker`') from None
     theirs = client.run(_fingerprint, on_error='return')
     ours = _fingerprint()
     for worker, found in theirs.items():
         if found != ours:
-            why = 'does not find this project' if isinstance(found, Exception) else 'has another version of it'
+            missing = isinstance(found, Exception)
+            why = 'does not find this project' if missing else 'has another version of it'
             raise UserError(f'{worker}: this worker {why}; install the same one there')
     threads = sum(client.nthreads().values())
     return client.get_executor(pure=False), threads

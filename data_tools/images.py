@@ -175,7 +175,8 @@ def _open(data, max_pixels):
             raise BadImage(_too_large(image.width, image.height, max_pixels))
         # MPO: a camera's JPEG with a second view behind it; the first is the picture.
         if image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1:
-            raise BadImage(f'{"several pages" if image.format == "TIFF" else "animated"}, {image.n_frames} frames')
+            raise BadImage(f'{"several pages" if image.format == "TIFF" else "animated"}, {image.n_frames} '
+                           f'frames')
         image.load()
         return image
     except BadImage:
@@ -197,7 +198,8 @@ def _deep_tiff(image):
 
 
 def _to_8_bits(data):
-    """16 bits a sample to 8, if that loses nothing: all values are multiples of 257, 8 bits spread over 16."""
+    """16 bits a sample to 8, if that loses nothing: all values are multiples of 257, 8 bits spread over
+    16."""
     import cv2
     import numpy as np
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

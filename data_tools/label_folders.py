@@ -1,8 +1,8 @@
 """The command `by-label`: files named like `123_frog.png` into a folder a label (book section 5.4.5).
 
 All three modes build the whole tree beside its final place and rename it: the folder is there with every file
-or not at all. Moving is that with hard links, and only then are the old names taken away; the note `.by-label`
-in the folder tells a later call how to finish or to undo it.
+or not at all. Moving is that with hard links, and only then are the old names taken away; the note
+`.by-label` in the folder tells a later call how to finish or to undo it.
 """
 import errno
 import filecmp
@@ -20,17 +20,20 @@ _NOTE = '.by-label'
 def add_commands(subparsers):
     parser = subparsers.add_parser(
         'by-label', help='arrange files named like 123_frog.png in a folder a label',
-        description='Arrange files named like 123_frog.png as OUT/frog/123_frog.png. OUT appears when it is whole.')
+        description='Arrange files named like 123_frog.png as OUT/frog/123_frog.png. OUT appears when it is '
+                    'whole.')
     parser.add_argument('folder', metavar='DIR', help='with --undo: the OUT of an earlier call')
     parser.add_argument('labels', metavar='labels.txt', nargs='?', help='one label a line')
     parser.add_argument('--out', metavar='OUT', help='default: DIR_by_label')
     parser.add_argument('--mode', choices=['link', 'copy', 'move'], default='link',
                         help='link: a second name for the same file, no space needed (default); copy; move')
-    parser.add_argument('--move', action='store_const', const='move', dest='mode', help='the same as --mode move')
+    parser.add_argument('--move', action='store_const', const='move', dest='mode',
+                        help='the same as --mode move')
     parser.add_argument('--numbers', action='store_true',
-                        help='name the folders 0, 1, 2, ... by the line in labels.txt; `pack` keeps such numbers, '
-                        'while it numbers names as they sort')
-    parser.add_argument('--undo', action='store_true', help='put moved files back, remove linked and copied ones')
+                        help='name the folders 0, 1, 2, ... by the line in labels.txt; `pack` keeps such '
+                        'numbers, while it numbers names as they sort')
+    parser.add_argument('--undo', action='store_true',
+                        help='put moved files back, remove linked and copied ones')
     parser.set_defaults(run=run)
 
 
@@ -47,8 +50,8 @@ def run(options):
     count, labels = arrange(options.folder, options.labels, out, options.mode, options.numbers)
     print(f'{count:,} files -> {len(labels)} folders in {out}')
     if not options.numbers and labels != sorted(labels):
-        print('note: labels.txt is not sorted, and `pack` numbers names as they sort; --numbers keeps the order of '
-              'labels.txt')
+        print('note: labels.txt is not sorted, and `pack` numbers names as they sort; --numbers keeps the '
+              'order of labels.txt')
 
 
 def arrange(folder, labels_path, out, mode='link', numbers=False):
@@ -124,8 +127,8 @@ def undo(out):
     try:
         found = sum(not name.startswith(_NOTE) for _, _, files in os.walk(out) for name in files)
         if found != len(note['places']):
-            raise UserError(f'{out}: holds {found} files where by-label put {len(note["places"])}; add or remove '
-                            'what differs, then undo')
+            raise UserError(f'{out}: holds {found} files where by-label put {len(note["places"])}; add or '
+                            f'remove what differs, then undo')
         if note['mode'] == 'move':
             os.makedirs(note['folder'], exist_ok=True)
             for name, place in note['places'].items():
@@ -133,7 +136,8 @@ def undo(out):
                 if not os.path.lexists(old):
                     _put(new, old, copy=False)
                 elif not _same(old, new):
-                    raise UserError(f'{old}: a file of another content has this name now; move it away, then undo')
+                    raise UserError(f'{old}: a file of another content has this name now; move it away, then '
+                                    f'undo')
             os.sync()
         os.rename(out, gone)  # all at once; what is left to do is to clear it away
         _clear_away(gone)
@@ -157,7 +161,8 @@ def _read_labels(path):
         with open(path, encoding='utf-8') as file:
             labels = [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read ({getattr(error, "strerror", None) or "not UTF-8"})') from None
+        raise UserError(f'{path}: cannot be read '
+                        f'({getattr(error, "strerror", None) or "not UTF-8"})') from None
     for label in labels:
         if '/' in label or label in ('.', '..') or label[0] == '.' or labels.count(label) > 1:
             raise UserError(f'{path}: {label!r} cannot be the name of a folder' if labels.count(label) == 1
@@ -182,8 +187,8 @@ def _places(folder, labels_path, labels, numbers):
             raise UserError(f'{folder}: {name} is a folder or a link; by-label takes a folder of files only')
         label = os.path.splitext(name)[0].partition('_')[2]
         if label not in number_of:
-            raise UserError(f'{os.path.join(folder, name)}: its label {label!r} is not in {labels_path}; files are '
-                            'to be named NUMBER_LABEL.ENDING')
+            raise UserError(f'{os.path.join(folder, name)}: its label {label!r} is not in {labels_path}; '
+                            f'files are to be named NUMBER_LABEL.ENDING')
         places[name] = f'{number_of[label] if numbers else label}/{name}'
     if not places:
         raise UserError(f'{folder}: holds no files')

@@ -1,11 +1,12 @@
 """`pack`: image folders, archives, lists, IDX and CIFAR files into RecordIO.
 
 The list of images is settled first: their order, and which pack (of a split, of shards) each goes to. Then
-chunks of it go to worker processes, which read, check, convert and frame the images and send back the bytes of
-whole records. These are appended in the order of the list, so the files are the same however many workers
+chunks of it go to worker processes, which read, check, convert and frame the images and send back the bytes
+of whole records. These are appended in the order of the list, so the files are the same however many workers
 there are. A line in `PREFIX.part/journal` behind every chunk is what `--resume` goes on from.
 
-Source: section 4.5.3 of the book packs with MXNet's `im2rec.py`; ids, list, order and records are the same here.
+Source: section 4.5.3 of the book packs with MXNet's `im2rec.py`; ids, list, order and records are the same
+here.
 """
 import collections
 import json
@@ -204,7 +205,8 @@ def plan(source, prefix, split=None, shards=1, shuffle=None, seed=100):
 
 
 def _stratify(source, shares, seed):
-    """For every image the part it goes to; each class has its share in each part, rounded by chance of none."""
+    """For every image the part it goes to; each class has its share in each part, rounded by chance of
+    none."""
     classes = {}
     for number in range(source.count):
         classes.setdefault(source.labels(number)[0], array('Q')).append(number)
@@ -235,7 +237,8 @@ class Result(NamedTuple):
     duplicates: int
 
 
-def pack(source, prefix, job, split=None, shards=1, shuffle=None, seed=100, workers=1, resume=False, strict=False,
+def pack(source, prefix, job, split=None, shards=1, shuffle=None, seed=100, workers=1, resume=False,
+         strict=False,
          stop_on_bad=False, executor=None):
     """Pack all images of a source.
 
@@ -305,8 +308,8 @@ class _Packing:
         if resume and os.path.exists(part.file('plan')):
             with open(part.file('plan'), encoding='utf-8') as file:
                 if file.read() != self.note:
-                    raise UserError(f'{part.path}: was begun with another source or other options; repeat them, or '
-                                    'leave --resume out to begin again')
+                    raise UserError(f'{part.path}: was begun with another source or other options; repeat '
+                                    f'them, or leave --resume out to begin again')
         else:
             part.write('plan', self.note.encode())
         if self.complete:
@@ -440,11 +443,12 @@ class _Packing:
         if bad:
             part.write('bad.csv', b'path,action,reason\n' + bad)
         if strict and first:
-            raise UserError(f'{actions["skipped"]} images cannot be packed (--strict), the first is {first}; all '
-                            f'are in {part.file("bad.csv")}')
+            raise UserError(f'{actions["skipped"]} images cannot be packed (--strict), the first is {first}; '
+                            f'all are in {part.file("bad.csv")}')
         counts = [writer.count for writer in self.writers]
         if not sum(counts):
-            raise UserError(f'{prefix}: no image could be packed' + (f'; the first, {first}' if first else ''))
+            raise UserError(f'{prefix}: no image could be '
+                            f'packed' + (f'; the first, {first}' if first else ''))
         for writer in self.writers:
             writer.finish()
         duplicates = self._write_duplicates()

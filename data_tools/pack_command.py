@@ -12,7 +12,7 @@ def add_commands(subparsers):
         description='Pack images into OUT_PREFIX.rec, with .idx, .lst and .crc beside it.\n\n'
         'SRC is one of\n'
         '  a folder with one subfolder a class: numbers keep their value, names are numbered as they sort\n'
-        '  a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip of such a folder, or a folder in one: flowers.zip/train\n'
+        '  a .tar, .tar.gz, .tar.bz2, .tar.xz or .zip of such a folder, or a folder in it: x.zip/train\n'
         '  a .lst in the format of im2rec: id, label(s), path, with tabs between them\n'
         '  a .rec, to encode, cut or shuffle its images anew\n'
         '  IDX images such as train-images-idx3-ubyte.gz, their labels beside them\n'
@@ -23,21 +23,27 @@ def add_commands(subparsers):
     parser.add_argument('--labels', help='IDX file of the labels, if it is not beside the images')
     order = parser.add_argument_group('which images go where')
     order.add_argument('--split', type=split_shares, metavar='NAME=SHARE,...',
-                       help='divide each class by chance, for example train=0.9,val=0.1: OUT_PREFIX_train.rec, ...')
-    order.add_argument('--shards', type=at_least(1), default=1, help='cut into so many packs: OUT_PREFIX_0.rec, ...')
+                       help='divide each class by chance, for example train=0.9,val=0.1: '
+                            'OUT_PREFIX_train.rec, ...')
+    order.add_argument('--shards', type=at_least(1), default=1,
+                       help='cut into so many packs: OUT_PREFIX_0.rec, ...')
     order.add_argument('--shuffle', action='store_true', default=None, dest='shuffle',
                        help='by chance, as im2rec does (default for folders and archives)')
     order.add_argument('--no-shuffle', action='store_false', dest='shuffle',
                        help='in the order of the names, the list or the file (default for the others)')
-    order.add_argument('--seed', type=int, default=100, help='of all chance (default 100, which is im2rec\'s)')
+    order.add_argument('--seed', type=int, default=100,
+                       help='of all chance (default 100, which is im2rec\'s)')
     images = parser.add_argument_group('what becomes of an image')
     images.add_argument('--encoding', choices=['keep', 'jpg', 'png', 'raw'],
-                        help='keep: the very bytes, once they have proved to decode (default, unless an option '
-                        'below asks for new pixels: then jpg); raw: no compression, a BMP that MXNet reads')
+                        help='keep: the very bytes, once they have proved to decode (default, unless an '
+                        'option below asks for new pixels: then jpg); raw: no compression, a BMP that MXNet '
+                        'reads')
     images.add_argument('--no-check', action='store_false', dest='check', help='keep without decoding')
-    images.add_argument('--resize', type=at_least(1), default=0, metavar='PIXELS', help='length of the shorter edge')
+    images.add_argument('--resize', type=at_least(1), default=0, metavar='PIXELS',
+                        help='length of the shorter edge')
     images.add_argument('--center-crop', action='store_true', help='first cut to a square')
-    images.add_argument('--quality', type=int, help='JPEG 1 to 100 (default 95), PNG compression 1 to 9 (default 3)')
+    images.add_argument('--quality', type=int,
+                        help='JPEG 1 to 100 (default 95), PNG compression 1 to 9 (default 3)')
     images.add_argument('--color', type=int, choices=[-1, 0, 1],
                         help='1: three channels (default), 0: gray, -1: as it is, with transparency')
     images.add_argument('--max-pixels', type=at_least(1), default=100_000_000,
@@ -48,13 +54,15 @@ def add_commands(subparsers):
     work = parser.add_argument_group('work')
     work.add_argument('--workers', type=at_least(1), help='processes (default: one a core)')
     work.add_argument('--resume', action='store_true', help='go on where an interrupted call stopped')
-    work.add_argument('--dask', metavar='tcp://HOST:PORT', help='have the work done by a dask.distributed cluster')
+    work.add_argument('--dask', metavar='tcp://HOST:PORT',
+                      help='have the work done by a dask.distributed cluster')
     parser.set_defaults(run=run)
 
 
 def run(options):
     """Carry the command out."""
-    gc.disable()  # many thousands of small tuples and no cycles: a tenth of the time would go into looking for some
+    # many thousands of small tuples and no cycles: a tenth of the time would go into looking for some
+    gc.disable()
     try:
         _run(options)
     finally:
@@ -65,11 +73,12 @@ def _run(options):
     from data_tools.pack import Job, pack
     from data_tools.sources import open_source
 
-    new_pixels = options.resize or options.center_crop or options.quality is not None or options.color is not None
+    new_pixels = (options.resize or options.center_crop or options.quality is not None
+                  or options.color is not None)
     encoding = options.encoding or ('jpg' if new_pixels else 'keep')
     if encoding == 'keep' and new_pixels:
-        raise UserError('--encoding keep cannot go with --resize, --center-crop, --quality or --color, which make '
-                        'new pixels; leave one out')
+        raise UserError('--encoding keep cannot go with --resize, --center-crop, --quality or --color, which '
+                        'make new pixels; leave one out')
     if not options.check and encoding != 'keep':
         raise UserError('--no-check goes with --encoding keep only: to encode anew is to decode')
     if options.quality is not None and not 1 <= options.quality <= (9 if encoding == 'png' else 100):
@@ -86,7 +95,8 @@ def _run(options):
     if options.dask:
         from data_tools.cluster import connect
         executor, workers = connect(options.dask)
-    result = pack(source, options.prefix, job, options.split, options.shards, options.shuffle, options.seed, workers,
+    result = pack(source, options.prefix, job, options.split, options.shards, options.shuffle, options.seed,
+                  workers,
                   options.resume, options.strict, options.on_bad == 'stop', executor)
     print(summary(result, options.prefix))
 
@@ -95,7 +105,8 @@ def summary(result, prefix):
     """What was done, in one line."""
     packs = len(result.counts)
     parts = [f'{sum(result.counts):,} images'
-             + (f' ({", ".join(f"{count:,}" for count in result.counts)}) in {packs} packs' if packs > 1 else '')
+             + (f' ({", ".join(f"{count:,}" for count in result.counts)}) in {packs} '
+                f'packs' if packs > 1 else '')
              + f', {result.size:,} bytes -> {prefix}{"_*" if packs > 1 else ""}.rec']
     listed = [f'{number:,} {what}' for number, what in ((result.skipped, 'bad and left out'),
               (result.converted, 'converted'), (result.kept, 'odd but kept')) if number]

@@ -1,9 +1,9 @@
 """The files of a pack while they are made, and how they appear all at once under their final names.
 
-Everything grows in the folder `PREFIX.part`. When it is whole and on the disk, a note `complete` says so; then
-the old `.rec` goes, the files beside it take their names, and the new `.rec` comes last. Whoever looks at any
-moment, even after a crash, finds the old pack, no pack, or the new one, never the index of one beside the
-records of another.
+Everything grows in the folder `PREFIX.part`. When it is whole and on the disk, a note `complete` says so;
+then the old `.rec` goes, the files beside it take their names, and the new `.rec` comes last. Whoever looks
+at any moment, even after a crash, finds the old pack, no pack, or the new one, never the index of one beside
+the records of another.
 """
 import fcntl
 import json

@@ -7,14 +7,16 @@ from collections import Counter
 
 from data_tools.errors import UserError
 from data_tools.pack_command import at_least, split_shares
-from data_tools.recordio import beside, format_of, label_text, open_to_read, read_classes, read_images, read_listed
+from data_tools.recordio import (beside, format_of, label_text, open_to_read, read_classes, read_images,
+                                 read_listed)
 
 _MOST_LINES = 1000  # of problems or differences that are printed
 
 
 def add_commands(subparsers):
     rec = subparsers.add_parser('rec', help='look into, check, take apart and mend RecordIO packs',
-                                description='Look into, check, take apart and mend RecordIO packs, ours and im2rec\'s.')
+                                description='Look into, check, take apart and mend RecordIO packs, ours and '
+                                            'im2rec\'s.')
     commands = rec.add_subparsers(dest='rec_command', metavar='COMMAND', required=True)
 
     def command(name, run, text, *files):
@@ -27,7 +29,8 @@ def add_commands(subparsers):
 
     parser = command('info', info, 'counts, classes, sizes, a contact sheet', ('FILE', 'x.rec'))
     parser.add_argument('--sheet', metavar='OUT.png', help='draw some images of each class')
-    parser.add_argument('--columns', type=at_least(1), default=10, help='images of a class in the sheet (default 10)')
+    parser.add_argument('--columns', type=at_least(1), default=10,
+                        help='images of a class in the sheet (default 10)')
     command('ls', ls, 'list the records: id, labels, offset, bytes of the image, path', ('FILE', 'x.rec'))
     parser = command('verify', verify_files, 'check every record; exit code 1 if anything is wrong',
                      ('FILE+', 'x.rec; .idx, .lst and .crc beside it are compared'))
@@ -35,9 +38,11 @@ def add_commands(subparsers):
     command('extract', extract, 'write the images to class folders, byte for byte', ('FILE', 'x.rec'),
             ('OUT', 'folder, appears when it is whole'))
     parser = command('merge', merge, 'join packs', ('OUT', 'y.rec'), ('FILE+', 'x.rec'))
-    parser.add_argument('--renumber', action='store_true', help='new ids from 0, where packs use the same ones')
+    parser.add_argument('--renumber', action='store_true',
+                        help='new ids from 0, where packs use the same ones')
     parser.add_argument('--resume', action='store_true', help='go on where an interrupted call stopped')
-    parser = command('split', split, 'cut a pack', ('FILE', 'x.rec'), ('OUT', 'prefix: OUT_NAME.rec or OUT_0.rec, ...'))
+    parser = command('split', split, 'cut a pack', ('FILE', 'x.rec'),
+                     ('OUT', 'prefix: OUT_NAME.rec or OUT_0.rec, ...'))
     parser.add_argument('--split', type=split_shares, metavar='NAME=SHARE,...',
                         help='divide each class by chance, for example train=0.9,val=0.1')
     parser.add_argument('--shards', type=at_least(1), default=1, help='cut into so many parts, in order')
@@ -45,8 +50,10 @@ def add_commands(subparsers):
     parser.add_argument('--resume', action='store_true', help='go on where an interrupted call stopped')
     parser = command('index', index, 'make the .idx anew', ('FILE+', 'x.rec'))
     parser.add_argument('--crc', action='store_true', help='and the .crc, of the bytes as they are now')
-    command('diff', diff, 'compare two packs by id; exit code 1 if they differ', ('A', 'x.rec'), ('B', 'y.rec'))
-    command('salvage', salvage, 'copy all whole records out of a damaged pack', ('FILE', 'x.rec'), ('OUT', 'y.rec'))
+    command('diff', diff, 'compare two packs by id; exit code 1 if they differ', ('A', 'x.rec'),
+            ('B', 'y.rec'))
+    command('salvage', salvage, 'copy all whole records out of a damaged pack', ('FILE', 'x.rec'),
+            ('OUT', 'y.rec'))
 
 
 # ---- looking
@@ -73,11 +80,13 @@ def info(options):
     print(f'records  {len(lengths):,} in {os.path.getsize(options.file):,} bytes; beside it: '
           f'{" ".join(present) or "nothing"}')
     print('formats  ' + ', '.join(f'{name} {count:,}' for name, count in formats.most_common()))
-    print(f'bytes    {int(lengths.min()):,} to {int(lengths.max()):,}, median {int(np.median(lengths)):,} an image')
+    print(f'bytes    {int(lengths.min()):,} to {int(lengths.max()):,}, median {int(np.median(lengths)):,} an '
+          f'image')
     known = [shape for shape in shapes if shape]
     if known:
         (width, height), count = Counter({shape: shapes[shape] for shape in known}).most_common(1)[0]
-        sides = [f'{min(side)} to {max(side)}' if min(side) != max(side) else str(side[0]) for side in zip(*known)]
+        sides = [f'{min(side)} to {max(side)}' if min(side) != max(side) else str(side[0])
+                 for side in zip(*known)]
         print(f'pixels   {sides[0]} wide, {sides[1]} high; most often {width} x {height} ({count:,})')
     print(f'labels   {len(labels):,}' + (f', up to {several} a record; by the first:' if several > 1 else ''))
     names = _class_names(options.file)
@@ -139,11 +148,13 @@ class ContactSheet:
         from PIL import Image, ImageDraw, ImageOps
         from data_tools.atomic import atomic_path
         margin, edge = 160, self.EDGE
-        sheet = Image.new('RGB', (margin + self.columns * (edge + 4), 4 + len(self.rows) * (edge + 4)), 'white')
+        sheet = Image.new('RGB', (margin + self.columns * (edge + 4), 4 + len(self.rows) * (edge + 4)),
+                          'white')
         draw = ImageDraw.Draw(sheet)
         for y, label in enumerate(sorted(self.rows, key=lambda label: (label is None, label or 0))):
             top = 4 + y * (edge + 4)
-            draw.text((6, top + edge // 2 - 6), names(label).encode('latin-1', 'replace').decode('latin-1'), 'black')
+            draw.text((6, top + edge // 2 - 6), names(label).encode('latin-1', 'replace').decode('latin-1'),
+                      'black')
             for x, data in enumerate(self.rows[label]):
                 try:
                     image = Image.open(io.BytesIO(data)).convert('RGB')
@@ -206,7 +217,7 @@ def verify_files(options):
         with _bar(path, 'verify') as bar:
             found = verify(path, options.decode, bar.update)
         _print_some([f'{path}: {line}' for _, line in found.problems])
-        compared = f' (compared with {" ".join(found.beside)})' if found.beside else ' (nothing beside it to compare)'
+        compared = f' (compared with {" ".join(found.beside)})' if found.beside else ' (nothing beside it)'
         print(f'{path}: {found.records:,} whole records{compared}: '
               + (_count(found.problems, 'problem') if found.problems else 'all is well'))
         wrong += len(found.problems)
@@ -255,7 +266,8 @@ def split(options):
     from data_tools.sources import Packs
     if not options.split and options.shards == 1:
         raise UserError('rec split needs --split NAME=SHARE,... or --shards N')
-    _pack_again(Packs([options.file]), options.out, split=options.split, shards=options.shards, seed=options.seed,
+    _pack_again(Packs([options.file]), options.out, split=options.split, shards=options.shards,
+                seed=options.seed,
                 resume=options.resume)
 
 
@@ -286,7 +298,8 @@ def index(options):
         for ending, lines in (('.idx', index_lines),) + ((('.crc', checksum_lines),) if options.crc else ()):
             with atomic_write(beside(path, ending), text=True) as file:
                 file.writelines(lines)
-        print(f'{count:,} records -> {beside(path, ".idx")}' + (f', {beside(path, ".crc")}' if options.crc else ''))
+        print(f'{count:,} records -> {beside(path, ".idx")}'
+              + (f', {beside(path, ".crc")}' if options.crc else ''))
 
 
 def salvage(options):

@@ -123,7 +123,8 @@ def read_record(file, offset, size):
         magic, word = _WORDS.unpack(words)
         flag, length = word >> 29, word & PART_LIMIT - 1
         if magic != MAGIC:
-            raise Damage(start, f'0x{magic:08x} stands where the magic number 0x{MAGIC:08x} should' if not parts
+            raise Damage(start,
+                         f'0x{magic:08x} stands where the magic number 0x{MAGIC:08x} should' if not parts
                          else f'its part {len(parts) + 1} at offset {offset} is missing')
         if flag > 3 or (flag in (0, 1)) != (not parts):
             raise Damage(start, f'part flag {flag} at offset {offset}, where a '
@@ -193,8 +194,8 @@ def read_all(path, keep_going=False, any_offset=False):
                         raise Damage(offset, f'another record begins inside it, at offset {inside}')
             except Damage as damage:
                 if not keep_going:
-                    raise UserError(f'{path}: record number {number}, {damage}; `rec verify` lists all damage, '
-                                    '`rec salvage` saves the rest') from None
+                    raise UserError(f'{path}: record number {number}, {damage}; `rec verify` lists all '
+                                    f'damage, `rec salvage` saves the rest') from None
                 yield damage
                 offset = _next_record(file, offset, size, any_offset)
             else:
@@ -322,7 +323,8 @@ def made_up_path(image):
 # ---- the files beside a pack
 
 def read_classes(path):
-    """The names in the `.classes.txt` of a pack, which all its parts share (`x_train_0.rec`: `x.classes.txt`).
+    """The names in the `.classes.txt` of a pack, which all its parts share (`x_train_0.rec`:
+    `x.classes.txt`).
 
     Returns
     -------
@@ -386,7 +388,8 @@ def read_list(path):
         fields = [field.strip() for field in line.split('\t')]
         try:
             if len(fields) < 3:
-                raise ValueError(f'{len(fields)} fields; a line is id, label(s) and path, with tabs between them')
+                raise ValueError(f'{len(fields)} fields; a line is id, label(s) and path, with tabs between '
+                                 f'them')
             index, labels = int(fields[0]), tuple(map(float, fields[1:-1]))
             if not 0 <= index < 1 << 64:
                 raise ValueError(f'the id {index} is not in 0 ... 2**64 - 1')
@@ -451,7 +454,8 @@ def read_checksums(path):
                 lengths.append(int(length))
                 checksums.append(int(last, 16))
         except (ValueError, OverflowError):
-            raise UserError(f'{path}: line {number} is damaged; `rec index --crc` makes the file anew') from None
+            raise UserError(f'{path}: line {number} is damaged; `rec index --crc` makes the file '
+                            f'anew') from None
     if end != (len(ids), sum(lengths)):
         raise UserError(f'{path}: not whole; `rec index --crc` makes the file anew')
     return ids, lengths, checksums

@@ -1,5 +1,5 @@
-"""Where the images of a pack come from: a class folder, such a folder in an archive, a list, arrays of pixels,
-other packs.
+"""Where the images of a pack come from: a class folder, such a folder in an archive, a list, arrays of
+pixels, other packs.
 
 Every source numbers its images from 0 and offers
 
@@ -95,8 +95,8 @@ def open_source(path, root=None, labels=None):
             return _idx(file, labels)
     if _unpacked_head(file)[257:262] == b'ustar':
         return _in_archive(PlainTar(file, inside) if head[257:262] == b'ustar' else StreamedTar(file, inside))
-    raise UserError(f'{path}: not a class folder, an archive of one (.tar, .tar.gz, .tar.bz2, .tar.xz, .zip), a '
-                    '.lst, a .rec, IDX images or CIFAR-10 batches')
+    raise UserError(f'{path}: not a class folder, an archive of one (.tar, .tar.gz, .tar.bz2, .tar.xz, '
+                    f'.zip), a .lst, a .rec, IDX images or CIFAR-10 batches')
 
 
 # ---- class folders
@@ -127,8 +127,8 @@ class Folder:
             if any('/' in name for name in names):
                 names.sort(key=_walk_order)
                 if all('/' in name for name in names):
-                    raise UserError(f'{path}: {folder} holds folders but no images; SRC is to be the folder of '
-                                    f'the class folders, perhaps {os.path.join(path, folder)}')
+                    raise UserError(f'{path}: {folder} holds folders but no images; SRC is to be the folder '
+                                    f'of the class folders, perhaps {os.path.join(path, folder)}')
             else:
                 names.sort()
             joined = folder + ''.join(names)
@@ -140,8 +140,8 @@ class Folder:
             self.starts.append(self.count)
             self.count += len(names)
         if not self.folders:
-            raise UserError(f'{path}: holds no class folders; SRC is a folder with one subfolder a class, or a file of '
-                            'IDX images')
+            raise UserError(f'{path}: holds no class folders; SRC is a folder with one subfolder a class, or '
+                            f'a file of IDX images')
         if all(re.fullmatch('[0-9]{1,7}', folder) for folder in self.folders):
             self.classes = None
             self.folder_labels = [(float(folder),) for folder in self.folders]
@@ -163,7 +163,8 @@ class Folder:
         items = []
         for number in order[start:stop]:
             folder = bisect.bisect(starts, number) - 1
-            items.append((number, labels[folder], f'{folders[folder]}/{names[folder][number - starts[folder]]}',
+            items.append((number, labels[folder],
+                          f'{folders[folder]}/{names[folder][number - starts[folder]]}',
                           None))
         return items
 
@@ -180,7 +181,8 @@ def _entries(path):
         with os.scandir(path) as entries:
             return [(entry.name, entry.is_dir()) for entry in entries if not _hidden(entry.name)]
     except OSError as error:
-        raise UserError(f'{path}: cannot be read ({error.strerror}); make it readable, or move it away') from None
+        raise UserError(f'{path}: cannot be read ({error.strerror}); make it readable, or move it '
+                        f'away') from None
 
 
 def _hidden(name):
@@ -235,7 +237,8 @@ class _Archive(Folder):
                 folder, name = parts[0], '/'.join(parts[1:])
                 if (folder, name) not in self.members:
                     trees.setdefault(folder, []).append(name)
-                self.members[folder, name] = member  # a later member of the same name counts, as when unpacking
+                # a later member of the same name counts, as when unpacking
+                self.members[folder, name] = member
         self.cifar_batches = {name: batches[name] for name in batches if name == inside or
                               name.startswith(prefix) and _CIFAR_TRAIN.fullmatch(name.rsplit('/', 1)[-1])}
         if self.cifar_batches:
@@ -251,7 +254,8 @@ class _Archive(Folder):
 
     def items(self, order, start, stop):
         with self.reading():
-            return [item[:3] + (self.read(self.member(item[0])),) for item in super().items(order, start, stop)]
+            return [item[:3]
+                    + (self.read(self.member(item[0])),) for item in super().items(order, start, stop)]
 
     def fingerprint(self):
         info = os.stat(self.file_path)
@@ -318,14 +322,16 @@ class _Tar(_Archive):
 def _safe_link(path, name, target, base=None):
     base = os.path.dirname(name) if base is None else base
     if target.startswith('/') or os.path.normpath(os.path.join(base, target)).split('/')[0] == '..':
-        raise UserError(f'{path}: member {name!r} is a link out of the archive, to {target!r}; nothing was packed')
+        raise UserError(f'{path}: member {name!r} is a link out of the archive, to {target!r}; nothing was '
+                        f'packed')
 
 
 class PlainTar(_Tar):
     """An archive that is not compressed: members are read where they lie."""
     def remember(self, member):
         if member.sparse is not None:
-            raise UserError(f'{self.file_path}: member {member.name!r} is a sparse file; pack the archive again')
+            raise UserError(f'{self.file_path}: member {member.name!r} is a sparse file; pack the archive '
+                            f'again')
         return member.offset_data, member.size
 
     def read(self, member):
@@ -427,9 +433,10 @@ class List:
 
     def _check_folder(self, path, name, folder):
         real, root = os.path.realpath(os.path.join(self.root, folder)), os.path.realpath(self.root)
-        if name.startswith('/') or '..' in name.split('/') or not (real + '/').startswith(root.rstrip('/') + '/'):
-            raise UserError(f'{path}: {name!r} leads out of {self.root}; nothing was packed (--root names the '
-                            'folder of the images)')
+        if name.startswith('/') or '..' in name.split('/') or not (real + '/').startswith(root.rstrip('/')
+                                                                                          + '/'):
+            raise UserError(f'{path}: {name!r} leads out of {self.root}; nothing was packed (--root names '
+                            f'the folder of the images)')
 
     def labels(self, number):
         return self.all_labels[number]
@@ -469,15 +476,16 @@ class Packs:
         known = [(path, names) for path, names in ((path, read_classes(path)) for path in paths) if names]
         for path, names in known[1:]:
             if names != known[0][1]:
-                raise UserError(f'{path}: its classes are not those of {known[0][0]} (see their .classes.txt); the '
-                                'same label would mean two things')
+                raise UserError(f'{path}: its classes are not those of {known[0][0]} (see their '
+                                f'.classes.txt); the same label would mean two things')
         self.classes = known[0][1] if known else None
         self.handles = [open_to_read(path) for path in paths]
         self.sizes = [file.seek(0, os.SEEK_END) for file in self.handles]
         same, seen = {}, {}
         for number, path in enumerate(paths):
             self.starts.append(len(self.ids))
-            checksums = read_checksums(beside(path, '.crc'))[2] if os.path.exists(beside(path, '.crc')) else None
+            checksums = read_checksums(beside(path, '.crc'))[2] if os.path.exists(beside(path,
+                                                                                         '.crc')) else None
             for position, (record, image, name) in enumerate(read_listed(path)):
                 index = len(self.ids) if renumber else image.id
                 if not renumber:
@@ -486,15 +494,15 @@ class Packs:
                                         f'{paths[seen[index]]}; `rec merge --renumber` gives new ids')
                     seen[index] = number
                 if checksums is not None and checksums[position:position + 1] != array('Q', [record.crc]):
-                    raise UserError(f'{path}: record number {position}, id {image.id}, at offset {record.offset} is '
-                                    'not what the .crc says; `rec verify` tells more')
+                    raise UserError(f'{path}: record number {position}, id {image.id}, at offset '
+                                    f'{record.offset} is not what the .crc says; `rec verify` tells more')
                 self.ids.append(index)
                 self.offsets.append(record.offset)
                 self.all_labels.append(same.setdefault(image.labels, image.labels))
                 self.paths.append(name)
             if checksums is not None and len(checksums) != len(self.ids) - self.starts[-1]:
-                raise UserError(f'{path}: {len(self.ids) - self.starts[-1]} records, its .crc knows {len(checksums)}; '
-                                '`rec verify` tells more')
+                raise UserError(f'{path}: {len(self.ids) - self.starts[-1]} records, its .crc knows '
+                                f'{len(checksums)}; `rec verify` tells more')
         self.count = len(self.ids)
         if not self.count:
             raise UserError(f'{paths[0]}: holds no records')
@@ -510,7 +518,8 @@ class Packs:
         for number in order[start:stop]:
             file = bisect.bisect(self.starts, number) - 1
             record = read_record(self.handles[file], self.offsets[number], self.sizes[file])
-            items.append((self.ids[number], self.all_labels[number], self.paths[number], parse_image(record).data))
+            items.append((self.ids[number], self.all_labels[number], self.paths[number],
+                          parse_image(record).data))
         return items
 
     def fingerprint(self):
@@ -560,11 +569,14 @@ def _idx(path, labels_path):
             raise UserError(f'{path}: its labels are not beside it ({os.path.basename(labels_path)}); name '
                             'their file with --labels')
     images, labels = read_idx(path), read_idx(labels_path)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.ndim == 4 and images.shape[1] not in (1, 3):
-        raise UserError(f'{path}: holds {images.ndim}-dimensional {images.dtype}; images are bytes, (N, H, W) or '
-                        '(N, channels, H, W)')
+    if images.dtype != np.uint8 or images.ndim not in (3,
+                                                       4) or images.ndim == 4 and images.shape[1] not in (1,
+                                                                                                          3):
+        raise UserError(f'{path}: holds {images.ndim}-dimensional {images.dtype}; images are bytes, (N, H, '
+                        f'W) or (N, channels, H, W)')
     if labels.dtype.kind not in 'ui' or labels.shape != images.shape[:1]:
-        raise UserError(f'{labels_path}: {labels.shape} {labels.dtype} do not fit the {len(images)} images of {path}')
+        raise UserError(f'{labels_path}: {labels.shape} {labels.dtype} do not fit the {len(images)} images '
+                        f'of {path}')
     if images.size == 0:
         raise UserError(f'{path}: holds no images')
     if images.ndim == 4:
@@ -584,8 +596,8 @@ def _cifar(files, path):
     for name, data in sorted(files.items()):
         if name.endswith('.bin'):
             if not data or len(data) % 3073:
-                raise UserError(f'{path}: {name}: {len(data)} bytes are not a whole number of records of 3073; '
-                                'get the file again')
+                raise UserError(f'{path}: {name}: {len(data)} bytes are not a whole number of records of '
+                                f'3073; get the file again')
             rows = np.frombuffer(data, np.uint8).reshape(-1, 3073)
             labels.append(rows[:, 0])
             images.append(rows[:, 1:])
@@ -594,7 +606,8 @@ def _cifar(files, path):
             labels.append(np.asarray(batch[b'labels'], np.uint8))
             images.append(batch[b'data'].reshape(-1, 3072))
         if labels[-1].max() > 9:
-            raise UserError(f'{path}: {name}: label {labels[-1].max()}; CIFAR-10 has 0 to 9; get the file again')
+            raise UserError(f'{path}: {name}: label {labels[-1].max()}; CIFAR-10 has 0 to 9; get the file '
+                            f'again')
     pixels = np.concatenate(images).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return Pixels(np.ascontiguousarray(pixels), np.concatenate(labels), _CIFAR_CLASSES)
 
@@ -602,8 +615,9 @@ def _cifar(files, path):
 def _load_cifar_pickle(name, data, path):
     digest = hashlib.md5(data).hexdigest()
     if CIFAR_PICKLES.get(name) != digest:
-        raise UserError(f'{path}: {name} is a pickle, which may run any program, and not the published one (MD5 '
-                        f'{digest} instead of {CIFAR_PICKLES.get(name)}); get it again or use the binary version')
+        raise UserError(f'{path}: {name} is a pickle, which may run any program, and not the published one '
+                        f'(MD5 {digest} instead of {CIFAR_PICKLES.get(name)}); get it again or use the '
+                        f'binary version')
     return pickle.loads(data, encoding='bytes')
 
 

@@ -5,12 +5,15 @@ from data_tools.errors import UserError
 def add_commands(subparsers):
     parser = subparsers.add_parser(
         'to-images', help='turn IDX and CIFAR-10 files into image files',
-        description='Write the images of IDX or CIFAR-10 files as OUT/CLASS/NUMBER.png. OUT appears when it is whole.')
-    parser.add_argument('source', metavar='SRC', help='as for `pack`: IDX images, CIFAR-10 batches, their folder or '
+        description='Write the images of IDX or CIFAR-10 files as OUT/CLASS/NUMBER.png. OUT appears when it '
+                    'is whole.')
+    parser.add_argument('source', metavar='SRC',
+                        help='as for `pack`: IDX images, CIFAR-10 batches, their folder or '
                         'their archive')
     parser.add_argument('out', metavar='OUT')
     parser.add_argument('--labels', help='IDX file of the labels, if it is not beside the images')
-    parser.add_argument('--encoding', choices=['png', 'jpg'], default='png', help='default png, which loses nothing')
+    parser.add_argument('--encoding', choices=['png', 'jpg'], default='png',
+                        help='default png, which loses nothing')
     parser.set_defaults(run=run)
 
 

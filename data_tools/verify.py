@@ -1,9 +1,10 @@
-"""Check every record of a pack against itself and against the files beside it; copy what is whole out of a damaged one.
+"""Check every record of a pack against itself and against the files beside it; copy what is whole out of a
+damaged one.
 
 What a flipped bit can do, and what finds it:
 
-    magic number, part flag, length, padding   the framing itself, or the image that no longer ends where it should
-    number of labels, upper half of the id     the header itself, or the image that no longer begins where it should
+    magic number, part flag, length, padding   the framing itself, or the image, which ends elsewhere
+    number of labels, upper half of the id     the header itself, or the image, which begins elsewhere
     label                                      `.lst`
     id                                         `.idx`, `.lst`
     payload                                    `.crc`; without it, as much as a decoder notices
@@ -15,7 +16,8 @@ import zlib
 from array import array
 
 from data_tools.errors import UserError
-from data_tools.recordio import (Damage, beside, format_of, frame, made_up_path, parse_image, read_all, read_checksums,
+from data_tools.recordio import (Damage, beside, format_of, frame, made_up_path, parse_image, read_all,
+                                 read_checksums,
                                  read_index, read_list)
 
 
@@ -88,7 +90,8 @@ def verify(path, decode=True, progress=None):
         if decode:
             reason = _decoding_problem(image, checksums is None)
             if reason:
-                say((record.offset, f'record number {number}, id {image.id}, offset {record.offset}: {reason}'))
+                say((record.offset,
+                     f'record number {number}, id {image.id}, offset {record.offset}: {reason}'))
     id_at = dict(zip(index[1], index[0])) if index is not None and damages else {}
     for number, damage in damages:
         named = f', id {id_at[damage.offset]}' if damage.offset in id_at else ''
@@ -96,10 +99,12 @@ def verify(path, decode=True, progress=None):
     if not number + 1:
         say((0, 'holds no records'))
 
-    ids, offsets, lengths, crcs = (np.frombuffer(column, np.uint64) for column in (ids, offsets, lengths, crcs))
+    ids, offsets, lengths, crcs = (np.frombuffer(column, np.uint64)
+                                   for column in (ids, offsets, lengths, crcs))
     _, first = np.unique(ids, return_index=True)
     for again in np.setdiff1d(np.arange(len(ids)), first):
-        say((int(offsets[again]), f'id {ids[again]}, offset {offsets[again]}: a record with this id is at offset '
+        say((int(offsets[again]),
+             f'id {ids[again]}, offset {offsets[again]}: a record with this id is at offset '
              f'{offsets[np.flatnonzero(ids == ids[again])[0]]} already'))
     if index is not None:
         _compare_index(say, ids, offsets, *(np.frombuffer(column, np.uint64) for column in index))
@@ -177,7 +182,8 @@ def _compare_checksums(say, ids, offsets, lengths, crcs, listed_ids, listed_leng
             continue
         expected = listed.pop(index)
         if expected[1:] != (length, crc):
-            say((offset, f'id {index}, offset {offset}: its bytes are not those that were packed (CRC-32 {crc:08x} '
+            say((offset,
+                 f'id {index}, offset {offset}: its bytes are not those that were packed (CRC-32 {crc:08x} '
                  f'instead of {expected[2]:08x}, {length} bytes instead of {expected[1]})'))
         elif expected[0] != offset:
             say((offset, f'id {index}, offset {offset}: by the .crc it was packed at offset {expected[0]}'))
@@ -196,13 +202,15 @@ def _compare_list(path, found, ids, offsets, label_checksums, several):
     try:
         for index, labels, name in read_list(file):
             if index not in here:
-                found.problems.append((0, f'id {index} ({name}): in the .lst, but no whole record has this id'))
+                found.problems.append((0,
+                                       f'id {index} ({name}): in the .lst, but no whole record has this id'))
                 continue
             offset, checksum = here.pop(index)
             # im2rec packs the first label only, unless it was called with --pack-label.
             labels = labels if several else labels[:1]
             if zlib.crc32(struct.pack(f'<{len(labels)}f', *labels)) != checksum:
-                found.problems.append((offset, f'id {index}, offset {offset}: its label is not that in the .lst '
+                found.problems.append((offset,
+                                       f'id {index}, offset {offset}: its label is not that in the .lst '
                                        f'({" ".join(f"{label:g}" for label in labels)}, {name})'))
     except UserError as error:
         found.problems.append((0, str(error)))

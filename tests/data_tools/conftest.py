@@ -1,4 +1,5 @@
-"""What the tests of packing share: small image folders, commands called in this process or in a forked one."""
+"""What the tests of packing share: small image folders, commands called in this process or in a forked
+one."""
 import os
 import signal
 import sys
@@ -87,7 +88,8 @@ def forked(tmp_path):
 def contents():
     """contents(folder) -> {relative path: bytes} of all files below it."""
     def read(folder):
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*')
+                if path.is_file()}
     return read
 
 

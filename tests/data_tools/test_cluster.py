@@ -37,7 +37,8 @@ def cluster(tmp_path):
     try:
         log = start('distributed.cli.dask_scheduler', '--host', '127.0.0.1', '--port', '0', '--no-dashboard')
         address = wait_for(log, r'Scheduler at:\s+(tcp://127\.0\.0\.1:\d+)').group(1)
-        for log in [start('distributed.cli.dask_worker', address, '--nthreads', '1', '--no-nanny', '--no-dashboard',
+        for log in [start('distributed.cli.dask_worker', address, '--nthreads', '1', '--no-nanny',
+                          '--no-dashboard',
                           '--local-directory', str(tmp_path)) for _ in range(2)]:
             wait_for(log, 'Registered to')
         yield address, processes[1:]
@@ -47,7 +48,8 @@ def cluster(tmp_path):
             process.wait()
 
 
-def test_the_same_bytes_from_two_workers_also_when_one_dies(tmp_path, make_photos, command, cluster, monkeypatch):
+def test_the_same_bytes_from_two_workers_also_when_one_dies(tmp_path, make_photos, command, cluster,
+                                                            monkeypatch):
     address, workers = cluster
     make_photos(tmp_path / 'photos', count=60, size=64)
     monkeypatch.setattr('data_tools.pack.CHUNK_IMAGES', 4)

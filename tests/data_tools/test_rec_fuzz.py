@@ -1,4 +1,5 @@
-"""20,000 damaged files: every reader gives an answer or one clear error; none crashes, hangs or eats the memory."""
+"""20,000 damaged files: every reader gives an answer or one clear error; none crashes, hangs or eats the
+memory."""
 import random
 import resource
 import time
@@ -10,7 +11,8 @@ from data_tools.recordio import MAGIC_BYTES, read_checksums, read_index, read_li
 from data_tools.verify import verify, whole_records
 
 FILES = 20_000
-_WORDS = [b'\0\0\0\0', b'\xff\xff\xff\xff', MAGIC_BYTES, b'\xff\xff\xff\x1f', b'\0\0\0\x20', b'\1\0\0\0', b'\t', b'\n',
+_WORDS = [b'\0\0\0\0', b'\xff\xff\xff\xff', MAGIC_BYTES, b'\xff\xff\xff\x1f', b'\0\0\0\x20', b'\1\0\0\0',
+          b'\t', b'\n',
           b'\n\n\t\t', b'9' * 30, b'-1\t', b'nan\t', b'../']
 
 
@@ -40,7 +42,8 @@ def test_twenty_thousand_damaged_files(tmp_path, make_photos, capsys):
     make_photos(tmp_path / 'photos', ('a', 'b'), 2, size=8)
     (tmp_path / 'several.lst').write_text(''.join(f'{n}\t2\t5\t0.5\ta/{n:04}.jpg\n' for n in range(2)))
     assert main(['pack', str(tmp_path / 'photos'), str(tmp_path / 'x'), '--workers', '1']) == 0
-    assert main(['pack', str(tmp_path / 'several.lst'), str(tmp_path / 'y'), '--root', str(tmp_path / 'photos'),
+    assert main(['pack', str(tmp_path / 'several.lst'), str(tmp_path / 'y'), '--root',
+                 str(tmp_path / 'photos'),
                  '--workers', '1']) == 0
     endings = ('.rec', '.idx', '.lst', '.crc')
     whole = [{ending: (tmp_path / f'{name}{ending}').read_bytes() for ending in endings} for name in 'xy']
@@ -50,7 +53,8 @@ def test_twenty_thousand_damaged_files(tmp_path, make_photos, capsys):
         for read, ending in ((read_index, '.idx'), (read_checksums, '.crc')):
             read(path.with_suffix(ending))
 
-    readers = [lambda: verify(path, decode=False).problems, lambda: verify(path).problems, lambda: len(list(read_listed(path))),
+    readers = [lambda: verify(path, decode=False).problems, lambda: verify(path).problems,
+               lambda: len(list(read_listed(path))),
                lambda: len(list(whole_records(path, []))), read_all_lists,
                lambda: len(list(read_list(path.with_suffix('.lst')))),
                lambda: main(['rec', 'info', str(path)]), lambda: main(['rec', 'ls', str(path)]),
@@ -62,7 +66,8 @@ def test_twenty_thousand_damaged_files(tmp_path, make_photos, capsys):
     for number in range(FILES):
         files = generator.choice(whole)
         hurt = '.rec' if generator.random() < 0.6 else generator.choice(endings[1:])
-        for ending in endings if files is not there else (hurt_before, hurt):  # mend the last one, hurt another
+        # mend the last one, hurt another
+        for ending in endings if files is not there else (hurt_before, hurt):
             path.with_suffix(ending).write_bytes(files[ending])
         path.with_suffix(hurt).write_bytes(mutated(generator, files[hurt]))
         there, hurt_before = files, hurt

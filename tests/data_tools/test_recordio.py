@@ -8,7 +8,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from data_tools.recordio import (MAGIC_BYTES, PART_LIMIT, frame, image_payload, parse_image, read_all, read_listed,
+from data_tools.recordio import (MAGIC_BYTES, PART_LIMIT, frame, image_payload, parse_image, read_all,
+                                 read_listed,
                                  read_record)
 
 
@@ -49,7 +50,8 @@ def test_framing_is_mxnets_byte_for_byte(tmp_path):
 
 @pytest.mark.parametrize('labels', [(3.0,), (0.1, 0.2), tuple(range(12))])
 def test_image_payload_is_mxnets(labels):
-    header = mx.recordio.IRHeader(0, labels[0] if len(labels) == 1 else np.array(labels, 'f4'), 2 ** 40 + 7, 0)
+    header = mx.recordio.IRHeader(0, labels[0] if len(labels) == 1 else np.array(labels, 'f4'), 2 ** 40 + 7,
+                                  0)
     assert image_payload(2 ** 40 + 7, labels, b'data') == mx.recordio.pack(header, b'data')
 
 
@@ -74,13 +76,15 @@ def test_im2rec_pass_through_gives_the_same_files(tmp_path, photos, command):
     im2rec('--pass-through', tmp_path / 'theirs', photos)
     assert command('pack', photos, tmp_path / 'ours', '--workers', 1)[0] == 0
     for ending in ('.rec', '.idx', '.lst'):
-        assert (tmp_path / f'ours{ending}').read_bytes() == (tmp_path / f'theirs{ending}').read_bytes(), ending
+        ours, theirs = (tmp_path / f'{name}{ending}' for name in ('ours', 'theirs'))
+        assert ours.read_bytes() == theirs.read_bytes(), ending
 
 
 def test_im2rec_with_several_labels_gives_the_same_files(tmp_path, photos, command):
     """A detection list: header width, label width, objects; ids neither sorted nor without gaps."""
     files = sorted(path.relative_to(photos) for path in photos.rglob('*.*'))
-    lines = [f'{1000 - 3 * number}\t2\t5\t{number}\t0.1\t0.25\t0.5\t0.75\t{path}\n' for number, path in enumerate(files)]
+    lines = [f'{1000 - 3 * number}\t2\t5\t{number}\t0.1\t0.25\t0.5\t0.75\t{path}\n' for number,
+             path in enumerate(files)]
     for name in ('theirs', 'ours'):
         (tmp_path / f'{name}.lst').write_text(''.join(lines))
     im2rec('--pass-through', '--pack-label', tmp_path / 'theirs', photos)
@@ -117,7 +121,8 @@ def test_every_mxnet_reader_reads_our_pack(tmp_path, photos, command):
     assert sorted(label for _, label in dataset) == [0.0] * 8 + [1.0] * 8 + [2.0] * 8
 
     iterator = mx.image.ImageIter(8, (3, 16, 16), path_imgrec=rec, path_imgidx=idx, shuffle=True)
-    assert sorted(label for batch in iterator for label in batch.label[0].asnumpy()) == [0] * 8 + [1] * 8 + [2] * 8
+    assert sorted(label for batch in iterator
+                  for label in batch.label[0].asnumpy()) == [0] * 8 + [1] * 8 + [2] * 8
 
     iterator = mx.io.ImageRecordIter(path_imgrec=rec, path_imgidx=idx, data_shape=(3, 16, 16), batch_size=8,
                                      shuffle=True, preprocess_threads=1)
