@@ -27,6 +27,9 @@ def main(arguments=None):
     doctor = commands.add_parser('doctor', help='find out why a network does not learn (3.5, 3.6)')
     doctor.add_argument('sections', nargs=1, metavar='SECTION')
     add_run_options(doctor)
+    rate = commands.add_parser('rate', help='find a learning rate: let it grow and watch the loss (3.3.1)')
+    rate.add_argument('sections', nargs=1, metavar='SECTION')
+    add_run_options(rate)
     predict = commands.add_parser('predict', help='what a trained network says of image files')
     predict.add_argument('run', metavar='RUN', help='its run folder')
     predict.add_argument('paths', nargs='+', metavar='IMAGE', help='image files, or folders of them')
@@ -71,9 +74,11 @@ def run_script(section):
 def add_run_options(parser):
     """The options that every run takes."""
     parser.add_argument('--data', metavar='NAME', default='',
-                        help='mnist, fashion, digits, or a folder of four IDX files')
+                        help='mnist, fashion, digits, cifar10, a folder of four IDX files, or one of train.rec and '
+                        'test.rec')
     parser.add_argument('--data-root', metavar='DIR', help='where data sets lie (then $BOOKCNN_DATA, ~/.bookcnn/data)')
     parser.add_argument('--epochs', type=int, metavar='N')
+    parser.add_argument('--subset', type=int, metavar='N', help='train on the first N samples only')
     parser.add_argument('--batch-size', type=int, metavar='N')
     parser.add_argument('--learning-rate', type=float, metavar='X')
     parser.add_argument('--seed', type=int, default=0, metavar='N')
@@ -91,6 +96,8 @@ def changed_experiment(section, options):
     """The experiment of a section with the changes that the command line asks for."""
     changes = {name: getattr(options, name) for name in ('epochs', 'batch_size', 'learning_rate')
                if getattr(options, name, None) is not None}
+    if getattr(options, 'subset', None) is not None:
+        changes['train_samples'] = options.subset
     for text in options.set:
         name, equals, value = text.partition('=')
         if not equals or not name:
@@ -193,6 +200,16 @@ def _doctor(options):
     from chapters.kit.doctor import examine_and_print
     experiment = changed_experiment(options.sections[0], options)
     return examine_and_print(experiment, options)
+
+
+def _rate(options):
+    from chapters.kit.rate_finder import find_and_draw
+    from chapters.kit.run import Run, free_folder
+    experiment = changed_experiment(options.sections[0], options)
+    if not experiment.trains:
+        raise UserError(f'{experiment.section}: trains no network by a recipe')
+    out = options.out or free_folder(f'rate-{experiment.section}', options.data or experiment.data, options.seed)
+    find_and_draw(Run(experiment, options.data, options.data_root, out, options.seed, options.device))
 
 
 def _predict(options):

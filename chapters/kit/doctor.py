@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from chapters.kit import figures
 from chapters.kit.layer_table import as_symbol, layer_table
-from chapters.kit.run import Run
+from chapters.kit.run import Run, free_folder
 from chapters.kit.runtime import mx
 from chapters.kit.training import (CompiledStep, Evaluation, Objective, ceil_div, initialize, make_optimizer,
                                    seed_everything)
@@ -74,7 +74,8 @@ def examine_and_print(experiment, options):
                         'and --form')
     run = Run(experiment, data=options.data, data_root=options.data_root, seed=options.seed,
               init=options.init, device_name=options.device,
-              out=options.out or _free_folder(experiment, options))
+              out=options.out or free_folder(f'doctor-{experiment.section}', options.data or experiment.data,
+                                             options.seed))
     print(f'{experiment.section} {experiment.title} [{run.recipe}; data {run.data_name}]', flush=True)
     findings = examine(run)
     for finding in findings:
@@ -84,14 +85,6 @@ def examine_and_print(experiment, options):
     drawn = run.folder / 'figures'
     print(f'{drawn}: {", ".join(sorted(path.name for path in drawn.iterdir()))}')
     return int(findings[0].severity == 'warning')
-
-
-def _free_folder(experiment, options):
-    name = f'doctor-{experiment.section}-{Path(options.data or experiment.data).name}-seed{options.seed}'
-    number, folder = 2, Path('runs') / name
-    while folder.exists():
-        folder, number = Path('runs') / f'{name}-{number}', number + 1
-    return folder
 
 
 def examine(run, draw=True):

@@ -86,7 +86,7 @@ def write_results(folder, out, experiments):
             mean = statistics.mean(values)
             here = f'{mean:.6g}' if len(values) == 1 else f'{mean:.6g} ({min(values):.6g} to {max(values):.6g})'
             printed = f'{first["book"][name]:.6g}' if name in first['book'] else ''
-            variant = ', '.join(filter(None, (first['data'], first['short'],
+            variant = ', '.join(filter(None, (Path(first['data']).name, first['short'],
                                               'symbolic form' if first['config']['form'] == 'symbolic' else '')))
             head = ([first['section'], f'{experiment.title} {experiment.title_zh}' if experiment else '', variant]
                     if not number else ['', '', ''])

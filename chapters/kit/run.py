@@ -15,6 +15,10 @@ from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError
 
 
+# Changes after which a figure is no longer that of the book's experiment in full.
+_SHORTENING = ('epochs', 'train_samples', 'samples_per_epoch', 'width')
+
+
 class Run:
     """What a program of a chapter gets: settings in, a folder to fill.
 
@@ -52,7 +56,9 @@ class Run:
             raise UserError(f'--seed {seed}: give a number from 0 on')
         self.experiment, self.recipe = experiment, experiment.recipe
         self.data_name = data or experiment.data
-        self.seed, self.form, self.init, self.short = seed, form, init, short
+        self.seed, self.form, self.init = seed, form, init
+        self.short = short or ', '.join(f'{name}={value}' for name, value in experiment.changed.items()
+                                        if name in _SHORTENING)
         self.quiet = quiet
         self.devices = device(device_name)
         self.data = load_data(experiment, data, data_root, seed) if self.recipe else None
@@ -61,7 +67,7 @@ class Run:
             'data': self.data_name, 'data_root': os.fspath(data_root) if data_root else '',
             'recipe': dict(vars(self.recipe)) if self.recipe else {}, 'sizes': dict(experiment.sizes),
             'seed': seed, 'device': device_name, 'form': form, 'init': os.fspath(init) if init else '',
-            'short': short, 'class_names': list(self.data.class_names) if self.data else [],
+            'short': self.short, 'class_names': list(self.data.class_names) if self.data else [],
             'versions': versions(), 'command': self.command(),
         }
         self.folder = self._old_folder(out) if resume else self._new_folder(out)
@@ -121,12 +127,7 @@ class Run:
                                     f'--resume {folder} to go on with it')
                 folder.mkdir(parents=True)
             else:
-                name = f'{self.experiment.section}-{Path(self.data_name).name or "book"}-seed{self.seed}'
-                folder = Path('runs') / name
-                number = 2
-                while folder.exists():
-                    folder = Path('runs') / f'{name}-{number}'
-                    number += 1
+                folder = free_folder(self.experiment.section, self.data_name, self.seed)
                 folder.mkdir(parents=True)
             self._write_json(folder / 'config.json', self.config)
         except OSError as error:
@@ -210,6 +211,15 @@ class Run:
         with atomic_write(path, text=True) as file:
             json.dump(value, file, indent=1, ensure_ascii=False)
             file.write('\n')
+
+
+def free_folder(what, data, seed):
+    """A folder under `runs/` that is not there yet: WHAT-DATA-seedN, with a number after it if that is taken."""
+    name = f'{what}-{Path(data).name or "book"}-seed{seed}'
+    number, folder = 2, Path('runs') / name
+    while folder.exists():
+        folder, number = Path('runs') / f'{name}-{number}', number + 1
+    return folder
 
 
 def save_figure(figure, folder, name):
