@@ -246,15 +246,24 @@ class Search:
         """
         if not self._expanded[0]:
             self.finish(*self.evaluate(self.collect(visits)))
-        for move in forbidden:  # perhaps searched already, when it lay deeper in the tree
-            self._prior[0, move], self._visits[0, move], self._values[0, move] = -1, 0, 0
-        if (self._prior[0] < 0).all():
-            self._prior[0, -1] = 1  # a pass is always possible
+        self.forbid(forbidden)
         self._add_noise()
         while self.total_visits < visits:
             states = self.collect(visits)
             if len(states):
                 self.finish(*self.evaluate(states))
+
+    @property
+    def expanded(self):
+        """Whether the root was evaluated."""
+        return bool(self._expanded[0])
+
+    def forbid(self, moves):
+        """Do not play these moves at the (expanded) root; a pass only if another move is left."""
+        for move in moves:  # perhaps searched already, when it lay deeper in the tree
+            self._prior[0, move], self._visits[0, move], self._values[0, move] = -1, 0, 0
+        if (self._prior[0] < 0).all():
+            self._prior[0, -1] = 1
 
     def collect(self, visits):
         """Select up to a batch of leaves, no more than are missing to so many visits.

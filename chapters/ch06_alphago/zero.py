@@ -92,17 +92,14 @@ def play_games(evaluators, games, size, komi, visits, noise=0.25, warm_moves=8, 
     with tqdm(total=games, desc=label, unit=' games', leave=False, disable=None) as bar:
         while playing:
             for player in range(2):
-                moving = [game for game in playing if (positions[game].to_play == BLACK) == (player == game % 2)]
-                if not same or player == 0:
-                    turn = playing if same else moving
-                    active = [(game, searches[game][0 if same else player]) for game in turn]
-                    _search_together(active, positions, evaluators[player], visits)
-                    for game, search in active:
-                        counts = search.visits
-                        position = positions[game]
-                        records[game].append((position.state.copy(), counts / counts.sum()))
-                        early = position.move_number < warm_moves
-                        position.play(search.choose(1.0 if early else 0.0))
+                active = [(game, searches[game][0 if same else player]) for game in playing
+                          if positions[game].passes < 2
+                          and (positions[game].to_play == BLACK) == (player == game % 2)]
+                _search_together(active, positions, evaluators[player], visits, komi)
+                for game, search in active:
+                    position, counts = positions[game], search.visits
+                    records[game].append((position.state.copy(), counts / counts.sum()))
+                    position.play(search.choose(1.0 if position.move_number < warm_moves else 0.0))
             for game in playing[:]:
                 position = positions[game]
                 if position.passes < 2 and position.move_number < _LONGEST * size * size:
@@ -120,21 +117,33 @@ def play_games(evaluators, games, size, komi, visits, noise=0.25, warm_moves=8, 
     return wins, (np.array(states), np.array(policies, np.float32), np.array(results, np.float32))
 
 
-def _search_together(active, positions, evaluate, visits):
-    """Run the searches of several games to the end, their leaves evaluated together."""
+def _search_together(active, positions, evaluate, visits, komi):
+    """Run the searches of several games to the end, their leaves evaluated together.
+
+    Nobody passes a game that is lost as it stands: a young network would learn to give up early, and nothing else.
+    """
     for game, search in active:
         search.start(positions[game])
+    _evaluate_together([search for _, search in active if not search.expanded], evaluate, visits)
+    for game, search in active:
+        lead = positions[game].score(komi)
+        if (lead if positions[game].to_play == BLACK else -lead) <= 0:
+            search.forbid([positions[game].size ** 2])
     waiting = [search for _, search in active]
     while waiting:
-        batches = [search.collect(visits) for search in waiting]
-        sizes = [len(states) for states in batches]
-        if sum(sizes):
-            policies, values = evaluate(np.concatenate(batches))
-            ends = np.cumsum(sizes)
-            for search, size, end in zip(waiting, sizes, ends):
-                if size:
-                    search.finish(policies[end - size:end], values[end - size:end])
+        _evaluate_together(waiting, evaluate, visits)
         waiting = [search for search in waiting if search.total_visits < visits]
+
+
+def _evaluate_together(searches, evaluate, visits):
+    batches = [search.collect(visits) for search in searches]
+    sizes = [len(states) for states in batches]
+    if not sum(sizes):
+        return
+    policies, values = evaluate(np.concatenate(batches))
+    for search, size, end in zip(searches, sizes, np.cumsum(sizes)):
+        if size:
+            search.finish(policies[end - size:end], values[end - size:end])
 
 
 def learn(network, trainer, examples, batches, random, size, batch_size=128):
@@ -216,6 +225,8 @@ def zero_loop(run, size=7, komi=8.5, generations=8, games=160, visits=48, batche
         losses = learn(network, trainer, together, batches, random, size)
         history.append({'generation': generation, 'policy_loss': losses[0], 'value_loss': losses[1],
                         'positions': len(examples[0]), 'seconds': time.perf_counter() - began})
+        states, _, results = examples
+        history[-1]['black_wins'] = float(results[states[:, TO_MOVE] == BLACK].mean())  # by positions
         run.say(', '.join(f'{name} {value:.4g}' for name, value in history[-1].items()))
     network.save_parameters(str(run.folder / f'generation-{generations}.params'))
     untrained = AlphaGoZero(units, filters, PLANES, size, 32, prefix='zero_')

@@ -1,0 +1,272 @@
+"""Chapter 6: search finds forced answers and grows stronger with visits; networks and learning do what they say."""
+import numpy as np
+import pytest
+
+import chapters
+from chapters.ch06_alphago.mcts import Rollouts, Search, nothing_known
+from chapters.kit.program import run_experiment
+from data_tools.go.board import BLACK, LETTERS, WHITE, Position
+
+
+def position_of(text, to_play=BLACK):
+    """A `Position` from rows of `.`, `X` (black) and `O` (white)."""
+    rows = [row.split() for row in text.strip().splitlines()]
+    size = len(rows)
+    position = Position(size)
+    position.set_up(black=[x + size * y for y in range(size) for x in range(size) if rows[y][x] == 'X'],
+                    white=[x + size * y for y in range(size) for x in range(size) if rows[y][x] == 'O'])
+    position.to_play = to_play
+    return position
+
+
+def move_at(point, size):
+    return LETTERS.index(point[0]) + size * (size - int(point[1:]))
+
+
+LADDER = '''
+    . . . . . . .
+    . . . . . . .
+    . . . . . . .
+    . . . . . . .
+    . . X X . . .
+    . X O O X . .
+    . . X . . . .'''
+
+
+def search_of(position, visits, komi=0.5, seed=0):
+    search = Search(Rollouts(komi, 2, seed), komi, batch=4, seed=seed)
+    search.start(position)
+    search.run(visits)
+    return search
+
+
+def test_takes_what_decides_the_game():
+    """All of white's stones in the middle are in atari at once: black must take, or lose everything."""
+    position = position_of("""
+        . X X X X X .
+        X O O O O O X
+        X O X X X O X
+        X O X . X O X
+        X O X X X O X
+        X O O O O O X
+        . X X X X . X""")
+    search = search_of(position, 200)
+    position.play(search.choose())
+    assert position.lost(WHITE) >= 16 or search.value() > 0.9
+
+
+def test_ladder():
+    """D1 drives the two stones to the edge; nothing else catches them."""
+    search = search_of(position_of(LADDER), 600, komi=2.5)
+    assert search.choose() == move_at('D1', 7)
+
+
+# The white corner and the black stones around it have two liberties each: who moves first wins the race, but only if he
+# moves there. Black does it by a snapback: a stone thrown in, taken, and four or five stones taken back.
+RACE = """
+    . . O X . O .
+    O O O X O O O
+    X X X X O O O
+    . O O O O O O
+    O O O O O . O
+    O O O O O O O
+    O O O O . O O"""
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_snapback(seed):
+    position = position_of(RACE)
+    search = search_of(position, 400, komi=-30.5, seed=seed)
+    move = search.choose()
+    assert move in (move_at('A7', 7), move_at('B7', 7)) and search.value() > 0.5
+    position.play(move)
+    search = search_of(position, 400, komi=-30.5, seed=seed)
+    assert search.value() < -0.5  # white takes the stone or not: all is lost
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_capturing_race(seed):
+    """White fills from outside at A4, or throws in first at B7; from the other side, E7, it is too late."""
+    search = search_of(position_of(RACE, WHITE), 400, komi=-30.5, seed=seed)
+    assert search.choose() in (move_at('A4', 7), move_at('B7', 7)) and search.value() > 0.5
+    assert search.value(move_at('E7', 7)) < -0.5
+
+
+def test_counts_add_up():
+    """Every visit of a move but the first went on to one of its answers, and no virtual loss is left."""
+    for batch in (1, 8, 64):
+        search = Search(Rollouts(5.5), 5.5, batch=batch)
+        search.start(Position(5))
+        search.run(500)
+        assert search.total_visits == 500 and search.nodes <= 501
+        states, expanded, prior, visits, values, child = search._arrays
+        for node in range(search.nodes):
+            assert (np.abs(values[node]) <= visits[node] + 1e-3).all()
+            if expanded[node]:
+                assert prior[node][prior[node] > 0].sum() == pytest.approx(1, abs=1e-4)
+            for move in np.flatnonzero(child[node] >= 0):
+                following = child[node, move]
+                if expanded[following]:
+                    assert visits[following].sum() == visits[node, move] - 1
+
+
+def test_the_tree_is_kept_between_moves():
+    position = Position(5)
+    search = Search(Rollouts(0.5), 0.5)
+    search.start(position)
+    search.run(400)
+    move = search.choose()
+    expected, reply = search.variation(move)[:2]
+    visits_before = search._visits[search._child[0, move]].copy()
+    assert expected == move
+    position.play(move)
+    search.start(position)
+    assert np.array_equal(search.visits, visits_before) and search.nodes > 10
+    position.play(reply)
+    position.play(int(np.flatnonzero(position.legal_moves())[0]))
+    search.start(position)  # two moves on
+    search.run(search.total_visits + 50)
+    elsewhere = Position(5)
+    elsewhere.play(12)
+    elsewhere.play(3)
+    search.start(elsewhere)
+    assert search.total_visits == 0 and search.nodes == 1
+
+
+def test_forbidden_moves_are_not_played():
+    position = Position(5)
+    search = Search(nothing_known, 0.5)
+    for _ in range(2):  # again with what the first search left
+        search.start(position)
+        search.run(search.total_visits + 100, forbidden=range(25))
+        assert search.choose() == 25 and search.visits[:25].sum() == 0
+
+
+def test_noise_and_temperature():
+    position = Position(5)
+    counts = []
+    for seed in (1, 2):
+        search = Search(nothing_known, 0.5, noise=0.25, seed=seed)
+        search.start(position)
+        search.run(300)
+        counts.append(search.visits)
+    assert not np.array_equal(*counts)
+    drawn = np.bincount([search.choose(1.0) for _ in range(3000)], minlength=26) / 3000
+    assert np.abs(drawn - counts[1] / 300).max() < 0.05
+    assert search.choose() == counts[1].argmax()
+
+
+def test_more_visits_win_more_games():
+    wins = 0
+    for game in range(8):
+        strong = BLACK if game % 2 == 0 else WHITE
+        searches = {strong: Search(Rollouts(8.5, 1, game), 8.5, batch=4), 3 - strong: Search(Rollouts(8.5, 1, 50 + game),
+                                                                                             8.5, batch=1)}
+        position = Position(7, superko=True)
+        while position.passes < 2 and position.move_number < 120:
+            search = searches[position.to_play]
+            search.start(position)
+            search.run(100 if position.to_play == strong else 3, np.flatnonzero(~position.legal_moves()))
+            position.play(search.choose())
+        wins += (position.score(8.5) > 0) == (strong == BLACK)
+    assert wins >= 6
+
+
+@pytest.mark.parametrize('section, sizes', [
+    ('6.3-value', dict(layers=3, filters=16, hidden=8)), ('6.3-zero', dict(units=2, filters=16, hidden=8))])
+def test_networks_compute_what_the_listings_compute(tmp_path, section, sizes):
+    _, result = run_experiment(chapters.find(section).but(**sizes), out=tmp_path / 'run', quiet=True)
+    assert result['metrics']['difference']['last'] < 1e-6
+
+
+def test_networks_of_the_book_have_its_layers():
+    from chapters.kit.layer_table import layer_table
+    convolutions = {}
+    for section in ('6.3', '6.3-value', '6.3-zero'):
+        experiment = chapters.find(section)
+        rows = layer_table(experiment.build(), experiment.input_shape)
+        convolutions[section] = [row.parameters for row in rows if row.kind.startswith('convolution')]
+    body = [25 * 48 * 192 + 192] + 11 * [9 * 192 * 192 + 192]
+    assert convolutions['6.3'] == body + [193]
+    assert convolutions['6.3-value'] == [25 * 49 * 192 + 192] + body[1:] + [193]
+    assert convolutions['6.3-zero'] == [9 * 17 * 256 + 256] + 78 * [9 * 256 * 256 + 256] + [2 * 256 + 2, 257]
+
+
+def test_two_heads_learn_what_they_are_shown():
+    from chapters.ch06_alphago.networks import AlphaGoZero
+    from chapters.ch06_alphago.zero import PLANES, TwoHeads, learn, play_games
+    from chapters.kit.training import seed_everything
+    from mxnet import gluon, nd
+    random = seed_everything(1)
+    network = AlphaGoZero(1, 16, PLANES, 5, 16)
+    network.initialize()
+    network(nd.zeros((2, PLANES, 5, 5)))
+    evaluate = TwoHeads(network)
+    wins, examples = play_games((evaluate, evaluate), 4, 5, 0.5, 16)
+    states, policies, results = examples
+    assert 0 <= wins <= 4 and len(states) == len(policies) == len(results) > 20
+    assert np.allclose(policies.sum(axis=1), 1, atol=1e-5) and set(results) <= {0, 1}
+    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.05, 'momentum': 0.9})
+    first = learn(network, trainer, examples, 2, random, 5)
+    for _ in range(5):
+        last = learn(network, trainer, examples, 10, random, 5)
+    assert last[0] < first[0] - 0.2 and last[1] < 0.6 * first[1]
+    _, values = evaluate(states)
+    assert np.mean((values > 0) == (results > 0.5)) > 0.9
+
+
+def test_reinforcement_makes_what_won_more_probable():
+    from chapters.ch06_alphago import reinforce
+    from chapters.ch06_alphago.networks import AlphaGoPolicy
+    from chapters.kit.training import seed_everything
+    from mxnet import nd
+    random = seed_everything(2)
+    network = AlphaGoPolicy(2, 8, 8)
+    network.initialize()
+    network(nd.zeros((1, 8, 5, 5)))
+    losses = [reinforce.imitate(network, 5, 10, 0.05, random, 32), reinforce.imitate(network, 5, 60, 0.05, random, 32)]
+    assert losses[1] < losses[0]
+    pool = [reinforce._copy(network)]
+    won = reinforce.reinforce(network, pool, 5, 8, 5, 0.5, 0.01, random)
+    assert len(won) == 5 and len(pool) == 2
+    old, new = (parameter.data().asnumpy() for net in (pool[0], network)
+                for name, parameter in list(net.collect_params().items())[:1])
+    assert not np.array_equal(old, new) and np.isfinite(new).all()
+
+
+def test_policy_gradient_has_the_right_sign(monkeypatch):
+    """With results that depend on the first move alone, that move becomes the favourite."""
+    from chapters.ch06_alphago import reinforce
+    from chapters.ch06_alphago.networks import AlphaGoPolicy
+    from mxnet import nd
+    np.random.seed(0)
+    network = AlphaGoPolicy(1, 4, 8)
+    network.initialize()
+    network(nd.zeros((1, 8, 5, 5)))
+    state = Position(5).state
+    centre, corner = 12, 0
+
+    def fake_games(policies, games, size, komi, random, label=''):
+        moves = [centre if game % 2 else corner for game in range(games)]
+        return (np.array([float(move == centre) for move in moves]),
+                [(state[None], np.array([move])) for move in moves])
+    monkeypatch.setattr(reinforce, 'play_many', fake_games)
+
+    def gap():
+        planes = nd.array(reinforce.planes_of(state[None], 8), dtype='float32')
+        logits = network(planes).asnumpy()[0]
+        return logits[centre] - logits[corner]
+    before = gap()
+    reinforce.reinforce(network, [network], 5, 8, 5, 0.5, 0.1, np.random.default_rng(0))
+    assert gap() > before
+
+
+def test_value_network_learns_a_rule():
+    from chapters.ch06_alphago.reinforce import fit_value
+    from mxnet import nd
+    random = np.random.default_rng(0)
+    planes = random.integers(0, 2, (400, 9, 5, 5)).astype(np.uint8)
+    planes[:, 8] = planes[:, 8, :1, :1]  # the colour of the player to move: here, who wins
+    network = fit_value(planes[100:], planes[100:, 8, 0, 0].astype(np.float32), 2, 8, 150, random)
+    said = network(nd.array(planes[:100], dtype='float32')).asnumpy()[:, 0] > 0
+    assert (said == planes[:100, 8, 0, 0]).mean() > 0.95

@@ -1,0 +1,383 @@
+"""Chapter 7: training on packed games; a player; GTP; matches."""
+import random
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import chapters
+from chapters.ch04_cnn import positions
+from chapters.ch04_cnn.positions import PackedPlanes
+from chapters.ch06_alphago.policy import Policy, load_policy
+from chapters.ch07_policy_net import match
+from chapters.ch07_policy_net.engine import Engine
+from chapters.ch07_policy_net.gtp import Gtp
+from chapters.kit.program import resume, run_experiment
+from chapters.kit.recipe import Recipe
+from chapters.kit.runtime import mx
+from data_tools.errors import UserError
+from data_tools.go.board import BLACK, WHITE, Position, to_cell
+from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye
+from data_tools.go.player import selfplay_records
+
+TINY = dict(units=1, filters=4)
+EMPTY_PLANE = DAT_ORDER.index('empty')
+
+
+@pytest.fixture(scope='module')
+def records():
+    return selfplay_records(6, 3)
+
+
+@pytest.fixture(autouse=True)
+def few_games(monkeypatch):
+    monkeypatch.setattr(positions, 'SELFPLAY_GAMES', 20)
+    monkeypatch.setattr('chapters.ch07_policy_net.policy_net.MEASURED', 200)
+
+
+def tiny_engine(**settings):
+    np.random.seed(0)
+    mx.random.seed(0)
+    network = chapters.find('7.2').but(**TINY).build()
+    network.initialize(mx.init.MSRAPrelu('avg', 0))
+    return Engine(Policy(network, 8, batch=8), **settings)
+
+
+def run_tiny(folder, resumed=False, **changes):
+    settings = dict(TINY, epochs=3, samples_per_epoch=256, batch_size=32, momentum=0.9, learning_rate=0.02)
+    experiment = chapters.find('7.2').but(**dict(settings, **changes))
+    return run_experiment(experiment, data='selfplay', out=folder, quiet=True)
+
+
+def parameters(folder):
+    (path,) = Path(folder).glob('model-*.params')
+    return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
+
+
+# ---- data ----
+
+@pytest.mark.parametrize('planes', [8, TACTICS, 48])
+def test_moves_turn_with_their_positions(records, planes):
+    packed = PackedPlanes(records, planes)
+    numbers = np.arange(64)
+    empty = EMPTY_PLANE if planes in (8, TACTICS) else 2
+    upright, moves = packed.batch(numbers, np.zeros(64, int))
+    for symmetry in range(8):
+        turned, labels = packed.batch(numbers, np.full(64, symmetry))
+        assert turned.shape == (64, planes, 19, 19)
+        assert turned[numbers, empty, labels // 19, labels % 19].all()  # moves are on empty points
+        assert (labels == moves).all() == (symmetry == 0)
+        assert (turned.sum(axis=(2, 3)) == upright.sum(axis=(2, 3))).all()
+
+
+def test_a_network_never_waits_and_sees_what_the_pack_holds(records):
+    """Batches made ahead in a thread are those made one by one."""
+    from chapters.kit.training import made_ahead
+    data = positions.from_records('x', records, records[:50], 8)
+    numbers = np.arange(12 * 16).reshape(12, 16)
+    ahead = list(made_ahead(data.batch, numbers, np.random.default_rng(5)))
+    one_by_one = np.random.default_rng(5)
+    assert len(ahead) == 12
+    for row, (x, y) in zip(numbers, ahead):
+        planes, moves = data.batch(row, one_by_one)
+        assert np.array_equal(x.asnumpy(), planes) and np.array_equal(y.asnumpy(), moves)
+
+
+def test_top_metrics_are_those_of_numpy():
+    from chapters.kit.training import Objective
+    logits = np.random.default_rng(0).normal(size=(200, 30)).astype(np.float32)
+    y = np.random.default_rng(1).integers(0, 30, 200)
+    identity = mx.gluon.nn.HybridLambda(lambda F, x: x * 1)
+    _, statistics = Objective(identity, 'softmax', 30, top=(2, 5, 10))(mx.nd.array(logits), mx.nd.array(y))
+    rank = (logits > logits[np.arange(200), y][:, None]).sum(axis=1)
+    for row, number in zip(statistics.asnumpy()[1:], (1, 2, 5, 10)):
+        assert np.array_equal(row, rank < number)
+
+
+# ---- training ----
+
+def test_training_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypatch):
+    run_tiny(tmp_path / 'whole', planes=TACTICS, fall_factor=0.9)
+    from chapters.kit.checkpoint import Checkpoint
+    save = Checkpoint.save
+
+    def dying_save(self, arrays, state):
+        save(self, arrays, state)
+        if state['epoch'] == 1:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(Checkpoint, 'save', dying_save)
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path / 'killed', planes=TACTICS, fall_factor=0.9)
+    monkeypatch.setattr(Checkpoint, 'save', save)
+    _, result = resume(tmp_path / 'killed', chapters.find)
+    whole, killed = parameters(tmp_path / 'whole'), parameters(tmp_path / 'killed')
+    assert whole.keys() == killed.keys() and all(np.array_equal(whole[name], killed[name]) for name in whole)
+    for name in ('validation_accuracy', 'validation_top10', 'validation_accuracy_1side', 'validation_loss_8sides'):
+        assert np.isfinite(result['metrics'][name]['last'])
+    for name in ('curves', 'top', 'empty-board'):
+        assert (tmp_path / 'killed' / 'figures' / f'{name}.png').exists()
+
+
+def test_the_rule_of_the_rate(tmp_path):
+    assert Recipe(fall_factor=0.9).falls([3, 2, 2.5, 2.4, 2.6, 2.6]) == pytest.approx(0.81)
+    _, result = run_tiny(tmp_path / 'run', epochs=40, samples_per_epoch=32, fall_factor=0.5, least_rate=0.008)
+    from chapters.ch07_policy_net.policy_net import read_history
+    history = read_history(tmp_path / 'run')
+    assert 2 < len(history) < 40
+    losses = [row['train_loss'] for row in history]
+    for number, row in enumerate(history):
+        rises = sum(later > earlier for earlier, later in zip(losses[:number], losses[1:number]))
+        assert row['learning_rate'] == pytest.approx(0.02 * 0.5 ** rises)
+    assert sum(later > earlier for earlier, later in zip(losses, losses[1:])) == 2  # then it is under 0.008
+
+
+def test_a_rate_that_is_too_low_from_the_start():
+    with pytest.raises(UserError, match='learning_rate=0.001 is under least_rate=0.01'):
+        chapters.find('7.2').but(learning_rate=0.001)
+
+
+def test_the_rate_anneals_to_nothing():
+    recipe = Recipe(epochs=10, anneal=0.5, learning_rate=1.0)
+    assert recipe.rate(50, 10) == recipe.rate(1, 10) == 1
+    assert recipe.rate(76, 10) == pytest.approx(0.5)
+    assert 0 < recipe.rate(100, 10) < 0.01
+
+
+def test_the_published_checkpoint_loads(tmp_path):
+    """A file with the names and the number of the one that the book publishes, written by `Module`."""
+    from book_code import sec_5_5_4
+    symbol = sec_5_5_4.symbol(units=2, filters=8)
+    module = mx.mod.Module(symbol, ['data'], ['label'])
+    module.bind([('data', (4, 8, 19, 19))], [('label', (4,))])
+    module.init_params(mx.init.Normal(0.3))
+    module.save_checkpoint(str(tmp_path / 'model'), 39540)
+    stored = mx.nd.load(str(tmp_path / 'model-39540.params'))
+    assert {'arg:FIRSTconv1_weight', 'arg:BODYbnA1_gamma', 'arg:BODYconvA1_weight', 'arg:BODYbnB1_beta',
+            'arg:BODYconvB1_bias', 'aux:BODYbnA2_moving_mean'} <= set(stored)
+    experiment = chapters.find('7.2').but(units=2, filters=8)
+    network = experiment.build()
+    network.initialize()
+    network(mx.nd.zeros((1, 8, 19, 19)))
+    from chapters.kit.symbolic import load_into
+    load_into(network, tmp_path / 'model-39540.params', None, [mx.cpu()])
+    x = mx.nd.array(np.random.default_rng(0).integers(0, 2, (4, 8, 19, 19)))
+    module.forward(mx.io.DataBatch([x]), is_train=False)
+    assert np.allclose(mx.nd.softmax(network(x)).asnumpy(), module.get_outputs()[0].asnumpy(), atol=1e-6)
+
+
+def test_init_takes_such_a_file(tmp_path):
+    from book_code import sec_5_5_4
+    module = mx.mod.Module(sec_5_5_4.symbol(**TINY), ['data'], ['label'])
+    module.bind([('data', (4, 8, 19, 19))], [('label', (4,))])
+    module.init_params(mx.init.Normal(0.3))
+    module.save_checkpoint(str(tmp_path / 'model'), 39540)
+    experiment = chapters.find('7.2').but(**TINY, epochs=1, samples_per_epoch=64, batch_size=32, learning_rate=1e-12,
+                                         least_rate=0)
+    run_experiment(experiment, data='selfplay', out=tmp_path / 'run', quiet=True,
+                   init=tmp_path / 'model-39540.params')
+    ours = sorted(float(np.abs(array).sum()) for array in parameters(tmp_path / 'run').values() if array.ndim == 4)
+    theirs = sorted(float(np.abs(array.asnumpy()).sum()) for array in module.get_params()[0].values()
+                    if len(array.shape) == 4)
+    assert np.allclose(ours, theirs, rtol=1e-5)
+
+
+def test_loading_a_run_that_is_none(tmp_path):
+    with pytest.raises(UserError, match='not a run folder'):
+        load_policy(tmp_path)
+
+
+# ---- the player ----
+
+def test_probabilities_are_of_legal_moves_that_fill_no_eye():
+    engine = tiny_engine(size=9)
+    order = np.random.default_rng(1)
+    for _ in range(70):
+        chances = engine.probabilities(1)
+        assert chances.sum() == pytest.approx(1)
+        for move in np.flatnonzero(chances[:-1]):
+            assert engine.position.is_legal(int(move))
+            assert not is_own_eye(engine.position.state, to_cell(int(move), 9), engine.position.to_play)
+        moves = np.flatnonzero(chances)
+        engine.play(engine.position.to_play, int(order.choice(moves)))
+        if engine.position.passes == 2:
+            break
+
+
+@pytest.mark.parametrize('visits', [0, 12])
+def test_a_game_against_oneself_ends_by_passes(visits):
+    engine = tiny_engine(size=7, komi=8.5, visits=visits, resigns=False)
+    while engine.position.passes < 2:
+        move = engine.generate(engine.position.to_play)
+        engine.play(engine.position.to_play, move)
+        assert len(engine.moves) < 200
+    assert abs(engine.score()) <= 49 + 8.5
+
+
+def test_eight_sides_agree():
+    """The average over the symmetries does not depend on how the board lies."""
+    from data_tools.go.symmetries import transform_moves, transform_policy
+    engine = tiny_engine(size=9)
+    turned = Engine(engine.policy, size=9)
+    for move in (20, 31, 60, 7):
+        engine.play(engine.position.to_play, move)
+        turned.play(turned.position.to_play, int(transform_moves(np.array([move]), 5, 9)[0]))
+    a = transform_policy(engine.probabilities()[None], 5, 9)[0]
+    assert np.allclose(a, turned.probabilities(), atol=1e-5)
+
+
+def test_resigns_a_lost_game():
+    engine = tiny_engine(size=7, komi=0.5)
+    engine.position.set_up(white=[x + 7 * y for y in (1, 3, 5) for x in range(7)])
+    engine.position.state[3] = 40  # late in the game
+    assert engine.generate(BLACK) is None
+    engine.resigns = False
+    assert engine.generate(BLACK) is not None
+
+
+# ---- GTP ----
+
+def ask(gtp, line):
+    answer = gtp.answer(line)
+    assert answer.endswith('\n\n')
+    return answer[:-2]
+
+
+def test_a_session():
+    gtp = Gtp(tiny_engine())
+    assert ask(gtp, '1 protocol_version') == '=1 2'
+    assert ask(gtp, 'boardsize 9') == '=' and ask(gtp, 'komi 5.5') == '=' and ask(gtp, 'clear_board') == '='
+    required = ('protocol_version name version known_command list_commands quit boardsize clear_board komi play genmove '
+                'undo loadsgf final_score final_status_list time_settings time_left fixed_handicap place_free_handicap '
+                'set_free_handicap showboard reg_genmove gogui-analyze_commands')
+    assert set(required.split()) <= set(ask(gtp, 'list_commands')[2:].split('\n'))
+    assert ask(gtp, '22 known_command genmove') == '=22 true' and ask(gtp, 'known_command dance') == '= false'
+    assert ask(gtp, 'play b C3') == '=' and ask(gtp, 'play white c4 # a comment') == '='
+    assert ask(gtp, '7 play b C3') == '?7 illegal move'
+    assert ask(gtp, 'play b I9') == '? syntax error: not a vertex' and ask(gtp, 'play b') == '? syntax error'
+    assert ask(gtp, 'boardsize 20') == '? unacceptable size' and ask(gtp, '\x01nonsense\t1') == '? unknown command'
+    assert gtp.answer('  # only a comment\n') == '' and gtp.answer('\n') == ''
+    assert 'X' in ask(gtp, 'showboard') and ask(gtp, 'undo') == '='
+    assert not gtp.engine.position.board[5, 2] and gtp.engine.position.to_play == WHITE
+    top = ask(gtp, 'bookcnn-top_moves')
+    assert top.startswith('= LABEL ') and len(top.split('\n')[0].split()) == 2 + 18
+    values = np.array(ask(gtp, 'bookcnn-probabilities')[1:].split(), float)
+    assert values.shape == (81,) and values.sum() == pytest.approx(1, abs=0.01)
+    assert 'bookcnn-top_moves' in ask(gtp, 'gogui-analyze_commands')
+    assert ask(gtp, 'fixed_handicap 4') == '? board not empty' and ask(gtp, 'clear_board') == '='
+    assert len(set(ask(gtp, 'fixed_handicap 3')[2:].split()) & {'C3', 'G7', 'C7', 'G3'}) == 3
+    assert gtp.engine.position.to_play == WHITE and gtp.engine.position.board.sum() == 3
+    assert gtp.running and ask(gtp, '99 quit') == '=99' and not gtp.running
+
+
+def test_dead_stones_and_score():
+    gtp = Gtp(tiny_engine())
+    ask(gtp, 'boardsize 7')
+    ask(gtp, 'komi 0.5')
+    board = gtp.engine.position
+    board.set_up(black=[2 + 7 * y for y in range(7)] + [0 + 7 * 1, 0 + 7 * 5, 1 + 7 * 1, 1 + 7 * 5],
+                 white=[3 + 7 * y for y in range(7)] + [5 + 7 * 1, 5 + 7 * 5, 4 + 7 * 1, 4 + 7 * 5, 0 + 7 * 3])
+    assert ask(gtp, 'final_status_list dead') == '= A4'
+    assert ask(gtp, 'final_score') == '= W+7.5'
+
+
+def test_loads_games(tmp_path):
+    path = tmp_path / 'a game.sgf'
+    path.write_text('(;GM[1]SZ[9]AB[cc]AW[gg];W[ee];B[ed];W[dd];B[])')
+    gtp = Gtp(tiny_engine())
+    assert ask(gtp, f'loadsgf {path}') == '='
+    assert gtp.engine.position.size == 9 and len(gtp.engine.moves) == 4 and gtp.engine.position.passes == 1
+    assert ask(gtp, f'loadsgf {path} 3') == '=' and len(gtp.engine.moves) == 2
+    assert ask(gtp, 'loadsgf /no/such.sgf') == '? cannot load file'
+    path.write_text('(;GM[1]SZ[9];B[aa];W[aa])')
+    assert ask(gtp, f'loadsgf {path}') == '? cannot load file' and len(gtp.engine.moves) == 2
+
+
+def test_time_is_kept():
+    import time
+    gtp = Gtp(tiny_engine(visits=100000))
+    ask(gtp, 'boardsize 9')
+    ask(gtp, 'time_settings 0 2 1')
+    ask(gtp, 'genmove b')
+    began = time.monotonic()
+    ask(gtp, 'time_left w 1 1')
+    ask(gtp, 'genmove w')
+    assert time.monotonic() - began < 2.5
+
+
+def test_survives_random_lines():
+    """Every line is answered with its id, and every move that it generates is legal for a referee."""
+    gtp, choice = Gtp(tiny_engine(size=5, resigns=False)), random.Random(1)
+    ask(gtp, 'boardsize 5')
+    words = sorted(gtp._commands) + ['genmove'] * 4 + ['play'] * 20 + ['b', 'w', 'black', 'A1', 'pass', 'Z9', '-1', '3',
+                                                                         '1e9', 'nan', '', '#', '\x00', 'é', '999999999']
+    for number in range(1500):
+        line = ' '.join(choice.choice(words) for _ in range(choice.randint(1, 4)))
+        if choice.random() < 0.5:
+            line = f'play {choice.choice("bw")} {choice.choice("ABCDE")}{choice.randint(1, 5)}'
+        elif choice.random() < 0.2:
+            line = f'genmove {choice.choice("bw")}'
+        if 'quit' in line or line.startswith('boardsize'):
+            continue
+        before = gtp.engine.position.copy()
+        answer = gtp.answer(f'{number} {line}')
+        assert answer.startswith((f'={number}', f'?{number}')) and answer.endswith('\n\n'), line
+        assert 'internal error' not in answer, line
+        if line.startswith('genmove ') and answer.startswith('='):
+            colour = BLACK if line[8] == 'b' else WHITE
+            assert before.is_legal(match.move_of(answer.split()[1], before.size), colour)
+
+
+def test_the_program_itself(tmp_path):
+    run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
+    command = [sys.executable, '-m', 'chapters.ch07_policy_net.gtp', '--run', str(tmp_path / 'run')]
+    done = subprocess.run(command, input=b'1 name\n\xff\xfe\n2 boardsize 7\n3 genmove b\n4 quit\n5 name\n',
+                          stdout=subprocess.PIPE, check=True)
+    answers = done.stdout.decode().split('\n\n')
+    assert answers[0] == '=1 bookcnn' and answers[1].startswith('?') and answers[3].startswith('=3 ')
+    assert answers[4] == '=4' and len(answers) == 6
+    # the same program as the opponent of a match
+    assert match.main(['--run', str(tmp_path / 'run'), '--against', ' '.join(command), '--games', '1', '--size', '5',
+                       '--komi', '0.5', '--out', str(tmp_path / 'games')]) == 0
+    from sgfmill import sgf
+    game = sgf.Sgf_game.from_bytes((tmp_path / 'games' / 'game-000.sgf').read_bytes())
+    assert game.get_size() == 5 and len(list(game.main_sequence_iter())) > 5
+
+
+def test_gnugo_referees(tmp_path):
+    try:
+        gnugo = match.find_gnugo()
+    except UserError as error:
+        assert 'apt-get install gnugo' in str(error)
+        pytest.skip('needs GNU Go: apt-get install gnugo')
+    engine = tiny_engine(temperature=0.5)
+    other = match.Program([gnugo, '--mode', 'gtp', '--level', '1', '--chinese-rules', '--seed', '1'])
+    try:
+        result, moves = match.play_game(engine, other, BLACK, size=7, komi=8.5)
+    finally:
+        other.close()
+    assert result.startswith('W+') and moves[0][0] == BLACK and len(moves) > 6
+
+
+def test_a_missing_opponent_is_told(tmp_path):
+    with pytest.raises(UserError, match='no-such-engine: cannot be started'):
+        match.Program(['no-such-engine'])
+
+
+def test_interval():
+    low, high = match.wilson(8, 10)
+    assert (low, high) == (pytest.approx(0.4901, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
+    assert match.wilson(0, 40)[0] == pytest.approx(0, abs=1e-12) and match.wilson(40, 40)[1] == pytest.approx(1)
+
+
+def test_a_person_plays(tmp_path, capsys):
+    from chapters.ch07_policy_net.play import play_in_terminal
+    run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
+    options = Namespace(run=str(tmp_path / 'run'), visits=0, colour='white', size=7, komi=8.5)
+    play_in_terminal(options, ['', 'hint', 'nonsense', 'A1', 'score', 'undo', 'B1', 'resign'])
+    said = capsys.readouterr().out
+    assert said.count('The network plays ') >= 2 and 'the network likes' in said and '%' in said
+    assert 'not a vertex' in said and said.strip().endswith('The network wins.')
+    assert (Position(7).board == 0).all()
