@@ -84,6 +84,9 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:  # false for NaN as well
                 raise UserError(f'recipe: {name}={value} is out of range; give a number from {low} to {high}')
+        if self.learning_rate < self.least_rate:
+            raise UserError(f'recipe: learning_rate={self.learning_rate} is under least_rate={self.least_rate}: training '
+                            'would end before it began')
 
     @property
     def peak_learning_rate(self):
