@@ -1,37 +1,17 @@
 """Section 5.2: what a trained network looks at.
 
 Every function takes any network of this book and returns arrays; the drawings stand at the end. Layers are
-called by their place in the network, as `layers` lists them: 'features.0', 'output'.
+called by their place in the network, as `chapters.kit.layers` lists them: 'features.0', 'output'.
 """
-from collections import OrderedDict
-
 import numpy as np
 
 from chapters.kit import figures
-from chapters.kit.runtime import mx
+from chapters.kit.layers import layers
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from data_tools.errors import UserError
 from mxnet import autograd, nd
 
 _BATCH = 100
-
-
-def layers(network):
-    """The layers of a network that hold no others.
-
-    Returns
-    -------
-    OrderedDict of str to HybridBlock
-        In the order in which they were made.
-    """
-    found = OrderedDict()
-
-    def walk(block, path):
-        for name, child in block._children.items():
-            walk(child, path + [name])
-        if not block._children and path:
-            found['.'.join(path)] = block
-    walk(network, [])
-    return found
 
 
 def convolutions(network):

@@ -52,6 +52,11 @@ class Recipe:
         Early stopping: stop after so many epochs without a better validation figure; 0: never (3.2).
     train_samples : int
         Train on the first so many samples only; 0: on all.
+    frozen, fresh : str
+        Beginnings of names of layers, with blanks between them (5.3): layers that learn nothing, and layers that start
+        anew although the others start from `--init`.
+    old_rate : float
+        The learning rate of all but the fresh layers is multiplied by this (5.3).
     samples_per_epoch : int
         Virtual epochs (7.2): an epoch is so many samples, the next epoch goes on where it ended; 0: all samples.
     """
@@ -77,6 +82,9 @@ class Recipe:
     mixup: float = 0.0
     patience: int = 0
     train_samples: int = 0
+    frozen: str = ''
+    fresh: str = ''
+    old_rate: float = 1.0
     samples_per_epoch: int = 0
 
     def __post_init__(self):
@@ -166,6 +174,6 @@ _LIMITS = {
     'weight_decay': (0, 10), 'l1': (0, 10), 'lr_factor': (1e-6, 10), 'lr_every': (1e-6, 1e6),
     'warmup_epochs': (0, 1e6), 'base_batch_size': (0, 1 << 20), 'rate_exponent': (0, 2),
     'label_smoothing': (0, 1), 'label_noise': (0, 1), 'mixup': (0, 100), 'patience': (0, 100000),
-    'train_samples': (0, 1 << 40), 'samples_per_epoch': (0, 1 << 40), 'anneal': (0, 1), 'fall_factor': (1e-6, 1),
+    'old_rate': (0, 1000), 'train_samples': (0, 1 << 40), 'samples_per_epoch': (0, 1 << 40), 'anneal': (0, 1), 'fall_factor': (1e-6, 1),
     'least_rate': (0, 1e6),
 }

@@ -116,7 +116,7 @@ class Run:
         symbol = None
         if self.experiment.symbolic:
             symbol = self.experiment.symbolic_form().symbol(**self.experiment.sizes)
-        load_into(network, self.init, symbol, self.devices)
+        load_into(network, self.init, symbol, self.devices, self.recipe.fresh.split())
 
     def _new_folder(self, out):
         try:

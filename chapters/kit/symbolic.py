@@ -3,6 +3,7 @@ import time
 
 import numpy as np
 
+from chapters.kit.layers import layers
 from chapters.kit.runtime import mx
 from chapters.kit.training import (batches_of_epoch, ceil_div, make_initializer, make_optimizer_settings,
                                    seed_everything)
@@ -46,7 +47,7 @@ def paired_names(symbol, network):
     return pairs
 
 
-def load_into(network, path, symbol, devices):
+def load_into(network, path, symbol, devices, fresh=()):
     """Set a network's parameters from a `.params` file of `Module.save_checkpoint` or of `HybridBlock.export`.
 
     Parameters
@@ -57,6 +58,8 @@ def load_into(network, path, symbol, devices):
         does, or the names are the network's own.
     symbol : mxnet.symbol.Symbol or None
     devices : list of mxnet.Context
+    fresh : sequence of str
+        Layers whose names begin so are left as they are (5.3).
 
     Raises
     ------
@@ -80,6 +83,9 @@ def load_into(network, path, symbol, devices):
     pairs = {name: name for name in parameters}
     if symbol is not None and not set(parameters) <= set(arrays):
         pairs = paired_names(symbol, network)
+    kept = {parameter for name, layer in layers(network).items() if name.startswith(tuple(fresh) or ('-',))
+            for parameter in layer.collect_params()}
+    pairs = {theirs: ours for theirs, ours in pairs.items() if ours not in kept}
     missing = [name for name in pairs if name not in arrays]
     if missing:
         raise UserError(f'{path}: {missing[0]} is not in it (it holds {", ".join(list(arrays)[:4])}, ...); it belongs '

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.layer_table import layer_table
+from chapters.kit.layers import layers
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
@@ -138,6 +139,11 @@ class CompiledStep:
             if parameters[name].wd_mult:
                 self._decayed = self._end
         self._weights, self._gradients, self._momentum = np.zeros((3, self._end), dtype)
+        self._rates = None  # of each number, where they are not all the same (5.3)
+        if any(parameters[name].lr_mult != 1 for name in trained):
+            self._rates = np.ones(self._end, dtype)
+            for name, (start, end) in places.items():
+                self._rates[start:end] = parameters[name].lr_mult
 
         def views(block):
             shared = nd.from_numpy(block[:], zero_copy=True)
@@ -155,6 +161,8 @@ class CompiledStep:
             {name: parameters[name].data() for name in graph.list_auxiliary_states()})
         self._optimizer = optimizer
         self._plain_sgd = type(optimizer) is mx.optimizer.SGD and not optimizer.clip_gradient
+        if self._rates is not None and not self._plain_sgd:
+            raise UserError('old_rate goes with optimizer=sgd only')
         self._add = blas.daxpy if dtype == np.float64 else blas.saxpy
         parts = [(0, self._decayed), (self._decayed, self._end)]
         self._updaters = [] if self._plain_sgd else [
@@ -185,12 +193,17 @@ class CompiledStep:
         # Factors in single precision, as MXNet's operators have them whatever the weights are in.
         rate, scale, decay, momentum = (float(np.float32(value)) for value in (
             optimizer.lr_scheduler(optimizer.num_update), optimizer.rescale_grad, optimizer.wd, optimizer.momentum))
+        if self._rates is not None:
+            self._gradients *= self._rates
         if not momentum and not decay:
             self._add(self._gradients, self._weights, a=-rate * scale)
             return
         self._momentum *= momentum
         if decay and self._decayed:
-            self._add(self._weights[:self._decayed], self._momentum[:self._decayed], a=-rate * decay)
+            decayed = self._weights[:self._decayed]
+            if self._rates is not None:
+                decayed = decayed * self._rates[:self._decayed]
+            self._add(decayed, self._momentum[:self._decayed], a=-rate * decay)
         self._add(self._gradients, self._momentum, a=-rate * scale)
         self._weights += self._momentum
 
@@ -316,6 +329,7 @@ def train(run):
     initialize(network, recipe, data.train_x[:1], devices)
     if run.init:
         run.load_parameters(network)  # of another run, of either form
+    prepare_transfer(network, recipe)
     objective = Objective(network, run.experiment.objective, len(data.class_names), recipe, run.experiment.top)
     samples = recipe.samples_per_epoch or len(data.train_x)
     batches = ceil_div(samples, recipe.batch_size)
@@ -451,6 +465,31 @@ def initialize(network, recipe, sample, devices):
     network.initialize(make_initializer(recipe.initializer), ctx=devices)
     for device in devices:
         network(nd.array(sample, device))
+    network.hybridize(static_alloc=True, static_shape=True)
+
+
+def prepare_transfer(network, recipe):
+    """Section 5.3: let some layers keep what they have learnt elsewhere, and the others learn at rates of their own.
+
+    Raises
+    ------
+    UserError
+        `frozen` or `fresh` name no layer.
+    """
+    for field in ('frozen', 'fresh'):
+        for start in getattr(recipe, field).split():
+            if not any(name.startswith(start) for name in layers(network)):
+                raise UserError(f'{field}={start}: no layer begins so; there are {", ".join(layers(network))}')
+    for name, layer in layers(network).items():
+        frozen, fresh = (name.startswith(tuple(getattr(recipe, field).split()) or ('-',))
+                         for field in ('frozen', 'fresh'))
+        for parameter in layer.collect_params().values():
+            if frozen:
+                parameter.grad_req = 'null'
+            elif not fresh:
+                parameter.lr_mult = recipe.old_rate
+        if frozen and isinstance(layer, gluon.nn.BatchNorm):
+            layer._kwargs['use_global_stats'] = True  # neither normalise by the new data nor follow it
     network.hybridize(static_alloc=True, static_shape=True)
 
 
