@@ -97,6 +97,8 @@ def test_idx_images_survive_pixel_by_pixel(tmp_path, command):
     assert command('to-images', source, tmp_path / 'files')[0] == 0
     assert len(list((tmp_path / 'files').glob('*/*.png'))) == 30
     assert np.array_equal(cv2.imread(str(tmp_path / 'files' / '3' / '00013.png'), 0), images[13])
+    assert command('pack', source, tmp_path / 'c', '--workers', 1, '--no-check')[0] == 0
+    assert (tmp_path / 'c.rec').read_bytes() == (tmp_path / 'a.rec').read_bytes()
     (tmp_path / 'train-labels-idx1-ubyte.gz').unlink()
     code, _, err = command('pack', source, tmp_path / 'b')
     assert code == 2 and '--labels' in err and not (tmp_path / 'b.rec').exists()
