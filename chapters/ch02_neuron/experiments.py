@@ -20,7 +20,7 @@ def _max_net(section, title, title_zh, sizes, book):
     recipe = Recipe(epochs=10, batch_size=10, learning_rate=0.1, initializer='uniform(0.5)')
     return Experiment(section, title, title_zh, 'chapters.ch02_neuron.two_layer', 'MaxNet', sizes, recipe,
                       data='max-of-two', sample_shape=(2,), objective='square', book=book,
-                      symbolic='sec_2_3_9', drawings=('printed_epochs',))
+                      symbolic='sec_2_3_9', drawings=('learned',))
 
 
 EXPERIMENTS = [

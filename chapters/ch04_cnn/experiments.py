@@ -11,7 +11,7 @@ def _lenet(section, title, title_zh, data='mnist', sizes=None, symbolic='', accu
     printed = (('validation_accuracy', accuracy), ('train_accuracy', train_accuracy))
     return Experiment(
         section, title, title_zh, 'chapters.ch04_cnn.lenet', 'LeNet', sizes or {}, _RECIPE.but(**changes),
-        data, symbolic=symbolic, drawings=('answers',),
+        data, symbolic=symbolic, drawings=('chapters.kit.answers.answers',),
         book=tuple(BookFigure(value, metric, data) for metric, value in printed if value))
 
 

@@ -3,7 +3,6 @@
     python -m chapters.ch04_cnn.lenet --data digits
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
-from chapters.kit.answers import answers  # noqa: F401  drawn after training (4.4.3)
 from mxnet import gluon
 from mxnet.gluon import nn
 

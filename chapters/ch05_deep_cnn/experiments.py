@@ -2,8 +2,12 @@
 from chapters.kit.experiment import BookFigure, Experiment
 from chapters.kit.recipe import Recipe
 
-_FASHION = Recipe(epochs=40, batch_size=32, learning_rate=0.06, lr_factor=0.95, initializer='uniform(0.01)')
-_ALL_CONVOLUTIONAL = Recipe(epochs=200, batch_size=50, learning_rate=0.5, lr_factor=0.98, initializer='msra(avg,0)')
+_FASHION = Recipe(epochs=40, batch_size=32, learning_rate=0.06, lr_factor=0.95, initializer='uniform(0.01)',
+                  augmentation='mirror shift=2 erase=5')
+_BOOK_AUGMENTATION = ('crop=28 mirror rotate=20 aspect=0.15 shear=0.1 hue=10 saturation=20 lightness=25 '
+                      'smallest=0.88 largest=1.2')
+_ALL_CONVOLUTIONAL = Recipe(epochs=200, batch_size=50, learning_rate=0.5, lr_factor=0.98, initializer='msra(avg,0)',
+                            augmentation=_BOOK_AUGMENTATION)
 _RESNET = _ALL_CONVOLUTIONAL.but(batch_size=100, lr_factor=0.984)
 
 # The book trains none of the other networks. Those for ImageNet have the settings of their time, smaller without BN;
@@ -12,7 +16,8 @@ _IMAGENET = Recipe(epochs=90, batch_size=128, learning_rate=0.05, momentum=0.9, 
                    lr_every=30, initializer='msra(avg,0)')
 _WITHOUT_BN = _IMAGENET.but(learning_rate=0.01, weight_decay=5e-4)
 _CIFAR = Recipe(epochs=30, batch_size=100, learning_rate=0.1, momentum=0.9, weight_decay=1e-4, anneal=1.0,
-                initializer='msra(avg,0)')
+                initializer='msra(avg,0)', augmentation='crop=28 mirror')
+_INCEPTION = _CIFAR.but(learning_rate=0.01)  # no BN between its convolutions
 
 
 def _imagenet(section, title, title_zh, module, network, sizes=None, recipe=_IMAGENET, side=224, symbolic='', small=None,
@@ -28,7 +33,8 @@ def _cifar(section, title, title_zh, module, network, sizes=None, recipe=_CIFAR,
     """A network for 28x28 parts of the images of CIFAR-10."""
     return Experiment(
         section, title, title_zh, f'chapters.ch05_deep_cnn.{module}', network, sizes or {}, recipe, 'cifar10',
-        sample_shape=(3, 28, 28), symbolic=symbolic, small=small or {}, book=book)
+        sample_shape=(3, 28, 28), symbolic=symbolic, small=small or {}, book=book,
+        drawings=('chapters.kit.answers.answers',))
 
 
 def _accuracies(data, epochs, validation, train, first, second):
@@ -57,6 +63,7 @@ EXPERIMENTS = [
     Experiment(
         '5.4.4', 'Fashion-MNIST with a deeper network', '更深的网络识别服饰 Fashion-MNIST',
         'chapters.ch05_deep_cnn.fashion', 'FashionNet', recipe=_FASHION, data='fashion', symbolic='sec_5_4_4',
+        drawings=('chapters.kit.answers.answers',),
         book=_accuracies('fashion', 40, 0.948383, 0.952, 0.874301, 0.906450)),
     _cifar('5.4.5', 'CIFAR-10 with an all-convolutional network', '用全卷积网络识别 CIFAR-10', 'all_convolutional',
            'AllConvolutional', recipe=_ALL_CONVOLUTIONAL, symbolic='sec_5_4_5', small={'sample_shape': (3, 16, 16)},
@@ -70,14 +77,14 @@ EXPERIMENTS = [
     _cifar('5.5.3-stochastic-depth', 'Stochastic depth', '随机深度', 'random_residual', 'StochasticDepthResNet',
            recipe=_RESNET),
     _cifar('5.5.3-shake-shake', 'Shake-shake', 'Shake-shake', 'random_residual', 'ShakeShakeResNet', recipe=_RESNET),
-    _cifar('5.5.5', 'Inception modules', 'Inception 模组', 'inception', 'InceptionNet', symbolic='sec_5_5_5',
-           small={'filters': 8, 'sample_shape': (3, 16, 16)}),
+    _cifar('5.5.5', 'Inception modules', 'Inception 模组', 'inception', 'InceptionNet', recipe=_INCEPTION,
+           symbolic='sec_5_5_5', small={'filters': 8, 'sample_shape': (3, 16, 16)}),
     _cifar('5.5.5-bottlenecks', 'Inception modules with bottlenecks', '带 1x1 瓶颈的 Inception 模组', 'inception',
-           'InceptionNet', {'bottleneck': 16}, symbolic='sec_5_5_5'),
+           'InceptionNet', {'bottleneck': 16}, _INCEPTION, symbolic='sec_5_5_5'),
     _cifar('5.5.5-two-3x3', 'Inception: two 3x3 for a 5x5', 'Inception：两个 3x3 代替 5x5', 'inception', 'InceptionNet',
-           {'bottleneck': 16, 'form': 'two-3x3'}),
+           {'bottleneck': 16, 'form': 'two-3x3'}, _INCEPTION),
     _cifar('5.5.5-n-by-1', 'Inception: 1 x n and n x 1 for n x n', 'Inception：1xn 与 nx1 代替 nxn', 'inception',
-           'InceptionNet', {'bottleneck': 16, 'form': 'n-by-1'}),
+           'InceptionNet', {'bottleneck': 16, 'form': 'n-by-1'}, _INCEPTION),
     _imagenet('5.5.5-googlenet', 'GoogLeNet', 'GoogLeNet', 'inception', 'GoogLeNet', recipe=_WITHOUT_BN),
     _cifar('5.5.6', 'Depthwise separable convolutions', '深度可分卷积', 'xception', 'SeparableNet', symbolic='sec_5_5_6',
            small={'filters': (32, 32, 64, 128), 'sample_shape': (3, 16, 16)}),

@@ -61,7 +61,8 @@ class Experiment:
     program : str
         Name of a function of `module`, `program(run) -> metrics`; empty: train the network by the recipe.
     drawings : tuple of str
-        Functions of `module`, `drawing(run, network) -> metrics or None`, called after training.
+        Functions of `module`, or of another with their path, `drawing(run, network) -> metrics or None`, called after
+        training.
     snapshots : tuple of int
         Numbers of epochs after which the parameters are kept, in `checkpoint/`, for drawings of the training.
     sample_shape : tuple of int
@@ -117,8 +118,9 @@ class Experiment:
         return (1,) + shape if shape else ()
 
     def code(self, name):
-        """The object called `name` in the experiment's module; importing it may load MXNet."""
-        return getattr(importlib.import_module(self.module), name)
+        """The object called `name` in the experiment's module, or in another, with its path; may load MXNet."""
+        module, _, name = name.rpartition('.')
+        return getattr(importlib.import_module(module or self.module), name)
 
     def build(self):
         """A new network, its parameters not yet initialized.

@@ -186,6 +186,11 @@ class Run:
                 figures[name] = {'last': values[-1], 'best': min(values) if name.endswith(('loss', 'mse')) else max(values)}
         for name, value in metrics.items():
             figures[name] = {'last': float(value), 'best': float(value)}
+        for printed in self.experiment.book:  # the book's log of a certain epoch, 'validation_accuracy_epoch1'
+            name, _, epoch = printed.metric.rpartition('_epoch')
+            if name and int(epoch) < len(history) and name in history[0]:
+                value = history[int(epoch)][name]
+                figures[printed.metric] = {'last': value, 'best': value}
         parameters = 0
         params = sorted(self.folder.glob('model-*.params'))
         if params:

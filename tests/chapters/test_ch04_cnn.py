@@ -68,7 +68,7 @@ def test_saving_and_loading(tmp_path):
 
 
 def test_answers_with_chinese_names(tmp_path):
-    from chapters.ch04_cnn.lenet import answers
+    from chapters.kit.answers import answers
     from chapters.kit.run import Run
     from chapters.kit.training import train
     run = Run(chapters.find('4.4').but(epochs=1, train_samples=320, learning_rate=0.1), 'digits',
