@@ -1,0 +1,109 @@
+"""Does the data outrun the network? Images a second of the iterator alone, and of training with it.
+
+    python -m benchmarks.pipeline [--updates 20] [--rounds 3] [SECTION ...]
+
+5.4.4 is augmented from arrays in a thread of its own, 5.4.5 and 5.5.7 are read from `.rec` files by `ImageRecordIter`
+with the book's augmentation. The share is what training has to wait: how much longer an update takes with the data
+pipeline than with one batch that is always the same.
+"""
+import argparse
+import itertools
+import json
+import statistics
+import time
+from pathlib import Path
+
+SECTIONS = ('5.4.4', '5.4.5', '5.5.7')
+
+
+def book_loop(images, random):
+    """Section 5.4.4's augmentation as a loop over images, for comparison."""
+    import numpy as np
+    result = []
+    for image in images:
+        image = image[:, :, ::-1] if random.random() < 0.5 else image
+        right, down = random.integers(-2, 3), random.integers(-2, 3)
+        image = np.roll(image, (down, right), (1, 2))
+        image[:, :down if down > 0 else 0] = 0
+        image[:, down if down < 0 else image.shape[1]:] = 0
+        image[:, :, :right if right > 0 else 0] = 0
+        image[:, :, right if right < 0 else image.shape[2]:] = 0
+        height, width = random.integers(1, 6, 2)
+        top, left = random.integers(0, image.shape[1] - height + 1), random.integers(0, image.shape[2] - width + 1)
+        image[:, top:top + height, left:left + width] = 0
+        result.append(image)
+    return np.stack(result)
+
+
+def measure(section, updates):
+    """Images a second of data alone, of training alone, and of both."""
+    import chapters
+    from chapters.kit.data import load_data
+    from chapters.kit.runtime import mx
+    from chapters.kit.training import (CompiledStep, Objective, batches_of_epoch, initialize, make_optimizer,
+                                       seed_everything)
+    experiment = chapters.find(section)
+    recipe, data = experiment.recipe, load_data(experiment, 'mnist' if section == '5.4.4' else '')
+    network = experiment.build()
+    initialize(network, recipe, data.train_x[:1], [mx.cpu()])
+    step = CompiledStep(Objective(network, 'softmax', 10, recipe), make_optimizer(recipe, 100, network),
+                        [(recipe.batch_size,) + data.train_x.shape[1:], (recipe.batch_size,)], mx.cpu())
+
+    def batches(count):
+        return itertools.islice(batches_of_epoch(data.train_x, data.train_y, recipe, seed_everything(0), 0, data.batch,
+                                                 data.stream), count)
+    one = [array.copy() for array in next(batches(1))]
+
+    def rate(count, do):
+        started = time.perf_counter()
+        do()
+        mx.nd.waitall()
+        return count * recipe.batch_size / (time.perf_counter() - started)
+    step(*one)
+    many = min(10 * updates, len(data.train_x) // recipe.batch_size)
+    return {'data': rate(many, lambda: [batch for batch in batches(many)] and None),
+            'training': rate(updates, lambda: [step(*one) for _ in range(updates)]),
+            'both': rate(updates, lambda: [step(*batch) for batch in batches(updates)])}
+
+
+def augmentation():
+    """How many times as fast as the loop the compiled augmentation of 5.4.4 is, batch by batch."""
+    import numpy as np
+    from chapters.kit.augmentation import Augmentation
+    random = np.random.default_rng(0)
+    images = random.random((6000, 1, 28, 28), dtype=np.float32)
+    augment = Augmentation.parse('mirror shift=2 erase=5')
+    augment(images, np.arange(32), random)
+    started = time.perf_counter()
+    for start in range(0, 6000, 32):
+        augment(images, np.arange(start, min(start + 32, 6000)), random)
+    ours = time.perf_counter() - started
+    started = time.perf_counter()
+    book_loop(images, random)
+    return (time.perf_counter() - started) / ours
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('sections', nargs='*', default=list(SECTIONS))
+    parser.add_argument('--updates', type=int, default=20)
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--out', default='benchmarks/results/pipeline.json')
+    options = parser.parse_args()
+    results = {'augmentation of 5.4.4, times as fast as a loop':
+               statistics.median(augmentation() for _ in range(options.rounds))}
+    print(f'augmentation of 5.4.4: {next(iter(results.values())):.0f} times as fast as a loop over images')
+    for section in options.sections:
+        runs = [measure(section, options.updates) for _ in range(options.rounds)]
+        found = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+        results[section] = found
+        print(f'{section}: the data alone {found["data"]:.0f} images/s, training alone {found["training"]:.0f}, both '
+              f'{found["both"]:.0f}: {found["data"] / found["training"]:.0f} times what the network takes', flush=True)
+    from chapters.kit.run import versions
+    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+    Path(options.out).write_text(json.dumps({'versions': versions(), 'images_per_second': results}, indent=1) + '\n')
+    print(options.out)
+
+
+if __name__ == '__main__':
+    main()
