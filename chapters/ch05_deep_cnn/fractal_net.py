@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import chain, conv_bn_relu
+from chapters.ch05_deep_cnn.layers import chain, conv_bn_relu, first_points
 
 
 class Join(gluon.HybridBlock):
@@ -22,7 +22,7 @@ class Join(gluon.HybridBlock):
             self.gate = nn.Dropout(drop)
 
     def hybrid_forward(self, F, *paths):
-        one = F.ones_like(F.slice(paths[0], begin=(0, 0, 0, 0), end=(1, 1, 1, 1)))
+        one = F.ones_like(F.slice_axis(first_points(F, paths[0]), axis=0, begin=0, end=1))
         kept = self._keep * self.gate(F.tile(one, (len(paths), 1, 1, 1)))  # 0 or 1; in prediction all are equal
         kept = F.broadcast_add(kept, F.sum(kept, axis=0, keepdims=True) == 0)
         share = F.broadcast_div(kept, F.sum(kept, axis=0, keepdims=True))  # (paths, 1, 1, 1)

@@ -6,6 +6,7 @@ Huang, Sun, Liu, Sedra, Weinberger, "Deep networks with stochastic depth", ECCV 
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet.gluon import nn
 
+from chapters.ch05_deep_cnn.layers import first_points
 from chapters.ch05_deep_cnn.resnet import ORDERINGS, ResNet, Unit
 
 
@@ -66,7 +67,7 @@ class ShakeUnit(Unit):
         y = self.before(x)
         shortcut = x if self.shortcut is None else self.shortcut(y)
         first, second = self.body(y), self.body2(y)
-        like = F.BlockGrad(F.slice(first, begin=(None, 0, 0, 0), end=(None, 1, 1, 1)))
+        like = F.BlockGrad(first_points(F, first))
         forward, backward = self.share(F, like), self.share(F, like)
 
         def mix(share):

@@ -35,7 +35,7 @@ class Unit(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        return F.Activation(self.body(x) + shortcut, act_type='relu')
+        return F.Activation(shortcut + self.body(x), act_type='relu')
 
 
 class ResNeXt(gluon.HybridBlock):
