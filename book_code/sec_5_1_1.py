@@ -1,4 +1,4 @@
-"""5.1.1: AlexNet, layer by layer as in table 5-2. The book does not train it: the settings are those of the port."""
+"""5.1.1: AlexNet, layer by layer as in table 5-2. The book does not train it: the settings are the port's."""
 import mxnet as mx
 
 # filters, kernel, stride, padding, whether a pooling follows
@@ -32,7 +32,8 @@ def settings(updates_per_epoch, learning_rate=0.01, wd=5e-4):
     """Of the port: the rate falls to a tenth after every 30 epochs."""
     schedule = mx.lr_scheduler.FactorScheduler(step=30 * updates_per_epoch, factor=0.1)
     return dict(num_epoch=90, optimizer='sgd',
-                optimizer_params={'learning_rate': learning_rate, 'momentum': 0.9, 'wd': wd, 'lr_scheduler': schedule},
+                optimizer_params={'learning_rate': learning_rate, 'momentum': 0.9, 'wd': wd,
+                                  'lr_scheduler': schedule},
                 initializer=mx.init.MSRAPrelu('avg', 0.0), eval_metric='acc')
 
 

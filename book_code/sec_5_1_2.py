@@ -1,4 +1,4 @@
-"""5.1.2: VGG-16, layer by layer as in table 5-3. The book does not train it: the settings are those of the port."""
+"""5.1.2: VGG-16, layer by layer as in table 5-3. The book does not train it: the settings are the port's."""
 import mxnet as mx
 
 from book_code import sec_5_1_1

@@ -1,4 +1,4 @@
-"""5.1.3: DarkNet Reference, layer by layer as in table 5-5. The book does not train it: the settings are the port's."""
+"""5.1.3: DarkNet Reference, as in table 5-5. The book does not train it: the settings are the port's."""
 import mxnet as mx
 
 from book_code import sec_5_1_1
@@ -14,7 +14,8 @@ def symbol(stages='reference', slope=0.1, width=1.0, classes=1000):
         net = mx.sym.LeakyReLU(net, act_type='leaky', slope=slope)
         if number < 7:
             pad = (1, 1) if number == 6 else (0, 0)
-            net = mx.sym.Pooling(net, name=f'pool{number}', pool_type='max', kernel=(2, 2), stride=(2, 2), pad=pad)
+            net = mx.sym.Pooling(net, name=f'pool{number}', pool_type='max', kernel=(2, 2), stride=(2, 2),
+                                 pad=pad)
     net = mx.sym.Convolution(net, name='conv8', kernel=(1, 1), num_filter=classes)
     net = mx.sym.Pooling(net, pool_type='avg', kernel=(1, 1), global_pool=True)
     return mx.sym.SoftmaxOutput(mx.sym.Flatten(net), mx.sym.Variable('label'), name='softmax')

@@ -4,8 +4,8 @@ import mxnet as mx
 
 def convolution(net, name, filters, kernel=3, stride=1, pad=1):
     """C BN ReLU."""
-    net = mx.sym.Convolution(net, name=f'{name}_conv', kernel=(kernel, kernel), stride=(stride, stride), pad=(pad, pad),
-                             num_filter=filters)
+    net = mx.sym.Convolution(net, name=f'{name}_conv', kernel=(kernel, kernel), stride=(stride, stride),
+                             pad=(pad, pad), num_filter=filters)
     net = mx.sym.BatchNorm(net, name=f'{name}_bn', fix_gamma=False)
     return mx.sym.Activation(net, name=f'{name}_relu', act_type='relu')
 
@@ -25,7 +25,8 @@ def symbol(num_filters=(32, 64, 64), last_filters=128, classes=10):
 def settings(updates_per_epoch):
     """What the book passes to `Module.fit`: the rate falls by a twentieth after each epoch."""
     schedule = mx.lr_scheduler.FactorScheduler(step=updates_per_epoch, factor=0.95)
-    return dict(num_epoch=40, optimizer='sgd', optimizer_params={'learning_rate': 0.06, 'lr_scheduler': schedule},
+    return dict(num_epoch=40, optimizer='sgd',
+                optimizer_params={'learning_rate': 0.06, 'lr_scheduler': schedule},
                 initializer=mx.init.Uniform(0.01), eval_metric='acc')
 
 

@@ -21,7 +21,8 @@ def symbol(width=1.0, classes=10):
 def settings(updates_per_epoch, factor=0.98):
     """What the book passes to `Module.fit`."""
     schedule = mx.lr_scheduler.FactorScheduler(step=updates_per_epoch, factor=factor)
-    return dict(num_epoch=200, optimizer='sgd', optimizer_params={'learning_rate': 0.5, 'lr_scheduler': schedule},
+    return dict(num_epoch=200, optimizer='sgd',
+                optimizer_params={'learning_rate': 0.5, 'lr_scheduler': schedule},
                 initializer=mx.init.MSRAPrelu(slope=0.0), eval_metric='acc')
 
 

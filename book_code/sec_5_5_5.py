@@ -42,7 +42,7 @@ def symbol(modules=(2, 2, 2), filters=32, bottleneck=0, classes=10):
 def settings(updates_per_epoch, learning_rate=0.01):
     """Of the port: the rate falls to 0 along half a cosine, update by update."""
     epochs = 30
-    schedule = mx.lr_scheduler.CosineScheduler(max_update=epochs * updates_per_epoch, base_lr=learning_rate, final_lr=0)
+    schedule = mx.lr_scheduler.CosineScheduler(epochs * updates_per_epoch, base_lr=learning_rate, final_lr=0)
     return dict(num_epoch=epochs, optimizer='sgd',
                 optimizer_params={'learning_rate': learning_rate, 'momentum': 0.9, 'wd': 1e-4,
                                   'lr_scheduler': _FromTheFirst(schedule)},

@@ -31,8 +31,8 @@ def symbol(filters=(64, 64, 128, 256), classes=10):
             before = planes
         if unit > 1:
             body = mx.sym.Pooling(body, pool_type='max', kernel=(3, 3), stride=(2, 2), pad=(1, 1))
-            net = mx.sym.Convolution(net, name=f'unit{unit}_shortcut', kernel=(1, 1), stride=(2, 2), num_filter=planes,
-                                     no_bias=True)
+            net = mx.sym.Convolution(net, name=f'unit{unit}_shortcut', kernel=(1, 1), stride=(2, 2),
+                                     num_filter=planes, no_bias=True)
             net = _bn(net, f'unit{unit}_shortcut_bn')
         net = body + net
     net = mx.sym.Activation(net, act_type='relu')

@@ -32,8 +32,8 @@ def symbol(units=(3, 3, 3), filters=(32, 64, 64, 128), width=1.0, classes=10):
     net = _convolution(net, 'conv1', filters[0])
     for stage, count in enumerate(units, 1):
         for number in range(1, count + 1):
-            net = unit(net, f'stage{stage}_unit{number}', filters[stage], 2 if stage > 1 and number == 1 else 1,
-                       number == 1)
+            stride = 2 if stage > 1 and number == 1 else 1
+            net = unit(net, f'stage{stage}_unit{number}', filters[stage], stride, number == 1)
     net = mx.sym.Pooling(_bn_relu(net, 'last'), pool_type='avg', kernel=(1, 1), global_pool=True)
     net = mx.sym.FullyConnected(net, name='fc', num_hidden=classes)
     return mx.sym.SoftmaxOutput(net, mx.sym.Variable('label'), name='softmax')

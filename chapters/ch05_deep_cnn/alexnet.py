@@ -33,12 +33,13 @@ class AlexNet(gluon.HybridBlock):
         with self.name_scope():
             self.features = nn.HybridSequential()
             for number, (filters, kernel, stride, padding, pool) in enumerate(CONVOLUTIONS, 1):
-                self.features.add(nn.Conv2D(round(width * filters), kernel, stride, padding, activation='relu',
-                                            prefix=f'conv{number}_'))
+                self.features.add(nn.Conv2D(round(width * filters), kernel, stride, padding,
+                                            activation='relu', prefix=f'conv{number}_'))
                 if pool:
                     self.features.add(nn.MaxPool2D(pool_size=3, strides=2))
             for number in (1, 2):
-                self.features.add(nn.Dense(hidden, activation='relu', prefix=f'fc{number}_'), nn.Dropout(dropout))
+                self.features.add(nn.Dense(hidden, activation='relu', prefix=f'fc{number}_'),
+                                  nn.Dropout(dropout))
             self.output = nn.Dense(classes, prefix='fc3_')
 
     def hybrid_forward(self, F, x):

@@ -1,7 +1,7 @@
 """Section 5.4.5: the all-convolutional network for CIFAR-10, where strides take the place of pooling.
 
-Springenberg, Dosovitskiy, Brox, Riedmiller, "Striving for simplicity: the all convolutional net", ICLR 2015 workshop
-(https://arxiv.org/abs/1412.6806).
+Springenberg, Dosovitskiy, Brox, Riedmiller, "Striving for simplicity: the all convolutional net", ICLR
+2015 workshop (https://arxiv.org/abs/1412.6806).
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
@@ -30,6 +30,7 @@ class AllConvolutional(gluon.HybridBlock):
         with self.name_scope():
             self.features = nn.HybridSequential()
             for filters, kernel, stride, padding in CONVOLUTIONS:
+                # nn.Activation keeps oneDNN's layout, F.relu does not: slower; BN's backward is fast with both
                 self.features.add(nn.Conv2D(round(width * filters), kernel, stride, padding), batch_norm(),
                                   nn.Activation('relu'))
             self.features.add(nn.Conv2D(classes, kernel_size=1), batch_norm(), nn.Activation('relu'))

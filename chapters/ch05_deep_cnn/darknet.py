@@ -1,7 +1,7 @@
 """Sections 5.1.3 and 5.6.2: DarkNet Reference, DarkNet-19 and Tiny DarkNet, which have no large dense layers.
 
-Redmon, "Darknet: open source neural networks in C", 2013-2016 (https://pjreddie.com/darknet); Redmon, Farhadi,
-"YOLO9000: better, faster, stronger", CVPR 2017 (https://arxiv.org/abs/1612.08242).
+Redmon, "Darknet: open source neural networks in C", 2013-2016 (https://pjreddie.com/darknet);
+Redmon, Farhadi, "YOLO9000: better, faster, stronger", CVPR 2017 (https://arxiv.org/abs/1612.08242).
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
@@ -9,14 +9,15 @@ from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import batch_norm, same
 
-# For each stage its convolutions (filters, kernel); between stages a pooling 2x2 with stride 2. After the last
-# stage follows a 1x1 convolution to one plane a class.
+# For each stage its convolutions (filters, kernel); between stages a pooling 2x2 with stride 2. After the
+# last stage follows a 1x1 convolution to one plane a class.
 STAGES = {
     'reference': [[(16, 3)], [(32, 3)], [(64, 3)], [(128, 3)], [(256, 3)], [(512, 3)], [(1024, 3)]],
     '19': [[(32, 3)], [(64, 3)], [(128, 3), (64, 1), (128, 3)], [(256, 3), (128, 1), (256, 3)],
            [(512, 3), (256, 1), (512, 3), (256, 1), (512, 3)],
            [(1024, 3), (512, 1), (1024, 3), (512, 1), (1024, 3)]],
-    'tiny': [[(16, 3)], [(32, 3)], [(16, 1), (128, 3), (16, 1), (128, 3)], [(32, 1), (256, 3), (32, 1), (256, 3)],
+    'tiny': [[(16, 3)], [(32, 3)], [(16, 1), (128, 3), (16, 1), (128, 3)],
+             [(32, 1), (256, 3), (32, 1), (256, 3)],
              [(64, 1), (512, 3), (64, 1), (512, 3), (128, 1)]],
 }
 
@@ -27,8 +28,8 @@ class DarkNet(gluon.HybridBlock):
     Parameters
     ----------
     stages : str
-        'reference' (table 5-5: 7.3 million parameters, 0.81 GFLOPs), '19' (table 5-6: 20.8 million, 5.58 GFLOPs), or
-        'tiny' (5.6.2).
+        'reference' (table 5-5: 7.3 million parameters, 0.81 GFLOPs), '19' (table 5-6: 20.8 million,
+        5.58 GFLOPs), or 'tiny' (5.6.2).
     slope : float
         Of the leaky ReLU.
     width : float

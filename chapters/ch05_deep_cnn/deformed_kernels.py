@@ -1,7 +1,8 @@
 """Section 5.6.3: kernels with gaps, and kernels whose points move: dilated and deformable convolution.
 
-Yu, Koltun, "Multi-scale context aggregation by dilated convolutions", ICLR 2016 (https://arxiv.org/abs/1511.07122);
-Dai et al., "Deformable convolutional networks", ICCV 2017 (https://arxiv.org/abs/1703.06211).
+Yu, Koltun, "Multi-scale context aggregation by dilated convolutions", ICLR 2016
+(https://arxiv.org/abs/1511.07122); Dai et al., "Deformable convolutional networks", ICCV 2017
+(https://arxiv.org/abs/1703.06211).
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
@@ -39,9 +40,10 @@ class DilatedNet(gluon.HybridBlock):
 
 
 class DeformableNet(gluon.HybridBlock):
-    """Convolutions for CIFAR-10, the later ones deformable: a convolution of its own moves each point of the kernel.
+    """Convolutions for CIFAR-10, the later ones deformable.
 
-    It starts at 0, so that the network starts with ordinary convolutions.
+    Beside each of those a convolution says how far every point of the kernel moves. It starts at 0:
+    the network starts with ordinary convolutions.
 
     Parameters
     ----------
@@ -61,8 +63,8 @@ class DeformableNet(gluon.HybridBlock):
             for planes in filters:
                 self.features.add(*conv_bn_relu(planes, 3), nn.MaxPool2D())
             for planes in deformable_filters:
-                self.features.add(DeformableConvolution(planes, kernel_size=(3, 3), padding=(1, 1)), batch_norm(),
-                                  nn.Activation('relu'))
+                self.features.add(DeformableConvolution(planes, kernel_size=(3, 3), padding=(1, 1)),
+                                  batch_norm(), nn.Activation('relu'))
             self.output = nn.Dense(classes)
 
     def hybrid_forward(self, F, x):

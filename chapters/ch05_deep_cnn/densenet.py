@@ -40,7 +40,7 @@ class DenseLayer(gluon.HybridBlock):
 
 
 class DenseNet(gluon.HybridBlock):
-    """DenseNet-BC: C7x7 BN ReLU, pooling, dense blocks with transitions between them, BN ReLU, global average, FC.
+    """DenseNet-BC: C7x7 BN ReLU, pooling, dense blocks with transitions between, BN ReLU, global average, FC.
 
     Parameters
     ----------

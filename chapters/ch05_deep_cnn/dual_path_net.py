@@ -8,13 +8,14 @@ from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import bn_relu_conv, chain, conv_bn_relu
 
-# table 1 of the paper: first planes, groups, planes of the 3x3 in the first stage, units, planes that a unit adds
+# table 1 of the paper: first planes, groups, planes of the 3x3 in the first stage, units of each stage,
+# planes that a unit adds
 DUAL_PATH_NETS = {92: (64, 32, 96, (3, 4, 20, 3), (16, 32, 24, 128)),
                   98: (96, 40, 160, (3, 6, 20, 3), (16, 32, 32, 128))}
 
 
 class Unit(gluon.HybridBlock):
-    """BN ReLU before each of C1x1, C3x3 in groups, C1x1; the output is added to one part of the input, put behind the rest.
+    """C1x1, C3x3 in groups, C1x1, BN ReLU before each; one part is added to the input, one put behind it.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ class Unit(gluon.HybridBlock):
         super().__init__(**kwargs)
         self._residual = residual
         with self.name_scope():
-            self.project = (chain(*bn_relu_conv(residual + 2 * growth, 1, stride, use_bias=False)) if first else None)
+            self.project = (chain(*bn_relu_conv(residual + 2 * growth, 1, stride, use_bias=False))
+                            if first else None)
             self.body = chain(*bn_relu_conv(inner, 1, use_bias=False),
                               *bn_relu_conv(inner, 3, stride, groups=groups, use_bias=False),
                               *bn_relu_conv(residual + growth, 1, use_bias=False))
@@ -51,7 +53,7 @@ class Unit(gluon.HybridBlock):
 
 
 class DualPathNet(gluon.HybridBlock):
-    """C7x7 BN ReLU, pooling, four stages of units with 256, 512, 1024, 2048 residual planes, BN ReLU, average, FC.
+    """C7x7 BN ReLU, pooling, stages with 256, 512, 1024, 2048 residual planes, BN ReLU, global average, FC.
 
     Parameters
     ----------

@@ -23,7 +23,8 @@ class Join(gluon.HybridBlock):
 
     def hybrid_forward(self, F, *paths):
         one = F.ones_like(F.slice_axis(first_points(F, paths[0]), axis=0, begin=0, end=1))
-        kept = self._keep * self.gate(F.tile(one, (len(paths), 1, 1, 1)))  # 0 or 1; in prediction all are equal
+        # 0 or 1; in prediction all are equal
+        kept = self._keep * self.gate(F.tile(one, (len(paths), 1, 1, 1)))
         kept = F.broadcast_add(kept, F.sum(kept, axis=0, keepdims=True) == 0)
         share = F.broadcast_div(kept, F.sum(kept, axis=0, keepdims=True))  # (paths, 1, 1, 1)
         return F.add_n(*(F.broadcast_mul(F.slice_axis(share, axis=0, begin=number, end=number + 1), path)
@@ -73,10 +74,11 @@ class FractalNet(gluon.HybridBlock):
     columns : int
         3: 20 layers in 5 blocks.
     drop : float
-        Probability of local drop-path; the paper's global drop-path, which trains one column alone, is left out.
+        Probability of local drop-path. The paper's global drop-path, which trains one column alone, is left
+        out.
     classes : int
 
-    Input (N, 3, H, W), H and W from 2 ** blocks up (28 with padding: 28, 14, 7, 4, 2, 1); output logits (N, classes).
+    Input (N, 3, H, W); output logits (N, classes). Sides, from 28: 28, 14, 7, 4, 2, 1.
     """
     def __init__(self, filters=(64, 128, 256, 512, 512), columns=3, drop=0.15, classes=10, **kwargs):
         super().__init__(**kwargs)

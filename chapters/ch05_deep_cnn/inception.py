@@ -64,7 +64,7 @@ class InceptionNet(gluon.HybridBlock):
     filters : int
         Planes of every convolution in a module.
     bottleneck : int
-        Planes of the bottlenecks; then 1x1 convolutions with `filters` planes follow the poolings. 0: without.
+        Planes of the bottlenecks; with them, C1x1 with `filters` planes follows each pooling. 0: without.
     form : str
         As `Inception` has it.
     classes : int

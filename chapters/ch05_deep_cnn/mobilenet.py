@@ -10,8 +10,8 @@ from mxnet.gluon import nn
 from chapters.ch05_deep_cnn.layers import conv_bn_relu
 
 # table 5-9: planes and stride of each separable convolution
-SEPARABLE = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1),
-             (512, 1), (1024, 2), (1024, 1)]
+SEPARABLE = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1),
+             (512, 1), (512, 1), (1024, 2), (1024, 1)]
 
 
 class MobileNet(gluon.HybridBlock):

@@ -26,7 +26,8 @@ class Unit(gluon.HybridBlock):
         self._channels, self._filters, self._stride = channels, filters, stride
         with self.name_scope():
             self.body = chain(batch_norm(), same(filters, 3, stride, use_bias=False),
-                              batch_norm(), nn.Activation('relu'), same(filters, 3, use_bias=False), batch_norm())
+                              batch_norm(), nn.Activation('relu'),
+                              same(filters, 3, use_bias=False), batch_norm())
 
     def hybrid_forward(self, F, x):
         y = self.body(x)

@@ -1,7 +1,8 @@
 """Section 5.5.3: residual networks that change at random while they learn: stochastic depth, shake-shake.
 
 Huang, Sun, Liu, Sedra, Weinberger, "Deep networks with stochastic depth", ECCV 2016
-(https://arxiv.org/abs/1603.09382); Gastaldi, "Shake-shake regularization", 2017 (https://arxiv.org/abs/1705.07485).
+(https://arxiv.org/abs/1603.09382); Gastaldi, "Shake-shake regularization", 2017
+(https://arxiv.org/abs/1705.07485).
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet.gluon import nn
@@ -13,14 +14,16 @@ from chapters.ch05_deep_cnn.resnet import ORDERINGS, ResNet, Unit
 class StochasticUnit(Unit):
     """A unit whose body is left out of a batch now and then: `shortcut + b * body`.
 
-    b is 1 with the probability `survival` in training, else 0; in prediction it is `survival`. The body is computed
-    all the same, as a graph that is compiled once cannot leave it out: the time that the paper saves is not saved.
+    b is 1 with the probability `survival` in training, else 0; in prediction it is `survival`. The body is
+    computed all the same, as a graph that is compiled once cannot leave it out: the time that the paper saves
+    is not saved.
     """
     def __init__(self, filters, stride=1, new_shape=False, survival=1.0, **kwargs):
         super().__init__(filters, stride, new_shape, **kwargs)
         self._survival = survival
         with self.name_scope():
-            self.gate = nn.Dropout(1 - survival, axes=(0, 1, 2, 3))  # 1 / survival or 0, one number for the batch
+            # 1 / survival or 0, one number for the batch
+            self.gate = nn.Dropout(1 - survival, axes=(0, 1, 2, 3))
 
     def hybrid_forward(self, F, x):
         y = self.before(x)
@@ -49,8 +52,8 @@ class StochasticDepthResNet(ResNet):
 class ShakeUnit(Unit):
     """Two bodies beside a shortcut, mixed in random shares: `shortcut + a * body1 + (1 - a) * body2`.
 
-    In training each sample draws a, from 0 to 1, for the way forward, and another for the gradient's way back ("shake,
-    shake, image" in the paper); in prediction a is 1/2.
+    In training each sample draws a, from 0 to 1, for the way forward, and another for the gradient's way back
+    ("shake, shake, image" in the paper); in prediction a is 1/2.
     """
     def __init__(self, filters, stride=1, new_shape=False, **kwargs):
         super().__init__(filters, stride, new_shape, **kwargs)
@@ -73,7 +76,8 @@ class ShakeUnit(Unit):
         def mix(share):
             return F.broadcast_mul(share, first) + F.broadcast_mul(1 - share, second)
         back = mix(backward)
-        return shortcut + back + F.BlockGrad(mix(forward) - back)  # the value of one mixture, the gradient of the other
+        # the value of one mixture, the gradient of the other
+        return shortcut + back + F.BlockGrad(mix(forward) - back)
 
 
 class ShakeShakeResNet(ResNet):

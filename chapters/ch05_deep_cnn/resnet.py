@@ -1,7 +1,8 @@
 """Sections 5.5.2 and 5.5.7: residual networks for CIFAR-10, in the book's pre-activation form and in others.
 
-He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016 (https://arxiv.org/abs/1512.03385);
-"Identity mappings in deep residual networks", ECCV 2016 (https://arxiv.org/abs/1603.05027).
+He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016
+(https://arxiv.org/abs/1512.03385); "Identity mappings in deep residual networks", ECCV 2016
+(https://arxiv.org/abs/1603.05027).
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
@@ -79,7 +80,8 @@ class ResNet(gluon.HybridBlock):
 
     Input (N, 3, 28, 28), pixels from 0 to 255; output logits (N, classes).
     """
-    def __init__(self, units=(3, 3, 3), filters=(32, 64, 64, 128), width=1.0, ordering='e', classes=10, **kwargs):
+    def __init__(self, units=(3, 3, 3), filters=(32, 64, 64, 128), width=1.0, ordering='e', classes=10,
+                 **kwargs):
         super().__init__(**kwargs)
         self._ordering = ordering
         filters = [round(width * number) for number in filters]
@@ -100,10 +102,11 @@ class ResNet(gluon.HybridBlock):
             self.output = nn.Dense(classes)
 
     def make_unit(self, filters, stride, new_shape, depth):
-        """A unit of this network, which lies at `depth` (1: the last); networks of other units have their own."""
+        """A unit of this network, at `depth` (1: the last); networks of other units have their own."""
         return Unit(filters, stride, new_shape, self._ordering)
 
     def hybrid_forward(self, F, x):
+        # F.mean or a global pooling, nn.Activation or F.relu: BN's backward is fast with each of them here
         return self.output(F.mean(self.features(x), axis=(2, 3)))
 
 

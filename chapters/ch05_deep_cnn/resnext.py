@@ -31,7 +31,8 @@ class Unit(gluon.HybridBlock):
             self.body = chain(*conv_bn_relu(inner, 1, use_bias=False),
                               *conv_bn_relu(inner, 3, stride, groups=groups, use_bias=False),
                               same(filters, 1, use_bias=False), batch_norm())
-            self.shortcut = chain(same(filters, 1, stride, use_bias=False), batch_norm()) if new_shape else None
+            self.shortcut = (chain(same(filters, 1, stride, use_bias=False), batch_norm())
+                             if new_shape else None)
 
     def hybrid_forward(self, F, x):
         shortcut = x if self.shortcut is None else self.shortcut(x)

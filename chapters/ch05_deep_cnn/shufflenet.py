@@ -1,7 +1,7 @@
 """Section 5.6.2: ShuffleNet, 1x1 convolutions in groups, whose planes are shuffled in between.
 
-Zhang, Zhou, Lin, Sun, "ShuffleNet: an extremely efficient convolutional neural network for mobile devices", CVPR 2018
-(https://arxiv.org/abs/1707.01083).
+Zhang, Zhou, Lin, Sun, "ShuffleNet: an extremely efficient convolutional neural network for mobile devices",
+CVPR 2018 (https://arxiv.org/abs/1707.01083).
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
@@ -10,12 +10,13 @@ from mxnet.gluon import nn
 from chapters.ch05_deep_cnn.layers import batch_norm, chain, conv_bn_relu, same
 
 # table 1 of the paper: planes of the three stages for each number of groups
-PLANES = {1: (144, 288, 576), 2: (200, 400, 800), 3: (240, 480, 960), 4: (272, 544, 1088), 8: (384, 768, 1536)}
+PLANES = {1: (144, 288, 576), 2: (200, 400, 800), 3: (240, 480, 960), 4: (272, 544, 1088),
+          8: (384, 768, 1536)}
 UNITS = (4, 8, 4)
 
 
 def shuffle(F, x, groups):
-    """Planes 0 1 2 3 4 5 of two groups become 0 3 1 4 2 5: each group of the output has planes of all groups."""
+    """Planes 0 1 2 3 4 5 of two groups become 0 3 1 4 2 5: each new group has planes of all groups."""
     x = F.reshape(x, shape=(0, -4, groups, -1, -2))  # (N, groups, C / groups, H, W)
     return F.reshape(F.swapaxes(x, 1, 2), shape=(0, -3, -2))
 
@@ -33,7 +34,8 @@ class Unit(gluon.HybridBlock):
     stride : int
         2: the input, averaged over 3x3, is put before the new planes instead of being added.
     first_groups : int
-        Of the first convolution: 1 in the very first unit, whose input has few planes. Then nothing is shuffled.
+        Of the first convolution: 1 in the very first unit, whose input has few planes. Then nothing is
+        shuffled.
     """
     def __init__(self, filters, channels, groups, stride, first_groups, **kwargs):
         super().__init__(**kwargs)
@@ -42,8 +44,8 @@ class Unit(gluon.HybridBlock):
         inner = new // 4
         with self.name_scope():
             self.squeeze = chain(*conv_bn_relu(inner, 1, groups=first_groups))
-            self.expand = chain(same(inner, 3, stride, groups=inner), batch_norm(), same(new, 1, groups=groups),
-                                batch_norm())
+            self.expand = chain(same(inner, 3, stride, groups=inner), batch_norm(),
+                                same(new, 1, groups=groups), batch_norm())
 
     def hybrid_forward(self, F, x):
         y = self.squeeze(x)

@@ -1,7 +1,7 @@
 """Section 5.6.2: SqueezeNet, AlexNet's accuracy with a fiftieth of its parameters.
 
-Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
-<0.5MB model size", 2016 (https://arxiv.org/abs/1602.07360).
+Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, "SqueezeNet: AlexNet-level accuracy with 50x fewer
+parameters and <0.5MB model size", 2016 (https://arxiv.org/abs/1602.07360).
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
@@ -9,8 +9,8 @@ from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import same
 
-# The first convolution (filters, kernel); then for each stage, after a pooling, the squeezed planes of its fire
-# modules, each of which expands to 4 times as many planes twice.
+# The first convolution (filters, kernel); then for each stage, after a pooling, the squeezed planes of its
+# fire modules, each of which expands to 4 times as many planes twice.
 SQUEEZENETS = {
     '1.0': ((96, 7), [(16, 16, 32), (32, 48, 48, 64), (64,)]),
     '1.1': ((64, 3), [(16, 16), (32, 32), (48, 48, 64, 64)]),

@@ -11,7 +11,8 @@ from chapters.ch05_deep_cnn.layers import same
 
 FILTERS = (64, 128, 256, 512, 512)
 
-# table 1 of the paper: convolutions of the five stages, kernel of a stage's third convolution, LRN after the first
+# table 1 of the paper: convolutions of the five stages, kernel of a stage's third convolution, whether LRN
+# follows the first
 CONFIGURATIONS = {
     'A': ((1, 1, 2, 2, 2), 3, False),
     'A-LRN': ((1, 1, 2, 2, 2), 3, True),
@@ -52,7 +53,8 @@ class VGG(gluon.HybridBlock):
                         self.features.add(nn.HybridLambda(_local_response))
                 self.features.add(nn.MaxPool2D())
             for number in (1, 2):
-                self.features.add(nn.Dense(hidden, activation='relu', prefix=f'fc{number}_'), nn.Dropout(dropout))
+                self.features.add(nn.Dense(hidden, activation='relu', prefix=f'fc{number}_'),
+                                  nn.Dropout(dropout))
             self.output = nn.Dense(classes, prefix='fc3_')
 
     def hybrid_forward(self, F, x):

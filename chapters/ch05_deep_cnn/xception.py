@@ -37,7 +37,8 @@ class Unit(gluon.HybridBlock):
     channels : int
         Of the input.
     stride : int
-        2: a pooling 3x3 ends the unit, and the shortcut is C1x1 BN with that stride; 1: the shortcut is the input.
+        2: a pooling 3x3 ends the unit, and the shortcut is C1x1 BN with that stride; 1: the shortcut is the
+        input.
     relu_first : bool
         False in the first unit, whose input has just passed a ReLU.
     """
@@ -53,7 +54,8 @@ class Unit(gluon.HybridBlock):
                 before = planes
             if stride == 2:
                 self.body.add(nn.MaxPool2D(pool_size=3, strides=2, padding=1))
-            self.shortcut = chain(same(before, 1, stride, use_bias=False), batch_norm()) if stride == 2 else None
+            self.shortcut = (chain(same(before, 1, stride, use_bias=False), batch_norm())
+                             if stride == 2 else None)
 
     def hybrid_forward(self, F, x):
         return self.body(x) + (x if self.shortcut is None else self.shortcut(x))
@@ -77,15 +79,17 @@ class Xception(gluon.HybridBlock):
         planes = {number: round(width * number) for number in (32, 64, 128, 256, 728, 1024, 1536, 2048)}
         with self.name_scope():
             self.features = nn.HybridSequential()
-            self.features.add(nn.Conv2D(planes[32], 3, 2, use_bias=False), batch_norm(), nn.Activation('relu'),
-                              nn.Conv2D(planes[64], 3, use_bias=False), batch_norm(), nn.Activation('relu'))
+            self.features.add(
+                nn.Conv2D(planes[32], 3, 2, use_bias=False), batch_norm(), nn.Activation('relu'),
+                nn.Conv2D(planes[64], 3, use_bias=False), batch_norm(), nn.Activation('relu'))
             for before, filters in ((64, 128), (128, 256), (256, 728)):
                 self.features.add(Unit([planes[filters]] * 2, planes[before], 2, relu_first=before != 64))
             for _ in range(middle):
                 self.features.add(Unit([planes[728]] * 3, planes[728]))
             self.features.add(Unit([planes[728], planes[1024]], planes[728], 2))
             for before, filters in ((1024, 1536), (1536, 2048)):
-                self.features.add(*separable(planes[filters], planes[before]), batch_norm(), nn.Activation('relu'))
+                self.features.add(*separable(planes[filters], planes[before]), batch_norm(),
+                                  nn.Activation('relu'))
             self.output = nn.Dense(classes)
 
     def hybrid_forward(self, F, x):
