@@ -87,6 +87,31 @@ def make_photos(folder, count=PHOTOS):
                     (cv2.IMWRITE_JPEG_QUALITY, 90))
 
 
+def report(figures, small, large, path):
+    """Print the figures, and write them to `path` if there is one."""
+    figures['seconds'] = {'cifar10': {name: round(result[0], 3) for name, result in small.items()},
+                          'photographs': {name: round(result[0], 3) for name, result in large.items()}}
+    figures['cpu_seconds'] = {'cifar10': {name: round(result[1], 3) for name, result in small.items()},
+                              'photographs': {name: round(result[1], 3) for name, result in large.items()}}
+    figures['peak_mb'] = {name: round(small[name][2], 1) for name in ('im2rec', 'keep', '10,000 files, keep')}
+    figures['ratios'] = {
+        'keep, checked: times as fast as im2rec (5)': small['im2rec'][0] / small['keep'][0],
+        'no check: times as fast as im2rec (8)': small['im2rec'][0] / small['no-check'][0],
+        'no check: times the time of cat (3 at most)': small['no-check'][0] / small['cat'][0],
+        'resize and encode: times as fast as im2rec (1.5)': large['im2rec'][0] / large['resize'][0],
+        'memory of 50,000 files over that of 10,000': small['keep'][2] / small['10,000 files, keep'][2],
+        'CPU time of im2rec over that of keep, checked': small['im2rec'][1] / small['keep'][1],
+        'CPU time of im2rec over that of no check': small['im2rec'][1] / small['no-check'][1]}
+    figures['ratios'] = {name: round(ratio, 2) for name, ratio in figures['ratios'].items()}
+    figures['load_after'] = os.getloadavg()[0]
+    print(json.dumps(figures, indent=2))
+    if path:
+        from data_tools.atomic import atomic_write
+        with atomic_write(path, text=True) as file:
+            json.dump(figures, file, indent=2)
+            file.write('\n')
+
+
 @one_line_errors
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -127,27 +152,7 @@ def main():
         large = race({
             'im2rec': theirs(folder / 'photos', folder / 'im2rec' / 'p', '--resize', 256),
             'resize': ours(folder / 'photos', folder / 'keep' / 'p', '--resize', 256)}, options.rounds)
-    figures['seconds'] = {'cifar10': {name: round(result[0], 3) for name, result in small.items()},
-                          'photographs': {name: round(result[0], 3) for name, result in large.items()}}
-    figures['cpu_seconds'] = {'cifar10': {name: round(result[1], 3) for name, result in small.items()},
-                              'photographs': {name: round(result[1], 3) for name, result in large.items()}}
-    figures['peak_mb'] = {name: round(small[name][2], 1) for name in ('im2rec', 'keep', '10,000 files, keep')}
-    figures['ratios'] = {
-        'keep, checked: times as fast as im2rec (5)': small['im2rec'][0] / small['keep'][0],
-        'no check: times as fast as im2rec (8)': small['im2rec'][0] / small['no-check'][0],
-        'no check: times the time of cat (3 at most)': small['no-check'][0] / small['cat'][0],
-        'resize and encode: times as fast as im2rec (1.5)': large['im2rec'][0] / large['resize'][0],
-        'memory of 50,000 files over that of 10,000': small['keep'][2] / small['10,000 files, keep'][2],
-        'CPU time of im2rec over that of keep, checked': small['im2rec'][1] / small['keep'][1],
-        'CPU time of im2rec over that of no check': small['im2rec'][1] / small['no-check'][1]}
-    figures['ratios'] = {name: round(ratio, 2) for name, ratio in figures['ratios'].items()}
-    figures['load_after'] = os.getloadavg()[0]
-    print(json.dumps(figures, indent=2))
-    if options.json:
-        from data_tools.atomic import atomic_write
-        with atomic_write(options.json, text=True) as file:
-            json.dump(figures, file, indent=2)
-            file.write('\n')
+        report(figures, small, large, options.json)  # before 60,000 files are removed, which may take minutes
 
 
 if __name__ == '__main__':
