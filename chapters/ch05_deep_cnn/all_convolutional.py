@@ -30,7 +30,7 @@ class AllConvolutional(gluon.HybridBlock):
         with self.name_scope():
             self.features = nn.HybridSequential()
             for filters, kernel, stride, padding in CONVOLUTIONS:
-                # nn.Activation keeps oneDNN's layout, F.relu does not: slower; BN's backward is fast with both
+                # nn.Activation keeps oneDNN's layout, F.relu is slower; BN's backward is fast with both
                 self.features.add(nn.Conv2D(round(width * filters), kernel, stride, padding), batch_norm(),
                                   nn.Activation('relu'))
             self.features.add(nn.Conv2D(classes, kernel_size=1), batch_norm(), nn.Activation('relu'))

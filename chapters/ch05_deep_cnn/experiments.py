@@ -25,7 +25,8 @@ def _imagenet(section, title, title_zh, module, network, sizes=None, recipe=_IMA
     """A network for 1000 classes, with the totals of its table in the book."""
     return Experiment(
         section, title, title_zh, f'chapters.ch05_deep_cnn.{module}', network,
-        {'classes': 1000, **(sizes or {})}, recipe, 'imagenet', sample_shape=(3, side, side), symbolic=symbolic, small=small or {},
+        {'classes': 1000, **(sizes or {})}, recipe, 'imagenet', sample_shape=(3, side, side),
+        symbolic=symbolic, small=small or {},
         book=tuple(BookFigure(value, metric, note=table) for metric, value in printed.items()))
 
 
@@ -64,6 +65,11 @@ EXPERIMENTS = [
               table='table 5-5', million_parameters=7.3, gflops=0.81),
     _imagenet('5.1.3-darknet19', 'DarkNet-19', 'DarkNet-19', 'darknet', 'DarkNet', {'stages': '19'},
               table='table 5-6', million_parameters=20.8, gflops=5.58),
+    Experiment(
+        '5.3', 'Transfer to five classes with 50 images each; teacher and student', '迁移到每类 50 张图的五个类；教师与学生',
+        'chapters.ch05_deep_cnn.transfer', 'ResNet', {'width': 0.5, 'classes': 5},
+        _CIFAR.but(epochs=8, augmentation='mirror shift=3'), 'first-five', loader='halves', program='transfer',
+        sample_shape=(3, 32, 32)),
     Experiment(
         '5.4.4', 'Fashion-MNIST with a deeper network', '更深的网络识别服饰 Fashion-MNIST',
         'chapters.ch05_deep_cnn.fashion', 'FashionNet', recipe=_FASHION, data='fashion', symbolic='sec_5_4_4',
