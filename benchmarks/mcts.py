@@ -2,8 +2,9 @@
 
     python -m benchmarks.mcts [--run RUN] [--visits 400]
 
-One thread; seconds are those of the processor, so that other programs disturb little. Every figure is the median of
-several rounds; visits are counted from a new tree on a position in the middle of a game. Without --run the network is the smaller one of 7.2, untrained: its speed is the same.
+One thread; seconds are those of the processor, so that other programs disturb little. Every figure is the
+median of several rounds; visits are counted from a new tree on a position in the middle of a game. Without
+--run the network is the smaller one of 7.2, untrained: its speed is the same.
 """
 import argparse
 import os
@@ -18,7 +19,7 @@ import numpy as np  # noqa: E402
 from data_tools.errors import one_line_errors  # noqa: E402
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-ROUNDS = 3
+ROUNDS = 2
 
 
 def middle_of_a_game():
@@ -74,7 +75,8 @@ def main(arguments=None):
             visits_a_second(evaluate, batch, batch, position)
             for _ in range(ROUNDS):
                 found[batch].append(visits_a_second(evaluate, batch, options.visits * more, position))
-        print(f'| {name} | ' + ' | '.join(f'{median(found[batch]):,.0f}' for batch in BATCHES) + ' |', flush=True)
+        speeds = ' | '.join(f'{median(found[batch]):,.0f}' for batch in BATCHES)
+        print(f'| {name} | {speeds} |', flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""5.5.4 and 7.2: the residual policy network for Go, with the layer names of the book's published parameters."""
+"""5.5.4 and 7.2: the residual policy network for Go, with the layer names of the published parameters."""
 import mxnet as mx
 
 

@@ -52,7 +52,7 @@ def zero(units=39, filters=256, size=19, hidden=256):
 
 
 def settings(updates_per_epoch):
-    """The paper's for the policy network: the rate halved every 80 of 340 million updates; an epoch is 20 million."""
+    """The paper's for the policy network: the rate halved every 80 million updates; an epoch is 20 million."""
     schedule = mx.lr_scheduler.FactorScheduler(step=4 * updates_per_epoch, factor=0.5)
     return dict(num_epoch=17, optimizer='sgd', optimizer_params={'learning_rate': 0.003, 'lr_scheduler': schedule},
                 initializer=mx.init.Xavier(), eval_metric='acc')

@@ -16,8 +16,8 @@ from mxnet.gluon import nn
 
 # The symmetrised kernels of 4.2.3: (corner, edge, centre).
 PRINTED = dict(zip(BOOK_ORDER, (
-    (.47, .55, -2.47), (.23, .49, -2.27), (.41, .09, 5.78), (-.26, 1.30, -.92), (.42, .21, -1.28), (.41, -.02, -1.32),
-    (.11, -.38, -1.65), (2.79, 3.30, .04))))
+    (.47, .55, -2.47), (.23, .49, -2.27), (.41, .09, 5.78), (-.26, 1.30, -.92), (.42, .21, -1.28),
+    (.41, -.02, -1.32), (.11, -.38, -1.65), (2.79, 3.30, .04))))
 
 # AlphaGo (black) against Ke Jie, 2017, game 2, up to move 27: the position of figure 4-21, white to play.
 GAME = ('qp pd cq cd ec oq pn df nc qf pc qc qb oc pb od ob rc nd mb lc lb qd rd jc mc pe')
@@ -61,20 +61,22 @@ def with_printed_kernels():
     """The network of 4.2.2 with the kernels that the book prints."""
     network = OnePlanePolicy()
     network.initialize()
-    network.convolution.weight.set_data(nd.array(np.stack([full_kernel(*PRINTED[name]) for name in DAT_ORDER])[None]))
+    network.convolution.weight.set_data(
+        nd.array(np.stack([full_kernel(*PRINTED[name]) for name in DAT_ORDER])[None]))
     return network
 
 
 def draw_kernels(run, network):
     """Section 4.2.3: the trained kernels, symmetrised, beside the book's.
 
-    Only differences count: adding a number to all points of a board changes no probability, and the stones of both colours
-    are the stones of all liberties. So single kernels may differ where the policy does not.
+    Only differences count: adding a number to all points of a board changes no probability, and the stones of
+    both colours are the stones of all liberties. So single kernels may differ where the policy does not.
 
     Returns
     -------
     dict
-        Corner, edge and centre of each plane; and how the printed kernels do on the same validation positions.
+        Corner, edge and centre of each plane; and how the printed kernels do on the same validation
+        positions.
     """
     names = DAT_ORDER[-network.convolution.weight.shape[1]:]
     kernels = dict(zip(names, network.convolution.weight.data(run.devices[0]).asnumpy()[0]))
@@ -83,7 +85,8 @@ def draw_kernels(run, network):
     for column, name in enumerate(BOOK_ORDER):
         ours = symmetrised(kernels[name]) if name in kernels else None
         if ours:
-            metrics.update({f'{name}, {part}': value for part, value in zip(('corner', 'edge', 'centre'), ours)})
+            for part, value in zip(('corner', 'edge', 'centre'), ours):
+                metrics[f'{name}, {part}'] = value
         for axis, values, whose in ((axes[0, column], ours, 'here'), (axes[1, column], PRINTED[name], 'the book')):
             axis.set(xticks=[], yticks=[])
             if column == 0:
@@ -122,8 +125,8 @@ def one_convolution(run):
     Returns
     -------
     dict
-        The scores that the book prints, the largest difference between this sum and MXNet's convolution, and the two points
-        with the highest sums, as x + 19 y and with their probabilities.
+        The scores that the book prints, the largest difference between this sum and MXNet's convolution, and
+        the two points with the highest sums, as x + 19 y and with their probabilities.
     """
     position = position_of_the_book()
     planes = dict(zip(BOOK_ORDER, book_planes(position.state)))
@@ -132,14 +135,16 @@ def one_convolution(run):
     total = sum(scores.values())
     _draw_planes(run, position, planes, scores)
     network = with_printed_kernels()
-    logits = network(nd.array(np.stack([planes[name] for name in DAT_ORDER])[None], dtype='float32')).asnumpy()[0]
+    in_order = np.stack([planes[name] for name in DAT_ORDER])[None]
+    logits = network(nd.array(in_order, dtype='float32')).asnumpy()[0]
     probabilities = np.exp(total - total.max()).ravel() / np.exp(total - total.max()).sum()
     _draw_sum(run, position, total, probabilities)
     metrics = {f'{name}_{point}': scores[name][row(point), column(point)]
                for name, points in (('own', 'L19 O18 O17 M18'), ('empty', 'L15 T19')) for point in points.split()}
     metrics['difference_mxnet'] = np.abs(logits - total.ravel()).max()
     first, second = np.argsort(-probabilities)[:2]
-    run.say(f'highest sums: {vertex(first)} ({probabilities[first]:.1%}), {vertex(second)} ({probabilities[second]:.1%})')
+    run.say(f'highest sums: {vertex(first)} ({probabilities[first]:.1%}), '
+            f'{vertex(second)} ({probabilities[second]:.1%})')
     metrics.update(first=first, second=second, first_probability=probabilities[first],
                    second_probability=probabilities[second])
     return metrics
@@ -167,7 +172,8 @@ def draw_board(axis, position):
         for y, x in np.argwhere(position.board == colour):
             axis.add_patch(figures.plt.Circle((x, y), 0.46, facecolor=name, edgecolor='black', zorder=3))
     if position.last_move is not None:
-        axis.plot(position.last_move % size, position.last_move // size, 's', color='red', markersize=3, zorder=4)
+        axis.plot(position.last_move % size, position.last_move // size, 's', color='red', markersize=3,
+                  zorder=4)
     _axes_of_a_board(axis, size)
 
 

@@ -103,8 +103,9 @@ def find_packs(name, data_root=None):
     """
     path = Path(name)
     if name == 'go':
-        path = Path(data_root or os.environ.get('BOOKCNN_DATA') or Path('~/.bookcnn/data').expanduser()) / 'go'
-    if path.is_dir():
+        path = Path(data_root or os.environ.get('BOOKCNN_DATA')
+                    or Path('~/.bookcnn/data').expanduser()) / 'go'
+    if path.is_dir() or name == 'go':
         packs = path / 'train.dat', path / 'val.dat'
     else:
         path = path if path.suffix == '.dat' else path.with_name(path.name + '.dat')

@@ -2,7 +2,8 @@
 from chapters.kit.experiment import Experiment
 from chapters.kit.recipe import Recipe
 
-# As the paper has it: mini-batches of 16, a rate of 0.003 that is halved every 80 million updates of 340 million.
+# As the paper has it: mini-batches of 16, a rate of 0.003 that is halved every 80 million updates of 340
+# million.
 _ALPHAGO = Recipe(epochs=17, batch_size=16, learning_rate=0.003, lr_factor=0.5, lr_every=4, initializer='xavier',
                   samples_per_epoch=320000000)
 

@@ -1,8 +1,9 @@
 """Section 6.2: Monte Carlo tree search with PUCT, as AlphaGo and AlphaGo Zero have it.
 
 Select, expand, evaluate, back up. Selection, expansion and backing up are compiled; evaluation is whatever
-function of positions is given: a network, rollouts, both, or nothing at all. Leaves are gathered into batches,
-a *virtual loss* on each path driving the next selection elsewhere, so that a network sees many positions at once.
+function of positions is given: a network, rollouts, both, or nothing at all. Leaves are gathered into
+batches, a *virtual loss* on each path driving the next selection elsewhere, so that a network sees many
+positions at once.
 
 Papers: Silver et al., Nature 529, 2016 (https://doi.org/10.1038/nature16961), and Nature 550, 2017
 (https://doi.org/10.1038/nature24270). Departures: a move never tried counts as good as its node so far, less
@@ -65,7 +66,7 @@ def _back_up(path_nodes, path_moves, length, leaf_value, virtual, visits, values
 
 @njit(cache=True)
 def _select(states, expanded, prior, visits, values, child, count, exploration, virtual, komi, path_nodes, path_moves):
-    """Go from the root to a leaf, making its node. Returns (what happened, length of the path, nodes there are)."""
+    """Go from the root to a leaf, making its node: (what happened, length of the path, nodes there are)."""
     node = length = 0
     while True:
         if not expanded[node]:
@@ -90,7 +91,8 @@ def _select(states, expanded, prior, visits, values, child, count, exploration, 
                 return LEAF, length, count + 1
             count += 1
         if states[following, PASSES] >= 2 or length == len(path_moves):
-            _back_up(path_nodes, path_moves, length, terminal_value(states[following], komi), 0, visits, values)
+            _back_up(path_nodes, path_moves, length, terminal_value(
+                states[following], komi), 0, visits, values)
             return DONE, length, count
         node = following
 
@@ -98,12 +100,17 @@ def _select(states, expanded, prior, visits, values, child, count, exploration, 
 @njit(cache=True)
 def _gather(states, expanded, prior, visits, values, child, count, exploration, virtual, komi, wanted, leaves,
             path_nodes, path_moves, lengths):
-    """Select until `wanted` leaves wait for evaluation, or a collision.
+    """Select until `wanted` leaves wait for evaluation, or as many selections met one that waits already.
 
     Returns (leaves, searches that ended at once, nodes there are, whether the tree is full).
     """
-    found = done = 0
-    while found + done < wanted:
+    found = done = collisions = 0
+    full = False
+    # paths that met a leaf which waits already; their virtual loss, too, drives the next selection elsewhere
+    met_nodes = np.empty((wanted, path_nodes.shape[1]), np.int64)
+    met_moves = np.empty((wanted, path_nodes.shape[1]), np.int64)
+    met_lengths = np.empty(wanted, np.int64)
+    while found + done < wanted and collisions < wanted:
         what, length, count = _select(states, expanded, prior, visits, values, child, count, exploration, virtual, komi,
                                       path_nodes[found], path_moves[found])
         if what == LEAF:
@@ -111,9 +118,21 @@ def _gather(states, expanded, prior, visits, values, child, count, exploration, 
             found += 1
         elif what == DONE:
             done += 1
+        elif what == FULL:
+            full = True
+            break
         else:
-            return found, done, count, what == FULL
-    return found, done, count, False
+            met_nodes[collisions], met_moves[collisions] = path_nodes[found], path_moves[found]
+            met_lengths[collisions] = length
+            for i in range(length):
+                visits[path_nodes[found, i], path_moves[found, i]] += virtual
+                values[path_nodes[found, i], path_moves[found, i]] -= virtual
+            collisions += 1
+    for met in range(collisions):
+        for i in range(met_lengths[met]):
+            visits[met_nodes[met, i], met_moves[met, i]] -= virtual
+            values[met_nodes[met, i], met_moves[met, i]] += virtual
+    return found, done, count, full
 
 
 @njit(cache=True)
@@ -124,7 +143,8 @@ def _expand(states, expanded, prior, node, policy):
     total = 0.0
     for move in range(size * size + 1):
         cell = to_cell(move, size)
-        allowed = is_legal(state, cell, colour) and (move == size * size or not is_own_eye(state, cell, colour))
+        allowed = is_legal(state, cell, colour) and (
+            move == size * size or not is_own_eye(state, cell, colour))
         prior[node, move] = max(policy[move], 1e-8) if allowed else -1.0
         total += max(0.0, prior[node, move])
     for move in range(size * size + 1):
@@ -177,8 +197,8 @@ class Search:
     Parameters
     ----------
     evaluate : callable
-        (states int32 (N, STATE_LENGTH)) -> (policies (N, size * size + 1), the pass last, and values (N,) from -1 to
-        1 for the player to move). Policies need not add up to 1; illegal moves are masked here.
+        (states int32 (N, STATE_LENGTH)) -> (policies (N, size * size + 1), the pass last, and values (N,)
+        from -1 to 1 for the player to move). Policies need not add up to 1; illegal moves are masked here.
     komi : float
     exploration : float
         c of PUCT.
@@ -268,8 +288,8 @@ class Search:
     def collect(self, visits):
         """Select up to a batch of leaves, no more than are missing to so many visits.
 
-        For several searches that share a network's batches; after it comes `finish`. A root that was never evaluated is
-        the only leaf.
+        For several searches that share a network's batches; after it comes `finish`. A root that was never
+        evaluated is the only leaf.
 
         Returns
         -------
@@ -283,7 +303,8 @@ class Search:
         self._path_nodes, self._path_moves = np.empty((2, self.batch, LONGEST), np.int64)
         self._found, _, self._count, full = _gather(
             self._states, self._expanded, self._prior, self._visits, self._values, self._child, self._count,
-            self.exploration, self.virtual_loss, self.komi, min(self.batch, visits - self.total_visits), self._leaves,
+            self.exploration, self.virtual_loss, self.komi, min(
+                self.batch, visits - self.total_visits), self._leaves,
             self._path_nodes, self._path_moves, self._lengths)
         states = self._states[self._leaves[:self._found]]
         if full:
@@ -368,7 +389,7 @@ def _rollouts(states, komi, rollouts, random, policies, values):
 
 
 class Rollouts:
-    """Evaluation as it was before networks: games played out by `data_tools.go.player`, whose weights are the policy.
+    """Evaluation without a network: games played out by `data_tools.go.player`, whose weights are the policy.
 
     Parameters
     ----------
@@ -377,8 +398,8 @@ class Rollouts:
         Games from each position.
     seed : int
     policy : callable, optional
-        (states) -> probabilities (N, size * size), e.g. a `Policy`: takes the place of the player's weights, as in
-        AlphaGo.
+        (states) -> probabilities (N, size * size), e.g. a `Policy`: takes the place of the player's weights,
+        as in AlphaGo.
     """
     def __init__(self, komi=7.5, rollouts=1, seed=0, policy=None):
         self._komi, self._rollouts, self._policy = komi, rollouts, policy
@@ -395,5 +416,5 @@ class Rollouts:
 
 
 def pass_probability(states):
-    """What a policy that knows no pass is given for it: next to nothing, but much after the opponent's pass."""
+    """For a policy that knows no pass: next to nothing, but much after the opponent's pass."""
     return np.where(states[:, PASSES] > 0, 0.2, 1e-4)

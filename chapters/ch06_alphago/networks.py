@@ -32,7 +32,8 @@ def compare_with_listing(run):
     Returns
     -------
     dict
-        'parameters', and the largest 'difference' of the outputs for a random position and the same parameters.
+        'parameters', and the largest 'difference' of the outputs for a random position and the same
+        parameters.
     """
     experiment, device = run.experiment, mx.cpu()
     seed_everything(run.seed)
@@ -144,8 +145,8 @@ class AlphaGoZero(gluon.HybridBlock):
     hidden : int
         Of the value head.
 
-    Input (N, 17, 19, 19). Output: logits of the moves (N, 362), the pass last, and (N, 1): logistic(output) is the
-    probability that the player to move wins.
+    Input (N, 17, 19, 19). Output: logits of the moves (N, 362), the pass last, and (N, 1): logistic(output)
+    is the probability that the player to move wins.
     """
     def __init__(self, units=39, filters=256, planes=17, size=19, hidden=256, **kwargs):
         super().__init__(**kwargs)

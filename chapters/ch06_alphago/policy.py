@@ -23,13 +23,13 @@ class Policy:
     size : int
         Of the board.
     batch : int
-        Positions that the network takes at once.
+        Positions that the network takes at once, at most.
     """
     def __init__(self, network, planes=8, size=19, batch=8):
         self.planes, self.size, self.batch = planes, size, batch
         self._network = network
         self._device = next(iter(network.collect_params().values())).list_ctx()[0]
-        network.hybridize(static_alloc=True, static_shape=True)
+        network.hybridize()  # not static: a search asks for batches of any size
 
     def __call__(self, states, symmetries=1):
         """Probabilities (N, size * size), illegal points included, of positions, int32 (N, STATE_LENGTH).
@@ -48,15 +48,15 @@ class Policy:
             logits = self._logits(turned)
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
             answer = powers / powers.sum(axis=1, keepdims=True)
-            total = total + (transform_policy(answer, int(INVERSE[symmetry]), self.size) if symmetry else answer)
+            total = total + \
+                (transform_policy(answer, int(INVERSE[symmetry]), self.size) if symmetry else answer)
         return total / symmetries
 
     def _logits(self, planes):
         outputs = []
         for start in range(0, len(planes), self.batch):
             part = planes[start:start + self.batch]
-            whole = np.resize(part, (self.batch,) + part.shape[1:])  # filled up: another shape would be compiled anew
-            outputs.append(self._network(nd.array(whole, self._device, 'float32')).asnumpy()[:len(part)])
+            outputs.append(self._network(nd.array(part, self._device, 'float32')).asnumpy())
         return np.concatenate(outputs)
 
 

@@ -1,8 +1,9 @@
-"""Section 6.4.1: AlphaGo's way: imitation, then a policy gradient against a pool of opponents, then a value network.
+"""Section 6.4.1: AlphaGo's way: imitation, policy gradient against a pool of opponents, value network.
 
     python -m chapters.ch06_alphago.reinforce
 
-On a small board, where games of people are not at hand: the first policy imitates the player of `data_tools.go.player`.
+On a small board, where games of people are not at hand: the first policy imitates the player of
+`data_tools.go.player`.
 """
 from chapters.kit.runtime import mx
 import numpy as np
@@ -27,7 +28,8 @@ def play_many(policies, games, size, komi, random, label=''):
     Parameters
     ----------
     policies : tuple of two networks
-        (N, 8, size, size) -> logits (N, size * size). The first plays black in the games of even number, white in the others.
+        (N, 8, size, size) -> logits (N, size * size). The first plays black in the games of even number,
+        white in the others.
     games, size, komi : numbers
     random : numpy.random.Generator
     label : str
@@ -74,7 +76,8 @@ def play_many(policies, games, size, komi, random, label=''):
 
 def imitate(network, size, batches, learning_rate, random, batch_size=128):
     """Teach a policy the moves of the built-in player; returns the last batches' mean loss."""
-    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': learning_rate, 'momentum': 0.9})
+    trainer = gluon.Trainer(network.collect_params(), 'sgd', {
+                            'learning_rate': learning_rate, 'momentum': 0.9})
     seed = random.integers(0, 2 ** 63, 1).astype(np.uint64)
     weights = np.empty(size * size)
     positions = [Position(size) for _ in range(batch_size)]
@@ -146,8 +149,8 @@ def reinforce(network, opponents, rounds, games, size, komi, learning_rate, rand
 def one_position_a_game(network, games, size, komi, random):
     """The data of the value network: one position from each game of a policy against itself.
 
-    Neighbouring positions of a game are nearly the same and have the same result; a network that sees them all remembers
-    games instead of learning to judge.
+    Neighbouring positions of a game are nearly the same and have the same result; a network that sees them
+    all remembers games instead of learning to judge.
 
     Returns
     -------
@@ -157,7 +160,8 @@ def one_position_a_game(network, games, size, komi, random):
     """
     planes, outcomes = [], []
     while len(planes) < games:
-        results, records = play_many((network, network), 128, size, komi, random, 'games for the value network')
+        results, records = play_many((network, network), 128, size, komi,
+                                     random, 'games for the value network')
         for game, (result, (states, _)) in enumerate(zip(results, records)):
             if len(states) and len(planes) < games:
                 planes.append(zero_planes(states[random.integers(len(states))][None])[0])
@@ -208,13 +212,15 @@ def reinforced(run, size=7, komi=8.5, layers=4, filters=32, imitation=400, round
     positions : int
         Games for the value network, a fifth of them to measure it.
     matches : int
-        Games of the improved policy against the first, and of the improved one against the built-in player's imitation.
+        Games of the improved policy against the first, and of the improved one against the built-in player's
+        imitation.
 
     Returns
     -------
     dict
-        'imitation_loss'; 'wins_against_first', the share that the improved policy wins; 'value_mse' of the predicted
-        result (0 or 1) on games not trained on, and 'value_mse_of_the_mean', what the best constant would have.
+        'imitation_loss'; 'wins_against_first', the share that the improved policy wins; 'value_mse' of the
+        predicted result (0 or 1) on games not trained on, and 'value_mse_of_the_mean', what the best constant
+        would have.
     """
     random = seed_everything(run.seed)
 

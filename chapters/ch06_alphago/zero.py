@@ -1,9 +1,10 @@
-"""Section 6.4.2: AlphaGo Zero's loop on a small board: search teaches the network, the network guides the search.
+"""Section 6.4.2: AlphaGo Zero's loop on a small board: search teaches a network, which guides the search.
 
     python -m chapters.ch06_alphago.zero
 
-Departures from the paper, for one core: a 7x7 board; two residual units of 32 filters; instead of the last 8 positions
-the network sees the book's 8 planes and the colour of the player to move, which komi makes necessary.
+Departures from the paper, for one core: a 7x7 board; two residual units of 32 filters; instead of the last 8
+positions the network sees the book's 8 planes and the colour of the player to move, which komi makes
+necessary.
 """
 import time
 
@@ -50,7 +51,8 @@ class TwoHeads:
         policies, values = [], []
         for start in range(0, len(planes), self._batch):
             part = planes[start:start + self._batch]
-            size = self._batch if len(part) > self._batch // 4 else self._batch // 4  # two shapes, each compiled once
+            # two shapes, each compiled once
+            size = self._batch if len(part) > self._batch // 4 else self._batch // 4
             logits, wins = self._network(nd.array(np.resize(part, (size,) + part.shape[1:]), dtype='float32'))
             policies.append(nd.softmax(logits).asnumpy()[:len(part)])
             values.append(nd.tanh(wins / 2).asnumpy()[:len(part), 0])  # 2 logistic(x) - 1
@@ -63,8 +65,8 @@ def play_games(evaluators, games, size, komi, visits, noise=0.25, warm_moves=8, 
     Parameters
     ----------
     evaluators : tuple of two callables
-        Of the first and of the second player; both the same for games against oneself. The first plays black in the games
-        of even number, white in the others.
+        Of the first and of the second player; both the same for games against oneself. The first plays black
+        in the games of even number, white in the others.
     games, size, komi, visits : numbers
     noise : float
         As for `Search`.
@@ -120,7 +122,8 @@ def play_games(evaluators, games, size, komi, visits, noise=0.25, warm_moves=8, 
 def _search_together(active, positions, evaluate, visits, komi):
     """Run the searches of several games to the end, their leaves evaluated together.
 
-    Nobody passes a game that is lost as it stands: a young network would learn to give up early, and nothing else.
+    Nobody passes a game that is lost as it stands: a young network would learn to give up early, and nothing
+    else.
     """
     for game, search in active:
         search.start(positions[game])
@@ -178,7 +181,8 @@ def train_zero(run):
     return zero_loop(run)
 
 
-def zero_loop(run, size=7, komi=8.5, generations=8, games=160, visits=48, batches=200, units=2, filters=32, matches=100):
+def zero_loop(run, size=7, komi=8.5, generations=8, games=160, visits=48, batches=200, units=2, filters=32,
+              matches=100):
     """AlphaGo Zero's loop.
 
     Parameters
@@ -201,8 +205,8 @@ def zero_loop(run, size=7, komi=8.5, generations=8, games=160, visits=48, batche
     Returns
     -------
     dict
-        'wins_against_first' (share of the last generation's games won against the first, untrained one, both with the
-        same search), losses, positions played.
+        'wins_against_first' (share of the last generation's games won against the first, untrained one, both
+        with the same search), losses, positions played.
     """
     random = seed_everything(run.seed)
     network = AlphaGoZero(units, filters, PLANES, size, 32, prefix='zero_')
@@ -211,7 +215,8 @@ def zero_loop(run, size=7, komi=8.5, generations=8, games=160, visits=48, batche
     first = str(run.folder / 'generation-0.params')
     network.save_parameters(first)
     network.hybridize(static_alloc=True, static_shape=True)
-    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4})
+    trainer = gluon.Trainer(network.collect_params(), 'sgd',
+                            {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4})
     evaluate = TwoHeads(network)
     buffer, history = [], []
     for generation in range(1, generations + 1):
@@ -235,7 +240,7 @@ def zero_loop(run, size=7, komi=8.5, generations=8, games=160, visits=48, batche
                          label='last generation against the first')
     figure, axis = figures.plt.subplots(figsize=(6, 4))
     for name in ('policy_loss', 'value_loss'):
-        axis.plot([row['generation'] for row in history], [row[name] for row in history], marker='o', label=name)
+        axis.plot(range(1, generations + 1), [row[name] for row in history], marker='o', label=name)
     axis.set(xlabel='generation')
     axis.grid(alpha=0.3)
     axis.legend()

@@ -1,4 +1,4 @@
-"""Section 7.3: from a policy network to a player: legal moves only, no own eyes, a pass at the end, resignation."""
+"""Section 7.3: from a network to a player: legal moves, no own eyes, a pass at the end, resignation."""
 import time
 
 import numpy as np

@@ -2,12 +2,13 @@
 from chapters.kit.experiment import BookFigure, Experiment
 from chapters.kit.recipe import Recipe
 
-# The rules of 7.2; an epoch is what lies between two saves, 60 files of some 7,000 positions. It ends when the rate is
-# under 0.01.
+# The rules of 7.2; an epoch is what lies between two saves, 60 files of some 7,000 positions. It ends when
+# the rate is under 0.01.
 _RECIPE = Recipe(epochs=1000, batch_size=256, learning_rate=0.1, initializer='msra(avg,0)', samples_per_epoch=420000,
                  fall_factor=0.9, least_rate=0.01)
 
-# The same by a recipe for one core and some two hours: the rate rises, then falls to 0 over a million positions.
+# The same by a recipe for one core and some two hours: the rate rises, then falls to 0 over a million
+# positions.
 _SMALL = Recipe(epochs=20, batch_size=64, learning_rate=0.05, momentum=0.9, weight_decay=1e-4, warmup_epochs=0.2,
                 anneal=1.0, initializer='msra(avg,0)', samples_per_epoch=50000)
 _FIRST_SAVE = (BookFigure(0.3712, 'validation_accuracy', 'go', 'at the first save; over 0.5 at the end'),

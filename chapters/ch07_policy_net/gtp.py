@@ -2,7 +2,8 @@
 
     python -m chapters.ch07_policy_net.gtp --run RUN [--visits N]
 
-The protocol: Go Text Protocol, draft 2 (https://www.lysator.liu.se/~gunnar/gtp/gtp2-spec-draft2/gtp2-spec.html).
+The protocol: Go Text Protocol, draft 2
+(https://www.lysator.liu.se/~gunnar/gtp/gtp2-spec-draft2/gtp2-spec.html).
 """
 import argparse
 import sys
@@ -39,7 +40,7 @@ class Gtp:
 
     def answer(self, line):
         """The response to a line, its empty line included; '' to a line that is only space or comment."""
-        line = ''.join(letter if letter >= ' ' or letter == '\t' else '' for letter in line if letter != '\x7f')
+        line = ''.join(letter for letter in line if letter >= ' ' and letter != '\x7f' or letter == '\t')
         words = line.partition('#')[0].split()
         if not words:
             return ''
@@ -248,7 +249,8 @@ class Gtp:
             self._times = None  # the protocol's way of saying: no limit
 
     def gtp_time_left(self, colour, seconds, stones):
-        self._left[self._colour(colour)] = self._number(seconds, float, -10 ** 9, 10 ** 9), self._number(stones)
+        left = self._number(seconds, float, -10 ** 9, 10 ** 9), self._number(stones)
+        self._left[self._colour(colour)] = left
 
     def _seconds(self, colour):
         """Seconds for a move of `colour`, or None."""
@@ -315,10 +317,13 @@ def serve(gtp, lines, out):
 @one_line_errors
 def main(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser('python -m chapters.ch07_policy_net.gtp', description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser('python -m chapters.ch07_policy_net.gtp',
+                                     description=__doc__.splitlines()[0])
     parser.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
-    parser.add_argument('--visits', type=int, default=0, metavar='N', help='of the tree search; 0: the network alone')
-    parser.add_argument('--temperature', type=float, default=0.0, metavar='T', help='without search: above 0, vary')
+    parser.add_argument('--visits', type=int, default=0, metavar='N',
+                        help='of the tree search; 0: the network alone')
+    parser.add_argument('--temperature', type=float, default=0.0,
+                        metavar='T', help='without search: above 0, vary')
     parser.add_argument('--never-resign', action='store_true')
     parser.add_argument('--seed', type=int, default=0)
     options = parser.parse_args(arguments)

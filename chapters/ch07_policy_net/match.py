@@ -2,8 +2,8 @@
 
     python -m chapters.ch07_policy_net.match --run RUN [--visits N] [--level 10] [--games 40]
 
-The referee keeps the board itself: an illegal move loses. A finished game is counted by Tromp-Taylor area after the dead
-stones that GNU Go names are taken off; every game is saved as SGF.
+The referee keeps the board itself: an illegal move loses. A finished game is counted by Tromp-Taylor area
+after the dead stones that GNU Go names are taken off; every game is saved as SGF.
 """
 import argparse
 import math
@@ -38,7 +38,8 @@ class Program:
     def __init__(self, command):
         self._command = command
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE,
+                                             stdout=subprocess.PIPE, text=True)
         except OSError as error:
             raise UserError(f'{command[0]}: cannot be started ({error.strerror})') from None
 
@@ -85,7 +86,8 @@ def find_gnugo():
     UserError
         It is not installed.
     """
-    found = shutil.which('gnugo') or next((f'{place}/gnugo' for place in _PLACES if Path(place, 'gnugo').exists()), None)
+    found = shutil.which('gnugo') or next(
+        (f'{place}/gnugo' for place in _PLACES if Path(place, 'gnugo').exists()), None)
     if not found:
         raise UserError('GNU Go is not installed: apt-get install gnugo (or brew install gnu-go), or give '
                         '--against COMMAND of another GTP engine')
@@ -125,7 +127,8 @@ def play_game(engine, other, colour, size=19, komi=7.5):
     engine.clear(size)
     for command in (f'boardsize {size}', 'clear_board', f'komi {komi:g}'):
         other.ask(command)
-    position, moves = Position(size), []  # simple ko: what every program plays by; superko is for the engine's own moves
+    # simple ko: what every program plays by; superko is for the engine's own moves
+    position, moves = Position(size), []
     while position.passes < 2 and len(moves) < 3 * size * size:
         to_play = position.to_play
         if to_play == colour:
@@ -172,15 +175,18 @@ def wilson(wins, games):
 @one_line_errors
 def main(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser('python -m chapters.ch07_policy_net.match', description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser('python -m chapters.ch07_policy_net.match',
+                                     description=__doc__.splitlines()[0])
     parser.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
-    parser.add_argument('--visits', type=int, default=0, metavar='N', help='of the tree search; 0: the network alone')
+    parser.add_argument('--visits', type=int, default=0, metavar='N',
+                        help='of the tree search; 0: the network alone')
     parser.add_argument('--level', type=int, default=10, help='of GNU Go, 1 to 10 (default 10)')
     parser.add_argument('--against', metavar='COMMAND', help='another GTP engine in place of GNU Go')
     parser.add_argument('--games', type=int, default=40, metavar='N', help='colours alternate (default 40)')
     parser.add_argument('--size', type=int, default=19)
     parser.add_argument('--komi', type=float, default=7.5)
-    parser.add_argument('--temperature', type=float, default=0.1, help='of the network alone: makes games differ')
+    parser.add_argument('--temperature', type=float, default=0.1,
+                        help='of the network alone: makes games differ')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', metavar='DIR', help='where the games go (default RUN/games/OPPONENT-VISITS)')
     options = parser.parse_args(arguments)
@@ -211,7 +217,8 @@ def main(arguments=None):
                 file.write(to_sgf(moves, result, *players, options.size, options.komi))
             played += 1
             wins += 0.5 if result == '0' else float(result[0] == 'BW'[colour == WHITE])
-            tqdm.write(f'game {number}: {players[0]} (black) - {players[1]} (white) {result}, {len(moves)} moves')
+            tqdm.write(
+                f'game {number}: {players[0]} (black) - {players[1]} (white) {result}, {len(moves)} moves')
             bar.set_postfix_str(f'{wins:g} of {played} won')
     low, high = wilson(wins, played)
     print(f'{ours} won {wins:g} of {played} games against {name}: {wins / played:.1%} (95%: {low:.1%} to {high:.1%})')

@@ -62,7 +62,8 @@ def play_in_terminal(options, lines=None):
                 print(engine.position)
             except Failure as failure:
                 print(f'{failure}; {HELP}')
-    print(f'Two passes: {gtp.gtp_final_score()}, dead stones taken off: {gtp.gtp_final_status_list("dead") or "none"}')
+    dead = gtp.gtp_final_status_list('dead') or 'none'
+    print(f'Two passes: {gtp.gtp_final_score()}, dead stones taken off: {dead}')
 
 
 def top_moves(engine, number=5):

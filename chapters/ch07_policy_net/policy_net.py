@@ -66,9 +66,10 @@ def answers(run, network):
     Returns
     -------
     dict
-        Over up to `MEASURED` validation positions, seen by no one during training: 'validation_accuracy_1side' (top-1),
-        'validation_top2_1side', ..., 'validation_loss_1side', the same with '8sides', their number; and the probability of
-        a star point and of all other points of the empty board.
+        Over up to `MEASURED` validation positions, seen by no one during training:
+        'validation_accuracy_1side' (top-1), 'validation_top2_1side', ..., 'validation_loss_1side', the same
+        with '8sides', their number; and the probability of a star point and of all other points of the empty
+        board.
     """
     policy = Policy(network, run.experiment.sizes['planes'], batch=64)
     _, records = packs(run.data_name, run.config['data_root'] or None, run.seed)
@@ -98,7 +99,7 @@ MEASURED = 20000
 
 
 def statistics(probabilities, moves):
-    """Cross-entropy and top-1, 2, 5, 10 of answers (N, 361) to positions where `moves` (N,) were played: (5, N)."""
+    """Cross-entropy and top-1, 2, 5, 10 of answers (N, 361) where `moves` (N,) were played: (5, N)."""
     given = probabilities[np.arange(len(moves)), moves]
     better = (probabilities > given[:, None]).sum(axis=1)
     return np.stack([-np.log(np.maximum(given, 1e-30))] + [better < number for number in (1, 2, 5, 10)])
@@ -113,7 +114,8 @@ def read_history(folder):
 def _curves(history, run):
     """Top-1, 2, 5 and 10 by samples, as in figure 7-3."""
     figure, axis = figures.plt.subplots(figsize=(7, 4.5))
-    samples = [(row['epoch'] + 1) * (run.recipe.samples_per_epoch or len(run.data.train_x)) for row in history]
+    samples = [(row['epoch'] + 1) * (run.recipe.samples_per_epoch or len(run.data.train_x))
+                for row in history]
     for number, name in enumerate(STATISTICS[1:]):
         for part, style in (('train', '-'), ('validation', '--')):
             values = [100 * row[f'{part}_{name}'] for row in history]
@@ -122,7 +124,8 @@ def _curves(history, run):
     axis.set(xlabel='positions', ylabel='%', ylim=(0, 100))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, ncol=2)
-    axis.set_title(figures.text(f'{run.experiment.section} The move played is among the first 1, 2, 5, 10', '训练曲线'))
+    axis.set_title(figures.text(
+        f'{run.experiment.section} The move played is among the first 1, 2, 5, 10', '训练曲线'))
     return figure
 
 
@@ -133,7 +136,8 @@ def _probabilities(board, title):
     axis.imshow(board, cmap='Oranges', vmin=0)
     for y, x in np.argwhere(board >= 0.005):
         axis.text(x, y, f'{100 * board[y, x]:.0f}', ha='center', va='center', fontsize=8)
-    axis.set(xticks=range(size), yticks=range(size), xticklabels=LETTERS[:size], yticklabels=range(size, 0, -1))
+    axis.set(xticks=range(size), yticks=range(size),
+             xticklabels=LETTERS[:size], yticklabels=range(size, 0, -1))
     axis.set_title(title + ', %')
     return figure
 

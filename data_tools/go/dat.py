@@ -124,8 +124,8 @@ def _states(records, states):
 def states_of(records):
     """The positions of records, as states of `board.py` with black to move ("own" is black).
 
-    A record does not tell what happened before the last move, nor whether a ko forbids a point: all stones but the
-    last are as if set up.
+    A record does not tell what happened before the last move, nor whether a ko forbids a point: all stones
+    but the last are as if set up.
 
     Parameters
     ----------

@@ -334,9 +334,9 @@ def planes_of(states, count):
     ----------
     states : int32 (N, STATE_LENGTH)
     count : int
-        BOOK: the book's 8 in `DAT_ORDER`, as its networks have them. TACTICS: these, then of AlphaGo's the plane of
-        ones and planes 20 to 46 (what a move does: captures, self-atari, liberties, ladders, eyes). ALPHAGO and
-        ALPHAGO_VALUE: AlphaGo's.
+        BOOK: the book's 8 in `DAT_ORDER`, as its networks have them. TACTICS: these, then of AlphaGo's the
+        plane of ones and planes 20 to 46 (what a move does: captures, self-atari, liberties, ladders, eyes).
+        ALPHAGO and ALPHAGO_VALUE: AlphaGo's.
 
     Returns
     -------
@@ -347,7 +347,8 @@ def planes_of(states, count):
     if count in (ALPHAGO, ALPHAGO_VALUE):
         return alphago_planes(states, count == ALPHAGO_VALUE)
     if count != TACTICS:
-        raise ValueError(f'there are sets of {BOOK}, {TACTICS}, {ALPHAGO} and {ALPHAGO_VALUE} planes, not of {count}')
+        raise ValueError(
+            f'there are sets of {BOOK}, {TACTICS}, {ALPHAGO} and {ALPHAGO_VALUE} planes, not of {count}')
     planes = alphago_planes(states)
     return np.concatenate([book_planes(states, DAT_ORDER), planes[:, 3:4], planes[:, 20:47]], axis=1)
 

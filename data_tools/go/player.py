@@ -1,9 +1,9 @@
-"""A player without a network, compiled: for games where there are none at hand, and to play games out quickly.
+"""A player without a network, compiled: makes games where none are at hand, and plays games out quickly.
 
 It gives every legal move a weight and draws a move by the weights, as the rollouts of AlphaGo and of the
 programs before it did (book, 6.1 and 6.2): capture, rescue what is in atari, give atari, answer near the last
-move, stay off the edge of an empty board, do not put yourself in atari, never fill an own eye. It plays like a
-beginner; it knows when a game is over. Everything it does follows from its seed.
+move, stay off the edge of an empty board, do not put yourself in atari, never fill an own eye. It plays like
+a beginner; it knows when a game is over. Everything it does follows from its seed.
 """
 import numpy as np
 from numba import njit
@@ -99,7 +99,7 @@ def _weight(state, cell, colour, size):
 
 @njit(cache=True)
 def weigh(state, weights):
-    """Fill the weights (size * size,), float64, of the player to move; returns their sum, 0 if it can only pass."""
+    """Fill the player's weights (size * size,), float64; returns their sum, 0 if it can only pass."""
     size, colour = np.int64(state[SIZE]), np.int64(state[TO_MOVE])
     total = 0.0
     for move in range(size * size):

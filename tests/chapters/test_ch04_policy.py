@@ -69,4 +69,5 @@ def test_packs_are_found_as_go_pack_names_them(tmp_path):
         (tmp_path / name).write_bytes(bytes(363))
     assert positions.find_packs(str(tmp_path)) == (tmp_path / 'train.dat', tmp_path / 'val.dat')
     for name in ('mine', 'mine.dat'):
-        assert positions.find_packs(str(tmp_path / name)) == (tmp_path / 'mine.dat', tmp_path / 'mine.validation.dat')
+        assert positions.find_packs(str(tmp_path / name)) == (tmp_path / \
+                                    'mine.dat', tmp_path / 'mine.validation.dat')

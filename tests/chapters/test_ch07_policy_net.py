@@ -178,7 +178,8 @@ def test_init_takes_such_a_file(tmp_path):
                                          least_rate=0)
     run_experiment(experiment, data='selfplay', out=tmp_path / 'run', quiet=True,
                    init=tmp_path / 'model-39540.params')
-    ours = sorted(float(np.abs(array).sum()) for array in parameters(tmp_path / 'run').values() if array.ndim == 4)
+    ours = sorted(float(np.abs(array).sum())
+                  for array in parameters(tmp_path / 'run').values() if array.ndim == 4)
     theirs = sorted(float(np.abs(array.asnumpy()).sum()) for array in module.get_params()[0].values()
                     if len(array.shape) == 4)
     assert np.allclose(ours, theirs, rtol=1e-5)
@@ -257,7 +258,8 @@ def test_a_session():
     assert ask(gtp, 'play b C3') == '=' and ask(gtp, 'play white c4 # a comment') == '='
     assert ask(gtp, '7 play b C3') == '?7 illegal move'
     assert ask(gtp, 'play b I9') == '? syntax error: not a vertex' and ask(gtp, 'play b') == '? syntax error'
-    assert ask(gtp, 'boardsize 20') == '? unacceptable size' and ask(gtp, '\x01nonsense\t1') == '? unknown command'
+    assert ask(gtp, 'boardsize 20') == '? unacceptable size' and ask(
+        gtp, '\x01nonsense\t1') == '? unknown command'
     assert gtp.answer('  # only a comment\n') == '' and gtp.answer('\n') == ''
     assert 'X' in ask(gtp, 'showboard') and ask(gtp, 'undo') == '='
     assert not gtp.engine.position.board[5, 2] and gtp.engine.position.to_play == WHITE
@@ -369,7 +371,8 @@ def test_a_missing_opponent_is_told(tmp_path):
 def test_interval():
     low, high = match.wilson(8, 10)
     assert (low, high) == (pytest.approx(0.4901, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
-    assert match.wilson(0, 40)[0] == pytest.approx(0, abs=1e-12) and match.wilson(40, 40)[1] == pytest.approx(1)
+    assert match.wilson(0, 40)[0] == pytest.approx(
+        0, abs=1e-12) and match.wilson(40, 40)[1] == pytest.approx(1)
 
 
 def test_a_person_plays(tmp_path, capsys):
