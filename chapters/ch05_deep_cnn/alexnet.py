@@ -7,6 +7,8 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
+from chapters.ch05_deep_cnn.layers import scaled
+
 # filters, kernel, stride, padding, whether a pooling 3x3 with stride 2 follows
 CONVOLUTIONS = [(96, 11, 4, 0, True), (256, 5, 1, 2, True), (384, 3, 1, 1, False), (384, 3, 1, 1, False),
                 (256, 3, 1, 1, True)]
@@ -33,7 +35,7 @@ class AlexNet(gluon.HybridBlock):
         with self.name_scope():
             self.features = nn.HybridSequential()
             for number, (filters, kernel, stride, padding, pool) in enumerate(CONVOLUTIONS, 1):
-                self.features.add(nn.Conv2D(round(width * filters), kernel, stride, padding,
+                self.features.add(nn.Conv2D(scaled(filters, width), kernel, stride, padding,
                                             activation='relu', prefix=f'conv{number}_'))
                 if pool:
                     self.features.add(nn.MaxPool2D(pool_size=3, strides=2))

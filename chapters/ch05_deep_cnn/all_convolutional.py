@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm
+from chapters.ch05_deep_cnn.layers import batch_norm, scaled
 
 # filters, kernel, stride, padding
 CONVOLUTIONS = [(96, 3, 1, 1), (96, 3, 1, 1), (96, 3, 2, 1), (192, 3, 1, 1), (192, 3, 1, 1), (192, 3, 2, 1),
@@ -31,7 +31,7 @@ class AllConvolutional(gluon.HybridBlock):
             self.features = nn.HybridSequential()
             for filters, kernel, stride, padding in CONVOLUTIONS:
                 # nn.Activation keeps oneDNN's layout, F.relu is slower; BN's backward is fast with both
-                self.features.add(nn.Conv2D(round(width * filters), kernel, stride, padding), batch_norm(),
+                self.features.add(nn.Conv2D(scaled(filters, width), kernel, stride, padding), batch_norm(),
                                   nn.Activation('relu'))
             self.features.add(nn.Conv2D(classes, kernel_size=1), batch_norm(), nn.Activation('relu'))
 

@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, same
+from chapters.ch05_deep_cnn.layers import batch_norm, choose, same, scaled
 
 # For each stage its convolutions (filters, kernel); between stages a pooling 2x2 with stride 2. After the
 # last stage follows a 1x1 convolution to one plane a class.
@@ -40,13 +40,13 @@ class DarkNet(gluon.HybridBlock):
     """
     def __init__(self, stages='reference', slope=0.1, width=1.0, classes=1000, **kwargs):
         super().__init__(**kwargs)
-        table = STAGES[stages]
+        table = choose(STAGES, 'stages', stages)
         with self.name_scope():
             self.features = nn.HybridSequential()
             for stage, convolutions in enumerate(table, 1):
                 for number, (filters, kernel) in enumerate(convolutions, 1):
                     name = f'conv{stage}_{number}_' if stages != 'reference' else f'conv{stage}_'
-                    self.features.add(same(round(width * filters), kernel, prefix=name), batch_norm(),
+                    self.features.add(same(scaled(filters, width), kernel, prefix=name), batch_norm(),
                                       nn.LeakyReLU(slope))
                 if stage < len(table):  # the sixth of the reference network is padded: 7x7 becomes 4x4
                     self.features.add(nn.MaxPool2D(padding=1 if stage == 6 else 0))

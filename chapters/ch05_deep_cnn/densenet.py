@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import bn_relu_conv, chain, conv_bn_relu
+from chapters.ch05_deep_cnn.layers import bn_relu_conv, chain, choose, conv_bn_relu
 
 # first planes, planes that a layer adds, layers of the four blocks
 DENSENETS = {121: (64, 32, (6, 12, 24, 16)), 161: (96, 48, (6, 12, 36, 24)), 169: (64, 32, (6, 12, 32, 32)),
@@ -52,7 +52,7 @@ class DenseNet(gluon.HybridBlock):
     """
     def __init__(self, depth=121, classes=1000, **kwargs):
         super().__init__(**kwargs)
-        planes, growth, blocks = DENSENETS[depth]
+        planes, growth, blocks = choose(DENSENETS, 'depth', depth)
         with self.name_scope():
             self.features = nn.HybridSequential()
             self.features.add(*conv_bn_relu(planes, 7, 2, use_bias=False),

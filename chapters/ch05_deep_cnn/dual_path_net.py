@@ -6,7 +6,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import bn_relu_conv, chain, conv_bn_relu
+from chapters.ch05_deep_cnn.layers import bn_relu_conv, chain, choose, conv_bn_relu
 
 # table 1 of the paper: first planes, groups, planes of the 3x3 in the first stage, units of each stage,
 # planes that a unit adds
@@ -65,7 +65,7 @@ class DualPathNet(gluon.HybridBlock):
     """
     def __init__(self, depth=92, classes=1000, **kwargs):
         super().__init__(**kwargs)
-        planes, groups, inner, units, growths = DUAL_PATH_NETS[depth]
+        planes, groups, inner, units, growths = choose(DUAL_PATH_NETS, 'depth', depth)
         with self.name_scope():
             self.features = nn.HybridSequential()
             self.features.add(*conv_bn_relu(planes, 7, 2, use_bias=False),

@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, same
+from chapters.ch05_deep_cnn.layers import batch_norm, chain, choose, same
 
 # What stands for a 3x3 and for a 5x5 convolution, as kernels one after the other.
 FORMS = {
@@ -35,7 +35,7 @@ class Inception(gluon.HybridBlock):
     """
     def __init__(self, one=32, three=32, five=32, reduce_three=0, reduce_five=0, pool=0, form='v1', **kwargs):
         super().__init__(**kwargs)
-        kernels_three, kernels_five = FORMS[form]
+        kernels_three, kernels_five = choose(FORMS, 'form', form)
 
         def branch(reduced, filters, kernels):
             planes = ([(reduced, 1)] if reduced else []) + [(filters, kernel) for kernel in kernels]

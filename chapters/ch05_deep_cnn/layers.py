@@ -1,5 +1,6 @@
 """The few layers that all networks of chapter 5 are made of."""
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+from data_tools.errors import UserError
 from mxnet.gluon import nn
 
 
@@ -39,6 +40,20 @@ def chain(*layers):
     block = nn.HybridSequential()
     block.add(*layers)
     return block
+
+
+def choose(table, name, value):
+    """The row `value` of a table of networks; a `UserError` that lists the rows if there is no such one."""
+    if value not in table:
+        raise UserError(f'{name}={value}: there is no such network; there are {", ".join(map(str, table))}')
+    return table[value]
+
+
+def scaled(filters, width):
+    """`filters` times the factor `width`, at least 1; a `UserError` if the factor is not above 0."""
+    if not width > 0:
+        raise UserError(f'width={width}: a factor of the numbers of filters must be greater than 0')
+    return max(1, round(width * filters))
 
 
 def first_points(F, x):

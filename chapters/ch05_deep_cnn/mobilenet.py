@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import conv_bn_relu
+from chapters.ch05_deep_cnn.layers import conv_bn_relu, scaled
 
 # table 5-9: planes and stride of each separable convolution
 SEPARABLE = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1),
@@ -27,13 +27,13 @@ class MobileNet(gluon.HybridBlock):
     """
     def __init__(self, width=1.0, classes=1000, **kwargs):
         super().__init__(**kwargs)
-        before = round(width * 32)
+        before = scaled(32, width)
         with self.name_scope():
             self.features = nn.HybridSequential()
             self.features.add(*conv_bn_relu(before, 3, 2, use_bias=False))
             for filters, stride in SEPARABLE:
                 self.features.add(*conv_bn_relu(before, 3, stride, groups=before, use_bias=False))
-                before = round(width * filters)
+                before = scaled(filters, width)
                 self.features.add(*conv_bn_relu(before, 1, use_bias=False))
             self.output = nn.Dense(classes)
 

@@ -8,7 +8,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, same
+from chapters.ch05_deep_cnn.layers import batch_norm, choose, same, scaled
 
 # Table 5-8: what a unit does before the shortcut leaves, beside the shortcut, and after both meet.
 # C: 3x3 convolution, B: batch normalisation, R: ReLU.
@@ -38,7 +38,7 @@ class Unit(gluon.HybridBlock):
     """
     def __init__(self, filters, stride=1, new_shape=False, ordering='e', **kwargs):
         super().__init__(**kwargs)
-        before, beside, after = ORDERINGS[ordering]
+        before, beside, after = choose(ORDERINGS, 'ordering', ordering)
         with self.name_scope():
             self.before = self.layers(before, filters, stride)
             self.body = self.layers(beside, filters, stride)
@@ -84,11 +84,12 @@ class ResNet(gluon.HybridBlock):
                  **kwargs):
         super().__init__(**kwargs)
         self._ordering = ordering
-        filters = [round(width * number) for number in filters]
+        before, _, after = choose(ORDERINGS, 'ordering', ordering)
+        filters = [scaled(number, width) for number in filters]
         with self.name_scope():
             self.features = nn.HybridSequential()
             self.features.add(batch_norm(), same(filters[0], 3))
-            if 'R' not in ORDERINGS[ordering][0]:
+            if 'R' not in before:
                 self.features.add(batch_norm(), nn.Activation('relu'))
             done = 0
             for stage, count in enumerate(units, 1):
@@ -97,7 +98,7 @@ class ResNet(gluon.HybridBlock):
                     new_shape = unit == 0 and (stride != 1 or filters[stage] != filters[stage - 1])
                     done += 1
                     self.features.add(self.make_unit(filters[stage], stride, new_shape, done / sum(units)))
-            if not ORDERINGS[ordering][2]:
+            if not after:
                 self.features.add(batch_norm(), nn.Activation('relu'))
             self.output = nn.Dense(classes)
 

@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, conv_bn_relu, same
+from chapters.ch05_deep_cnn.layers import batch_norm, chain, choose, conv_bn_relu, same
 
 # table 1 of the paper: planes of the three stages for each number of groups
 PLANES = {1: (144, 288, 576), 2: (200, 400, 800), 3: (240, 480, 960), 4: (272, 544, 1088),
@@ -75,7 +75,7 @@ class ShuffleNet(gluon.HybridBlock):
             self.features = nn.HybridSequential()
             self.features.add(same(24, 3, 2), nn.MaxPool2D(pool_size=3, strides=2, padding=1))
             before = 24
-            for stage, (filters, units) in enumerate(zip(PLANES[groups], UNITS)):
+            for stage, (filters, units) in enumerate(zip(choose(PLANES, 'groups', groups), UNITS)):
                 for unit in range(units):
                     self.features.add(Unit(filters, before, groups, 1 if unit else 2,
                                            groups if stage or unit else 1))

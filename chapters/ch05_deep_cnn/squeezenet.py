@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import same
+from chapters.ch05_deep_cnn.layers import choose, same
 
 # The first convolution (filters, kernel); then for each stage, after a pooling, the squeezed planes of its
 # fire modules, each of which expands to 4 times as many planes twice.
@@ -55,7 +55,7 @@ class SqueezeNet(gluon.HybridBlock):
     """
     def __init__(self, version='1.0', dropout=0.5, classes=1000, **kwargs):
         super().__init__(**kwargs)
-        (filters, kernel), stages = SQUEEZENETS[version]
+        (filters, kernel), stages = choose(SQUEEZENETS, 'version', version)
         with self.name_scope():
             self.features = nn.HybridSequential()
             self.features.add(nn.Conv2D(filters, kernel, strides=2, activation='relu'))

@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import same
+from chapters.ch05_deep_cnn.layers import choose, same, scaled
 
 FILTERS = (64, 128, 256, 512, 512)
 
@@ -41,13 +41,13 @@ class VGG(gluon.HybridBlock):
     """
     def __init__(self, configuration='D', hidden=4096, dropout=0.5, width=1.0, classes=1000, **kwargs):
         super().__init__(**kwargs)
-        counts, third_kernel, lrn = CONFIGURATIONS[configuration]
+        counts, third_kernel, lrn = choose(CONFIGURATIONS, 'configuration', configuration)
         with self.name_scope():
             self.features = nn.HybridSequential()
             for stage, (count, filters) in enumerate(zip(counts, FILTERS), 1):
                 for number in range(1, count + 1):
                     kernel = third_kernel if number == 3 else 3
-                    self.features.add(same(round(width * filters), kernel, activation='relu',
+                    self.features.add(same(scaled(filters, width), kernel, activation='relu',
                                            prefix=f'conv{stage}_{number}_'))
                     if lrn and stage == 1:
                         self.features.add(nn.HybridLambda(_local_response))

@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, conv_bn_relu, same
+from chapters.ch05_deep_cnn.layers import batch_norm, chain, conv_bn_relu, same, scaled
 
 
 def separable(filters, channels, stride=1):
@@ -76,7 +76,7 @@ class Xception(gluon.HybridBlock):
     """
     def __init__(self, middle=8, width=1.0, classes=1000, **kwargs):
         super().__init__(**kwargs)
-        planes = {number: round(width * number) for number in (32, 64, 128, 256, 728, 1024, 1536, 2048)}
+        planes = {number: scaled(number, width) for number in (32, 64, 128, 256, 728, 1024, 1536, 2048)}
         with self.name_scope():
             self.features = nn.HybridSequential()
             self.features.add(

@@ -228,6 +228,25 @@ def test_everything_can_be_shown_without_data(capsys, monkeypatch, tmp_path):
         assert 'as in table 5-2' in shown and 'FLOPs not known' not in shown, section
 
 
+@pytest.mark.parametrize('section, size', [
+    ('5.1.2', 'configuration=F'), ('5.1.3', 'stages=53'), ('5.5.2-a', 'ordering=f'), ('5.5.5', 'form=v9'),
+    ('5.6.1-densenet', 'depth=7'), ('5.6.1-dual-path-net', 'depth=7'), ('5.6.2-squeezenet', 'version=2'),
+    ('5.6.2-shufflenet', 'groups=5')])
+def test_a_row_that_no_table_has(section, size, capsys):
+    assert main(['show', section, '--set', size]) == 2
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1 and size in error and 'there are' in error
+
+
+@pytest.mark.parametrize('section', ['5.1.1', '5.1.2', '5.1.3', '5.4.5', '5.5.7', '5.5.6-xception',
+                                     '5.6.2-mobilenet'])
+@pytest.mark.parametrize('width', ['0', '-1', 'nan'])
+def test_a_width_that_no_network_has(section, width, capsys):
+    assert main(['show', section, '--set', f'width={width}']) == 2
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1 and 'width' in error and 'greater than 0' in error
+
+
 # Every network that can be made small, and the sizes that make it so.
 SMALL = {
     '5.4.4': {'num_filters': (8, 8, 8), 'last_filters': 16}, '5.4.5': {'width': 0.1},
