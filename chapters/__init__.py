@@ -5,7 +5,8 @@ keeps its part in `experiments.py`, which loads neither MXNet nor NumPy.
 """
 import importlib
 
-_CHAPTERS = ('ch02_neuron', 'ch03_mlp', 'ch04_cnn', 'ch05_deep_cnn', 'ch06_alphago', 'ch07_policy_net')
+_CHAPTERS = ('ch02_neuron', 'ch03_mlp', 'ch04_cnn', 'ch05_deep_cnn', 'ch06_alphago', 'ch07_policy_net',
+             'ch08_gan')
 
 
 def experiments():

@@ -66,6 +66,8 @@ def load_data(experiment, name='', data_root=None, seed=0):
     """
     recipe = experiment.recipe
     augmentation = Augmentation.parse(recipe.augmentation) if recipe and recipe.augmentation else None
+    if experiment.loader and experiment.takes_image_sets:  # images in a form of its own
+        return experiment.code(experiment.loader)(experiment, name or experiment.data, data_root, seed)
     if is_packed(experiment, name or experiment.data):
         return TrainingData(**load_records(name or experiment.data, data_root, augmentation or Augmentation(),
                                            recipe.batch_size, recipe.train_samples))

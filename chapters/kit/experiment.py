@@ -59,7 +59,8 @@ class Experiment:
         'softmax' (cross-entropy with class labels), or 'square' (half the squared difference).
     book : tuple of BookFigure
     program : str
-        Name of a function of `module`, `program(run) -> metrics`; empty: train the network by the recipe.
+        Name of a function of `module`, or of another with its path, `program(run) -> metrics` or `(metrics, history)`;
+        empty: train the network by the recipe.
     drawings : tuple of str
         Functions of `module`, or of another with their path, `drawing(run, network) -> metrics or None`, called after
         training.
@@ -73,6 +74,9 @@ class Experiment:
         large for it.
     symbolic : str
         Module of `book_code` with the same graph in symbolic form.
+    proof : str
+        Name of a function of `module`, `proof(experiment) -> chapters.kit.parity.Parity`, where the listing is more than
+        one graph and `parity` cannot compare by itself.
     changed : mapping of str to value
         What `but` has changed from the experiment of the book.
     """
@@ -94,6 +98,7 @@ class Experiment:
     sample_shape: Tuple[int, ...] = ()
     small: Mapping = field(default_factory=dict)
     symbolic: str = ''
+    proof: str = ''
     changed: Mapping = field(default_factory=dict)
 
     @property

@@ -21,7 +21,8 @@ def run_experiment(experiment, resume=False, **settings):
     run.say(f'{experiment.section} {experiment.title} {experiment.title_zh}'
             + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''))
     if not experiment.trains:
-        return run, run.finish(experiment.code(experiment.program)(run))
+        answer = experiment.code(experiment.program)(run)
+        return run, run.finish(*answer) if isinstance(answer, tuple) else run.finish(answer)
     if run.form == 'symbolic':
         from chapters.kit.symbolic import train_symbolic
         return run, run.finish({}, train_symbolic(run))

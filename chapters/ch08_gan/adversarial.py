@@ -1,0 +1,288 @@
+"""Section 8.3: the training loop of two networks against each other, and the losses that they may learn by.
+
+Reads from top to bottom: the losses, one step of both networks (`AdversarialStep`), the loop over epochs
+(`train_adversarially`).
+"""
+import math
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from chapters.ch08_gan import samples
+from chapters.ch08_gan.images import scaled
+from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.runtime import mx
+from chapters.kit.training import Diverged, make_initializer, make_optimizer_settings, seed_everything
+from data_tools.errors import UserError
+from mxnet import nd
+
+_COLLAPSED = 0.1  # of the variety of real images
+_PATIENCE = 5  # epochs
+_FIRST_UPDATES = 2000  # in which samples may look alike
+
+
+def _softplus(F, x):
+    """log(1 + exp(x)), also for large x."""
+    return F.relu(x) + F.Activation(-F.abs(x), act_type='softrelu')
+
+
+# name: (D's loss of real images, D's loss of made images, G's loss), each a function of F and of D's logits (N,).
+LOSSES = {
+    # 8.2.3: D up on log D(x) + log(1 - D(G(z))), G down on -log D(G(z)); https://arxiv.org/abs/1406.2661
+    'book': (lambda F, x: _softplus(F, -x), lambda F, x: _softplus(F, x), lambda F, x: _softplus(F, -x)),
+    # The original: G down on log(1 - D(G(z))), which is flat where D is sure.
+    'minimax': (lambda F, x: _softplus(F, -x), lambda F, x: _softplus(F, x), lambda F, x: -_softplus(F, x)),
+    # https://arxiv.org/abs/1611.04076
+    'least_squares': (lambda F, x: F.square(x - 1) / 2, lambda F, x: F.square(x) / 2, lambda F, x: F.square(x - 1) / 2),
+    # https://arxiv.org/abs/1701.07875
+    'wasserstein': (lambda F, x: -x, lambda F, x: x, lambda F, x: -x),
+    # https://arxiv.org/abs/1705.02894
+    'hinge': (lambda F, x: F.relu(1 - x), lambda F, x: F.relu(1 + x), lambda F, x: -x),
+}
+
+
+class _Learner:
+    """A network, as many sets of gradients as it takes passes to learn from, and its optimizer."""
+    def __init__(self, network, recipe, updates_per_epoch, passes):
+        self._parameters = network.collect_params()
+        self._learnt = [name for name, parameter in self._parameters.items() if parameter.grad_req != 'null']
+        self.weights = {name: self._parameters[name].data() for name in self._learnt}
+        self.gradients = [{name: nd.zeros_like(array) for name, array in self.weights.items()} for _ in range(passes)]
+        self.optimizer = mx.optimizer.create(recipe.optimizer, **make_optimizer_settings(recipe, updates_per_epoch))
+        self.updater = mx.optimizer.get_updater(self.optimizer)
+
+    def bind(self, graph, inputs, gradients, device):
+        """An executor on the network's own parameters. `inputs`: {name: array}; `gradients`: {name: array to fill}."""
+        arguments = {name: inputs[name] if name in inputs else self._parameters[name].data()
+                     for name in graph.list_arguments()}
+        return graph.bind(device, arguments, gradients,
+                          {name: 'write' if name in gradients else 'null' for name in arguments},
+                          {name: self._parameters[name].data() for name in graph.list_auxiliary_states()})
+
+    def update(self):
+        """Learn from the sum of the gradients of all passes."""
+        for index, name in enumerate(self._learnt):
+            total = self.gradients[0][name]
+            for other in self.gradients[1:]:
+                nd.elemwise_add(total, other[name], out=total)
+            self.updater(index, total, self.weights[name])
+
+
+class AdversarialStep:
+    """One step of the book: D once, by real and made images together, then G once.
+
+    Each of the four ways through the networks is a graph that is bound once: D on real images, G, D on G's images, and
+    D on them again for the gradient that goes back into G. The third and the fourth read G's output where it lies.
+
+    The fourth runs forward in prediction mode, so that the running statistics of D's batch normalisation do not see
+    the same images twice. Its backward pass is that of `Module.backward`: MXNet takes it for training mode's, and
+    goes back through the normalisation as if the running statistics were those of the batch.
+
+    Parameters
+    ----------
+    network : DCGAN, initialized
+    recipe : Recipe
+    updates_per_epoch : int
+    device : mxnet.Context
+    """
+    def __init__(self, network, recipe, updates_per_epoch, device):
+        if network.loss not in LOSSES:
+            raise UserError(f'loss={network.loss}: there is {", ".join(LOSSES)}')
+        self._network = network
+        d, g = network.discriminator, network.generator
+        dtype = next(iter(g.collect_params().values())).dtype
+        image, code = mx.sym.var('image'), mx.sym.var('code')
+        logits = d(image)
+        graphs = []
+        for loss in LOSSES[network.loss]:
+            values = loss(mx.sym, logits)
+            figures = mx.sym.concat(mx.sym.mean(values), mx.sym.mean(logits > 0), dim=0)
+            graphs.append(mx.sym.Group([mx.sym.MakeLoss(values), mx.sym.BlockGrad(figures)]))
+        made = g(code)
+        self._d = _Learner(d, recipe, updates_per_epoch, 2)
+        self._g = _Learner(g, recipe, updates_per_epoch, 1)
+        self._code = nd.zeros((recipe.batch_size, network.codes), device, dtype)
+        self._make = self._g.bind(made, {'code': self._code}, self._g.gradients[0], device)
+        self._make.forward(is_train=True)
+        images = self._make.outputs[0]
+        self._image, self._back = nd.zeros_like(images), nd.zeros_like(images)
+        self._real = self._d.bind(graphs[0], {'image': self._image}, self._d.gradients[0], device)
+        self._fake = self._d.bind(graphs[1], {'image': images}, self._d.gradients[1], device)
+        self._through = self._d.bind(graphs[2], {'image': images}, {'image': self._back}, device)
+
+    def __call__(self, images, codes):
+        """Learn from real images (N, C, H, W) and codes (N, codes).
+
+        Returns
+        -------
+        list of NDArray (2,)
+            Of D on real, of D on made images, of G: the mean loss, and the share that D takes for real. Good until the
+            next call.
+        """
+        images.copyto(self._image)
+        codes.copyto(self._code)
+        self._real.forward(is_train=True)
+        self._real.backward()
+        self._make.forward(is_train=True)
+        self._fake.forward(is_train=True)
+        self._fake.backward()
+        self._d.update()
+        if self._network.clip:
+            for array in self._d.weights.values():
+                nd.clip(array, -self._network.clip, self._network.clip, out=array)
+        if self._network.spectral:
+            self._network.discriminator.iterate()
+        self._through.forward(is_train=False)
+        self._through.backward()
+        self._make.backward([self._back])
+        self._g.update()
+        return [executor.outputs[1] for executor in (self._real, self._fake, self._through)]
+
+    @property
+    def images(self):
+        """What G made in the last step, (N, C, H, W)."""
+        return self._make.outputs[0]
+
+    def gradients(self):
+        """{name: array} of the last step, of both networks."""
+        return {**self._d.gradients[0], **self._g.gradients[0]}
+
+    def arrays(self):
+        """{name: array} of the optimizers' states, for a checkpoint."""
+        return {f'{name}:{key}': array for name, learner in (('d', self._d), ('g', self._g))
+                for key, array in optimizer_arrays(learner.updater).items()}
+
+    def restore(self, arrays, updates):
+        """Go on from a checkpoint: the networks' parameters as they are now, `arrays`, and the updates done."""
+        for name, learner in (('d', self._d), ('g', self._g)):
+            learner.optimizer.begin_num_update = learner.optimizer.num_update = updates
+            states = {f'optimizer:{key[2:]}': array for key, array in arrays.items() if key.startswith(f'{name}:')}
+            restore_optimizer(states, learner.updater, dict(enumerate(learner.weights.values())))
+
+
+def build(experiment, channels, recipe, device, dtype='float32'):
+    """Both networks of an experiment, for images of so many channels, with first values."""
+    sizes = {**experiment.sizes, 'channels': channels}
+    network = experiment.code(experiment.network)(prefix=f'{experiment.network.lower()}_', **sizes)
+    network.cast(dtype)
+    network.initialize(make_initializer(recipe.initializer), ctx=device)
+    network(nd.zeros((1, network.codes), device, dtype))
+    return network
+
+
+def train_adversarially(run):
+    """Train the two networks of a run by its recipe, and leave in its folder what `chapters.kit.training.train` does.
+
+    Also `samples/epoch-NNNN.png`: images made of the same 64 codes after each epoch, and a film of them. The exported
+    model is the generator. Goes on from a checkpoint bit for bit.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    (dict, list of dict)
+        Figures, and the history: losses, D's accuracies on real and made images, and the variety of the samples (see
+        `chapters.ch08_gan.samples.variety`).
+
+    Raises
+    ------
+    Diverged
+        A loss became NaN or infinite, or the samples have long been all alike.
+    """
+    recipe, data = run.recipe, run.data
+    if len(run.devices) > 1 or run.form != 'gluon' or run.init:
+        raise UserError(f'{run.experiment.section}: takes one device, and neither --form nor --init')
+    device = run.devices[0]
+    random = seed_everything(run.seed)
+    network = build(run.experiment, data.train_x.shape[1], recipe, device)
+    batches = max(1, len(data.train_x) // recipe.batch_size)
+    fixed = nd.array(random.standard_normal((64, network.codes)), device)
+    real = scaled(data.train_x[:64])
+    step = AdversarialStep(network, recipe, batches, device)
+    history, first_epoch = [], 0
+    saved = run.checkpoint.load()
+    if saved:
+        arrays, state = saved
+        history, first_epoch = state['history'], state['epoch']
+        restore_model(arrays, network)
+        step.restore(arrays, first_epoch * batches)
+        run.say(f'going on after epoch {first_epoch - 1}')
+    generator = network.generator
+    generator.hybridize(static_alloc=True, static_shape=True)
+    (run.folder / 'samples').mkdir(exist_ok=True)
+    for epoch in range(first_epoch, recipe.epochs):
+        random = seed_everything(run.seed, epoch)
+        started = time.perf_counter()
+        totals = _train_epoch(step, data, recipe, random, batches, network.codes, run.label(epoch), device)
+        seconds = time.perf_counter() - started
+        images = generator(fixed).asnumpy()
+        (loss_real, right_real), (loss_made, taken), (loss_g, _) = totals
+        row = {'epoch': epoch, 'learning_rate': recipe.rate((epoch + 1) * batches, batches), 'seconds': seconds,
+               'samples_per_second': batches * recipe.batch_size / seconds,
+               'train_d_loss': float(loss_real + loss_made), 'train_g_loss': float(loss_g),
+               'train_accuracy_real': float(right_real), 'train_accuracy_made': float(1 - taken),
+               'train_variety': samples.variety(images, real)}
+        if not all(math.isfinite(value) for value in row.values()):
+            raise Diverged(f'{run.folder}: a loss became NaN or infinite in epoch {epoch}: lower --learning-rate (now '
+                           f'{recipe.learning_rate:g}); the checkpoint of the last good epoch is kept')
+        history.append(row)
+        samples.save_tiles(images, run.folder / 'samples' / f'epoch-{epoch + 1:04d}.png')
+        run.checkpoint.save({**model_arrays(network), **step.arrays()}, {'epoch': epoch + 1, 'history': history})
+        run.write_history(history)
+        run.say(run.line(row))
+        _watch(run, history, batches)
+    generator.export(str(run.folder / 'model'), len(history))
+    return samples.draw_all(run, network, history, fixed), history
+
+
+def _train_epoch(step, data, recipe, random, batches, codes, label, device):
+    """One pass in a random order; returns means (3, 2) of what the step returns."""
+    size, totals = recipe.batch_size, None
+    bar = tqdm(_batches(data, recipe, random, batches), label, batches, unit_scale=size, unit=' samples', leave=False,
+               disable=None)
+    shown = time.monotonic()
+    for count, images in enumerate(bar, 1):
+        figures = step(nd.array(images, device), nd.array(random.standard_normal((size, codes), np.float32), device))
+        if totals is None:
+            totals = [figure.copy() for figure in figures]
+        else:
+            for total, figure in zip(totals, figures):
+                nd.elemwise_add(total, figure, out=total)
+        if not bar.disable and time.monotonic() - shown > 0.5:
+            shown = time.monotonic()
+            bar.set_postfix_str(f'D {(totals[0][0] + totals[1][0]).asscalar() / count:.3f}, '
+                                f'G {totals[2][0].asscalar() / count:.3f}')
+    return np.stack([total.asnumpy() for total in totals]) / count
+
+
+def _batches(data, recipe, random, batches):
+    """Real images (N, C, H, W) from -1 to 1 of an epoch, mirrored by chance if the recipe says so.
+
+    What does not fill a batch is left for another epoch.
+    """
+    size, mirror = recipe.batch_size, 'mirror' in recipe.augmentation.split()
+    if data.stream:
+        numbers = (x.asnumpy() for x, _ in data.stream(random))
+    else:
+        order = np.resize(random.permutation(len(data.train_x)), batches * size)
+        numbers = (data.train_x[order[start:start + size]] for start in range(0, batches * size, size))
+    for _, pixels in zip(range(batches), numbers):
+        images = scaled(pixels)
+        if mirror:
+            chosen = random.random(size) < 0.5
+            images[chosen] = images[chosen, :, :, ::-1]
+        yield images
+
+
+def _watch(run, history, batches):
+    """Say when the samples become all alike, and end a run that does not recover from it."""
+    alike = [row['train_variety'] < _COLLAPSED for row in history if (row['epoch'] + 1) * batches > _FIRST_UPDATES]
+    if alike and alike[-1] and not any(alike[-2:-1]):
+        run.say(f'the generator has collapsed: its samples differ {history[-1]["train_variety"]:.1%} as much as real '
+                'images do')
+    if len(alike) >= _PATIENCE and all(alike[-_PATIENCE:]):
+        raise Diverged(f'{run.folder}: the samples have been all alike for {_PATIENCE} epochs: the generator has '
+                       'collapsed; try another --seed, a lower --learning-rate, or --set loss=hinge')

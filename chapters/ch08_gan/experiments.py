@@ -1,0 +1,20 @@
+"""What chapter 8 trains."""
+from chapters.kit.experiment import Experiment
+from chapters.kit.recipe import Recipe
+
+_DCGAN = Recipe(epochs=500, batch_size=64, optimizer='adam', learning_rate=0.0002, momentum=0.5,
+                initializer='msra(avg,0.2)')
+
+
+def _dcgan(section, title, title_zh, data, sizes, symbolic='', **changes):
+    return Experiment(
+        section, title, title_zh, 'chapters.ch08_gan.dcgan', 'DCGAN', sizes, _DCGAN.but(**changes), data,
+        loader='chapters.ch08_gan.images.images', program='chapters.ch08_gan.adversarial.train_adversarially',
+        proof='chapters.ch08_gan.listing.parity', sample_shape=(100,), symbolic=symbolic)
+
+
+EXPERIMENTS = [
+    _dcgan('8.3', 'DCGAN at 32x32', 'DCGAN，32x32', 'digits', {'size': 32, 'channels': 1}, 'sec_8_3'),
+    _dcgan('8.3-64', 'DCGAN at 64x64, in colour, as printed', 'DCGAN，64x64 彩色，与书中相同', 'cifar10',
+           {'size': 64, 'channels': 3}, 'sec_8_3', augmentation='mirror'),
+]

@@ -1,0 +1,197 @@
+"""What a generator makes: tiles, the film of its training, ways between codes, and the nearest training images."""
+import numpy as np
+from PIL import Image
+
+from chapters.kit import figures
+from data_tools.atomic import atomic_path
+from mxnet import nd
+
+_SECONDS = 12  # of a film, at most
+_COMPARED = 10000  # training images
+
+
+def tiles(images, columns=8):
+    """Images in rows, one pixel between them.
+
+    Parameters
+    ----------
+    images : numpy.ndarray, (N, C, H, W)
+        From -1 to 1.
+    columns : int
+
+    Returns
+    -------
+    PIL.Image.Image
+    """
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    page = np.zeros((rows, height + 1, columns, width + 1, channels), np.uint8)
+    pixels = np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    for number, image in enumerate(pixels):
+        page[number // columns, :height, number % columns, :width] = image
+    page = page.reshape(rows * (height + 1), columns * (width + 1), channels)[:-1, :-1]
+    return Image.fromarray(page.squeeze() if channels == 1 else page)
+
+
+def save_tiles(images, path, columns=8, enlarge=2):
+    """`tiles` as a PNG file, each pixel drawn `enlarge` times as large."""
+    page = tiles(images, columns)
+    page = page.resize((page.width * enlarge, page.height * enlarge), Image.NEAREST)
+    with atomic_path(path) as beside:
+        page.save(beside)
+
+
+def film(pictures, path):
+    """Picture files as an animated GIF that lasts some seconds and rests on the last.
+
+    At most 120 of them are shown.
+    """
+    pictures = [pictures[number] for number in np.unique(np.linspace(0, len(pictures) - 1, 120).round().astype(int))]
+    frames = []
+    for picture in pictures:
+        with Image.open(picture) as image:
+            frames.append(image.convert('P', palette=Image.ADAPTIVE) if image.mode == 'RGB' else image.copy())
+    each = max(100, min(500, _SECONDS * 1000 // len(frames)))
+    with atomic_path(path) as beside:
+        frames[0].save(beside, format='GIF', save_all=True, append_images=frames[1:], loop=0,
+                       duration=[each] * (len(frames) - 1) + [3000])
+
+
+def variety(images, real):
+    """How much images differ from one another, beside real ones.
+
+    Parameters
+    ----------
+    images, real : numpy.ndarray, (N, C, H, W)
+
+    Returns
+    -------
+    float
+        Mean distance of an image to the nearest other, over the same of real images: 0 where all are alike, and also
+        where they are copies of a few.
+    """
+    def nearest(x):
+        distances = squared_distances(x.reshape(len(x), -1), x.reshape(len(x), -1))
+        np.fill_diagonal(distances, np.inf)
+        return np.sqrt(distances.min(axis=1)).mean()
+    count = min(len(images), len(real))
+    return float(nearest(images[:count]) / max(nearest(real[:count]), 1e-6))
+
+
+def squared_distances(x, y):
+    """(N, D), (M, D) -> (N, M)."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return np.maximum(0, np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T)
+
+
+def between(first, second, steps, spherical=True):
+    """Codes on the way from one to another.
+
+    On a straight line the codes in the middle are shorter than any that the generator has learnt from; on the great
+    circle they are not.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray, (codes,)
+    steps : int
+        Codes, both ends included.
+    spherical : bool
+
+    Returns
+    -------
+    numpy.ndarray, (steps, codes)
+    """
+    t = np.linspace(0, 1, steps)[:, None]
+    if not spherical:
+        return (1 - t) * first + t * second
+    cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    if np.sin(angle) < 1e-6:
+        return (1 - t) * first + t * second
+    return (np.sin((1 - t) * angle) * first + np.sin(t * angle) * second) / np.sin(angle)
+
+
+def generate(generator, codes, device, batch=64):
+    """Images (N, C, H, W) from -1 to 1, made of codes (N, codes) in batches of one size."""
+    made = []
+    for start in range(0, len(codes), batch):
+        part = codes[start:start + batch]
+        made.append(generator(nd.array(np.resize(part, (batch,) + part.shape[1:]), device)).asnumpy()[:len(part)])
+    return np.concatenate(made)
+
+
+def draw_all(run, network, history, fixed):
+    """All pictures of a run; returns figures: the distance to the nearest training images."""
+    generator, device, codes = network.generator, run.devices[0], fixed.asnumpy()
+    figure_folder = run.folder / 'figures'
+    figure_folder.mkdir(exist_ok=True)
+    made = generate(generator, codes, device)
+    save_tiles(made, figure_folder / 'samples.png')
+    film(sorted((run.folder / 'samples').glob('epoch-*.png')), figure_folder / 'film.gif')
+    for name, spherical in (('spherical', True), ('linear', False)):
+        rows = [between(codes[2 * row], codes[2 * row + 1], 10, spherical) for row in range(6)]
+        save_tiles(generate(generator, np.concatenate(rows), device), figure_folder / f'between-{name}.png', 10)
+    _draw_arithmetic(run, generator, codes)
+    if len(history) > 1:
+        run.save_figure(_curves(run, history), 'curves')
+    return _draw_nearest(run, made[:12])
+
+
+def _draw_arithmetic(run, generator, codes):
+    """8.2.2: a - b + c, in code and image; below it what the same sum of the images would be."""
+    a, b, c = codes[:6], codes[6:12], codes[12:18]
+    total = a - b + c
+    total *= np.linalg.norm(a, axis=1, keepdims=True) / np.linalg.norm(total, axis=1, keepdims=True)
+    parts = [generate(generator, part, run.devices[0]) for part in (a, b, c, total)]
+    figure, axes = figures.plt.subplots(5, 6, figsize=(6.6, 6))
+    titles = ('a', 'b', 'c', 'a - b + c\nof codes', 'a - b + c\nof pixels')
+    for row, (title, images) in enumerate(zip(titles, parts + [np.clip(parts[0] - parts[1] + parts[2], -1, 1)])):
+        for axis, image in zip(axes[row], images):
+            _show(axis, image)
+        axes[row, 0].text(-0.15, 0.5, title, transform=axes[row, 0].transAxes, ha='right', va='center')
+    figure.suptitle(figures.text('8.2.2 Arithmetic on codes', '编码的加减'))
+    run.save_figure(figure, 'arithmetic')
+
+
+def _draw_nearest(run, made):
+    """Is it copying? Each sample over the training images nearest to it, pixel by pixel."""
+    real = run.data.train_x[:_COMPARED]
+    flat = real.reshape(len(real), -1).astype(np.float32) / 127.5 - 1
+    distances = squared_distances(made.reshape(len(made), -1), flat)
+    order = distances.argsort(axis=1)[:, :3]
+    nearest = np.sqrt(np.take_along_axis(distances, order[:, :1], 1).mean() / flat.shape[1])
+    others = squared_distances(flat[:len(made)], flat[len(made):]).min(axis=1)
+    among_real = np.sqrt(others.mean() / flat.shape[1])
+    figure, axes = figures.plt.subplots(4, len(made), figsize=(0.9 * len(made), 4.2))
+    for column in range(len(made)):
+        _show(axes[0, column], made[column])
+        for row in range(3):
+            _show(axes[row + 1, column], real[order[column, row]].astype(np.float32) / 127.5 - 1)
+            axes[row + 1, column].set_title(f'{np.sqrt(distances[column, order[column, row]] / flat.shape[1]):.2f}',
+                                            fontsize=7)
+    figure.suptitle(figures.text('Samples, and the nearest training images below them', '样本（上）与最接近的训练图像（下）'))
+    run.save_figure(figure, 'nearest')
+    return {'nearest_training_image': nearest, 'nearest_of_real_images': among_real}
+
+
+def _show(axis, image):
+    axis.axis('off')
+    axis.imshow((image.transpose(1, 2, 0).squeeze() + 1) / 2, cmap='gray', vmin=0, vmax=1)
+
+
+def _curves(run, history):
+    figure, axes = figures.plt.subplots(1, 3, figsize=(13.8, 3.8))
+    epochs = [row['epoch'] for row in history]
+    for axis, title, names in ((axes[0], 'loss', ('d_loss', 'g_loss')),
+                               (axes[1], 'accuracy of D', ('accuracy_real', 'accuracy_made')),
+                               (axes[2], 'variety of samples', ('variety',))):
+        for name in names:
+            axis.plot(epochs, [row[f'train_{name}'] for row in history], label=name.replace('_', ' '))
+        axis.set(title=title, xlabel='epoch')
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    experiment = run.experiment
+    figure.suptitle(figures.text(f'{experiment.section} {experiment.title}', experiment.title_zh)
+                    + f'\n{run.data_name}, seed {run.seed}')
+    figure.tight_layout()
+    return figure
