@@ -7,14 +7,13 @@ import shutil
 from data_tools.atomic import write_error
 from data_tools.errors import UserError
 
-_LOCK = '.lock'
-
 
 @contextlib.contextmanager
 def whole_folder(path):
     """Context manager that yields a folder to fill; it becomes `path` when the body succeeds.
 
-    It is called `PATH.part` until then; one that a killed process has left is cleared first.
+    It is called `PATH.part` until then; one that a killed process has left is cleared first. `PATH.part.lock` is there
+    before it and after it, so that a kill at any moment leaves no folder of which nobody knows whose it is.
 
     Parameters
     ----------
@@ -31,26 +30,28 @@ def whole_folder(path):
         There is something, another process is at it, or the disk refuses it; `path` is as it was then.
     """
     path = os.path.realpath(path)
-    part = path + '.part'
+    part, lock_path = path + '.part', path + '.part.lock'
     try:
         if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
             raise UserError(f'{path}: is there already; choose another folder, or move it away')
-        if os.path.exists(part) and not os.path.exists(os.path.join(part, _LOCK)) and os.listdir(part):
+        if os.path.exists(part) and not os.path.exists(lock_path) and os.listdir(part):
             raise UserError(f'{part}: is in the way, and not one of ours; move it away')
-        os.makedirs(part, exist_ok=True)
-        lock = open(os.path.join(part, _LOCK), 'a')
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        lock = open(lock_path, 'a')
     except OSError as error:
         raise write_error(error, path) from None
     with lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(lock.fileno()), os.stat(lock_path)):
+                raise FileNotFoundError  # whoever had it has just finished
         except OSError:
             raise UserError(f'{path}: another process is filling it; wait for it') from None
         try:
-            _clear(part)
+            shutil.rmtree(part, ignore_errors=True)
+            os.mkdir(part)
             yield part
             os.sync()  # one call for what may be many thousands of files
-            os.unlink(os.path.join(part, _LOCK))
             os.rename(part, path)
             folder = os.open(os.path.dirname(path), os.O_RDONLY)
             os.fsync(folder)
@@ -60,15 +61,8 @@ def whole_folder(path):
             if isinstance(error, OSError):
                 raise write_error(error, path) from None
             raise
-
-
-def _clear(part):
-    """Remove all but the lock."""
-    for entry in list(os.scandir(part)):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
-        elif entry.name != _LOCK:
-            os.unlink(entry.path)
+        finally:
+            os.unlink(lock_path)
 
 
 class FileTree:
