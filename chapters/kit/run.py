@@ -10,6 +10,7 @@ from pathlib import Path
 from chapters.kit.checkpoint import Checkpoint
 from chapters.kit.data import load_data
 from chapters.kit.experiment import Experiment
+from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import device, mx
 from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError
@@ -138,8 +139,10 @@ class Run:
         folder = Path(out)
         config = read_config(folder)
         for name in ('section', 'recipe', 'sizes', 'seed', 'data', 'form'):
-            mine = json.loads(json.dumps(self.config[name]))
-            if config[name] != mine:
+            mine, theirs = json.loads(json.dumps(self.config[name])), config[name]
+            if name == 'recipe' and theirs:  # fields that recipes did not have when the run began
+                theirs = {**json.loads(json.dumps(vars(Recipe()))), **theirs}
+            if theirs != mine:
                 raise UserError(f'{folder}: holds a run with another {name}; leave out the settings when resuming')
         self.config = config
         return folder
