@@ -71,6 +71,10 @@ def load_data(experiment, name='', data_root=None, seed=0):
     if is_packed(experiment, name or experiment.data):
         return TrainingData(**load_records(name or experiment.data, data_root, augmentation or Augmentation(),
                                            recipe.batch_size, recipe.train_samples))
+    if experiment.data == 'imagenet' and not name:
+        raise UserError(f'{experiment.section}: ImageNet must be at hand and packed: `python -m data_tools pack '
+                        'ILSVRC/train FOLDER/train --resize 256`, the same for FOLDER/val, then --data FOLDER; or '
+                        '--data cifar10 --set classes=10 --set augmentation= for a network that can do with 32 pixels')
     if experiment.takes_image_sets:
         data = load_images(name or experiment.data, data_root)
     elif experiment.loader:

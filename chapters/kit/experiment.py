@@ -8,7 +8,8 @@ from chapters.kit.recipe import Recipe, convert
 from data_tools.errors import UserError
 
 # One image of each image set, (C, H, W).
-_IMAGE_SHAPES = {'mnist': (1, 28, 28), 'fashion': (1, 28, 28), 'digits': (1, 28, 28), 'cifar10': (3, 32, 32)}
+_IMAGE_SHAPES = {'mnist': (1, 28, 28), 'fashion': (1, 28, 28), 'digits': (1, 28, 28), 'cifar10': (3, 32, 32),
+                 'imagenet': (3, 224, 224)}
 
 
 @dataclass(frozen=True)

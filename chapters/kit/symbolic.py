@@ -137,7 +137,10 @@ def train_symbolic(run):
         if getattr(recipe, name):
             raise UserError(f'--form symbolic: the book\'s form has no {name}; leave it out')
     batches = ceil_div(len(data.train_x), recipe.batch_size)
-    symbol = run.experiment.symbolic_form().symbol(**run.experiment.sizes)
+    try:
+        symbol = run.experiment.symbolic_form().symbol(**run.experiment.sizes)
+    except TypeError as error:  # a size that the listing does not have
+        raise UserError(f'--form symbolic: {str(error).partition("() ")[2]}; the listing has no such size') from None
     module = mx.mod.Module(symbol, ['data'], ['label'], context=run.devices)
     if data.batch or data.stream:
         train_iter = _Epochs(data, recipe, run.seed)
