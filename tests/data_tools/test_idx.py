@@ -58,10 +58,10 @@ GOOD = struct.pack('>HBBII', 0, 8, 2, 2, 3) + bytes(6)
     (GOOD[:-1], r'truncated: 17 bytes where the header says 18 \(2 x 3 values\)'),
     (GOOD + b'12', '2 bytes too many after offset 18'),
     (struct.pack('>HBBIII', 0, 14, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), 'truncated: 16 bytes where'),
-    (gzip.compress(GOOD)[:-6], 'truncated, the gzip data break off after'),
-    (gzip.compress(GOOD)[:14] + b'\xff\xff\xff' + gzip.compress(GOOD)[17:], 'damaged gzip data'),
-    (gzip.compress(GOOD)[:-8] + bytes(8), 'damaged gzip data'),
-    (gzip.compress(GOOD[:-1]), 'truncated: 17 bytes where'),
+    (gzip.compress(GOOD, mtime=0)[:-6], 'truncated, the gzip data break off after'),
+    (gzip.compress(GOOD, mtime=0)[:14] + b'\xff\xff\xff' + gzip.compress(GOOD, mtime=0)[17:], 'damaged gzip data'),
+    (gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), 'damaged gzip data'),
+    (gzip.compress(GOOD[:-1], mtime=0), 'truncated: 17 bytes where'),
 ])
 def test_damaged_files(tmp_path, data, message):
     path = tmp_path / 'train-images-idx3-ubyte'
