@@ -484,7 +484,7 @@ def test_parity_sees_a_shortcut_that_leaves_too_early(monkeypatch):
 
 
 @pytest.mark.parametrize('section', ['5.4.4', '5.4.5', '5.5.7'])
-def test_batch_normalisation_goes_backward_fast(section, monkeypatch):
+def test_batch_normalisation_goes_backward_fast(section, monkeypatch, tmp_path):
     """Where gradient and data arrive in different memory layouts it takes up to 20 times as long."""
     from chapters.kit.training import CompiledStep, Objective, initialize, make_optimizer
     from mxnet import profiler
@@ -496,7 +496,7 @@ def test_batch_normalisation_goes_backward_fast(section, monkeypatch):
                         [shape, shape[:1]], mx.cpu())
     x, y = nd.random.uniform(shape=shape), nd.arange(8)
     step(x, y)
-    profiler.set_config(profile_all=True, aggregate_stats=True)
+    profiler.set_config(profile_all=True, aggregate_stats=True, filename=str(tmp_path / 'profile.json'))
     profiler.set_state('run')
     for _ in range(2):
         step(x, y)
