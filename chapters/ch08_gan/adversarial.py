@@ -124,18 +124,24 @@ class AdversarialStep:
         codes.copyto(self._code)
         self._real.forward(is_train=True)
         self._real.backward()
+        nd.waitall()  # here and below: what these executors share, MXNet's threaded engine does not always see
         self._make.forward(is_train=True)
+        nd.waitall()
         self._fake.forward(is_train=True)
         self._fake.backward()
+        nd.waitall()
         self._d.update()
         if self._network.clip:
             for array in self._d.weights.values():
                 nd.clip(array, -self._network.clip, self._network.clip, out=array)
         if self._network.spectral:
             self._network.discriminator.iterate()
+        nd.waitall()
         self._through.forward(is_train=False)
         self._through.backward()
+        nd.waitall()
         self._make.backward([self._back])
+        nd.waitall()
         self._g.update()
         return [executor.outputs[1] for executor in (self._real, self._fake, self._through)]
 

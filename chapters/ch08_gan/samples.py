@@ -1,4 +1,5 @@
 """What a generator makes: tiles, the film of its training, ways between codes, and the nearest training images."""
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
 from PIL import Image
 

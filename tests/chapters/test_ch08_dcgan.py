@@ -1,0 +1,264 @@
+"""Section 8.3: the step of DCGAN, its losses, and what a run leaves."""
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import chapters
+from chapters.__main__ import main
+from chapters.ch08_gan import adversarial, dcgan, samples
+from chapters.ch08_gan.adversarial import LOSSES, AdversarialStep, build
+from chapters.ch08_gan.images import scaled
+from chapters.kit.parity import parity
+from chapters.kit.program import resume, run_experiment
+from chapters.kit.run import Run
+from chapters.kit.runtime import mx
+from chapters.kit.training import Diverged, seed_everything
+from mxnet import autograd, nd
+
+BATCH = 8
+
+
+def pair(dtype='float64', section='8.3', batch=BATCH, **sizes):
+    """(step, network, images, codes) for digits, width 8."""
+    experiment = chapters.find(section)
+    experiment = replace(experiment, sizes={**experiment.sizes, 'width': 8, **sizes})
+    recipe = experiment.recipe.but(batch_size=batch)
+    random = seed_everything(0)
+    network = build(experiment, 1, recipe, mx.cpu(), dtype)
+    step = AdversarialStep(network, recipe, 10, mx.cpu())
+    data = experiment.code(experiment.loader)(experiment, 'digits', None, 0)
+    images = nd.array(scaled(data.train_x[:batch]), dtype=dtype)
+    return step, network, images, nd.array(random.standard_normal((batch, 100)), dtype=dtype)
+
+
+def values(network):
+    return {name: parameter.data().asnumpy() for name, parameter in network.collect_params().items()}
+
+
+def by_autograd(network, images, codes, loss='book'):
+    """The gradients of D, as Gluon computes them."""
+    of_real, of_made, _ = LOSSES[loss]
+    g, d = network.generator, network.discriminator
+    learnt = {name: parameter for name, parameter in d.collect_params().items() if parameter.grad_req != 'null'}
+    with autograd.record():
+        made = g(codes)
+        loss = of_real(nd, d(images)) + of_made(nd, d(made.detach()))
+    loss.backward()
+    return {name: parameter.grad().asnumpy() for name, parameter in learnt.items()}
+
+
+@pytest.mark.parametrize('loss', LOSSES)
+def test_gradients_of_both_passes_are_added(loss):
+    step, network, images, codes = pair(loss=loss)
+    expected = by_autograd(network, images, codes, loss)
+    step(images, codes)
+    for name, gradient in expected.items():
+        got = step.gradients()[name].asnumpy()
+        assert np.abs(got - gradient).max() <= 1e-8 * max(1, np.abs(gradient).max()), name
+
+
+def test_statistics_see_real_and_made_images_once_each():
+    step, network, images, codes = pair()
+    layers = list(network.discriminator.layers)
+    with autograd.train_mode():
+        made = network.generator(codes)
+    means = []
+    for x in (images, made):
+        for layer in layers[:3]:  # up to the first normalisation
+            x = layer(x)
+        means.append(x.asnumpy().mean(axis=(0, 2, 3)))
+    step(images, codes)
+    expected = 0.9 * (0.1 * means[0]) + 0.1 * means[1]
+    assert isinstance(layers[3], dcgan.nn.BatchNorm)
+    assert np.abs(layers[3].running_mean.data().asnumpy() - expected).max() < 1e-6 < np.abs(means[1]).max() / 100
+
+
+def test_each_network_learns_from_its_own_loss_only(monkeypatch):
+    step, network, images, codes = pair()
+    changed = []
+    through = step._through.forward
+
+    def forward(is_train):  # when D has learnt, and before G does
+        changed.append(values(network.discriminator))
+        return through(is_train=is_train)
+    monkeypatch.setattr(step, '_through', _Watched(step._through, forward))
+    before = values(network)
+    step(images, codes)
+    after = values(network)
+    for name, array in changed[0].items():
+        if 'running' not in name:
+            assert (after[name] == array).all(), name  # G's step leaves D as it is
+            if 'gamma' not in name:
+                assert (before[name] != array).any(), name
+        else:
+            assert np.abs(after[name] - array).max() < 1e-12, name
+    assert all((before[name] != after[name]).any() for name in after if 'generator' in name and name.endswith('weight'))
+
+
+class _Watched:
+    def __init__(self, executor, forward):
+        self._executor, self.forward = executor, forward
+
+    def __getattr__(self, name):
+        return getattr(self._executor, name)
+
+
+def test_parity_of_the_listing_in_colour():
+    result = parity(chapters.find('8.3-64'))
+    assert result.holds, result
+
+
+@pytest.mark.parametrize('mistake', ['momentum', 'rate', 'statistics', 'sum'])
+def test_parity_sees(monkeypatch, mistake):
+    experiment = chapters.find('8.3')
+    if mistake in ('momentum', 'rate'):
+        changes = {'momentum': 0.9} if mistake == 'momentum' else {'learning_rate': 0.0001}
+        assert not parity(replace(experiment, recipe=experiment.recipe.but(**changes))).holds
+        return
+    if mistake == 'sum':
+        monkeypatch.setattr(adversarial._Learner, 'update', lambda learner: [
+            learner.updater(index, learner.gradients[-1][name], learner.weights[name])
+            for index, name in enumerate(learner._learnt)])
+    else:
+        norm = dcgan.nn.BatchNorm
+        monkeypatch.setattr(dcgan.nn, 'BatchNorm', lambda **settings: norm(momentum=0.8, **settings))
+    assert not parity(experiment).holds
+
+
+def test_single_precision_computes_the_same():
+    of_double = pair(width=8)
+    of_single = pair('float32', width=8)
+    for name, parameter in of_single[1].collect_params().items():
+        parameter.set_data(of_double[1].collect_params()[name].data().astype('float32'))
+    figures = []
+    for step, _, _, codes in (of_double, of_single):
+        images = of_double[2].astype(codes.dtype)
+        figures.append([figure.asnumpy() for figure in step(images, of_double[3].astype(codes.dtype))])
+    assert np.allclose(figures[0], figures[1], atol=1e-3)
+    double, single = of_double[0].gradients(), of_single[0].gradients()
+    for name in double:
+        if 'discriminator' in name:
+            difference = np.abs(double[name].asnumpy() - single[name].asnumpy()).max()
+            assert difference < 1e-4 * max(0.1, np.abs(double[name].asnumpy()).max()), name
+
+
+def test_learnt_slopes_are_mxnets():
+    x, g = nd.random.normal(shape=(3, 8, 5, 5)), nd.random.normal(shape=(3, 8, 5, 5))
+    alpha = nd.random.uniform(shape=(8,))
+    theirs, ours = [], []
+    layer = dcgan.LearntSlopes(8)
+    layer.initialize()
+    layer.alpha.set_data(alpha)
+    for found, compute, slope in ((theirs, lambda: nd.LeakyReLU(x, alpha, act_type='prelu'), alpha),
+                                  (ours, lambda: layer(x), layer.alpha.data())):
+        x.attach_grad()
+        if slope is alpha:
+            alpha.attach_grad()
+        with autograd.record():
+            y = compute()
+        y.backward(g)
+        found += [y.asnumpy(), x.grad.asnumpy(), slope.grad.asnumpy()]
+    assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(theirs, ours))
+
+
+def test_a_gray_image_is_made_by_the_transposed_convolution():
+    layer = dcgan.GrayConv2DTranspose(1, 4, strides=2, padding=1, use_bias=False, in_channels=6)
+    layer.initialize(mx.init.Normal(1))
+    x = nd.random.normal(shape=(2, 6, 5, 5))
+    expected = nd.Deconvolution(x, layer.weight.data(), kernel=(4, 4), stride=(2, 2), pad=(1, 1), num_filter=1)
+    assert np.allclose(layer(x).asnumpy(), expected.asnumpy(), atol=1e-5)
+
+
+def test_shapes_of_the_book():
+    network = dcgan.DCGAN()
+    network.initialize()
+    shapes, x = [], nd.zeros((1, 100, 1, 1))
+    for layer in network.generator.layers:
+        x = layer(x)
+        if isinstance(layer, dcgan.nn.Conv2DTranspose):
+            shapes.append(x.shape[1:])
+    assert shapes == [(512, 4, 4), (256, 8, 8), (128, 16, 16), (64, 32, 32), (3, 64, 64)]
+    assert network(nd.zeros((2, 100))).shape == (2,)
+
+
+def test_a_spectral_norm_of_one():
+    layer = dcgan.SpectralConv2D(12, 4, in_channels=5)
+    layer.initialize(mx.init.Normal(0.5))
+    for _ in range(100):
+        layer.iterate()
+    flat = layer.weight.data().asnumpy().reshape(12, -1)
+    weight = layer.weight.data() / float(np.linalg.svd(flat, compute_uv=False)[0])
+    x = nd.random.normal(shape=(2, 5, 9, 9))
+    expected = nd.Convolution(x, weight, layer.bias.data(), kernel=(4, 4), num_filter=12)
+    assert np.allclose(layer(x).asnumpy(), expected.asnumpy(), atol=1e-4)
+
+
+def test_clipping_and_spectral_steps():
+    step, network, images, codes = pair('float32', loss='wasserstein', clip=0.01)
+    step(images, codes)
+    assert max(np.abs(array).max() for name, array in values(network.discriminator).items()
+               if name.endswith(('weight', 'bias', 'beta', 'alpha'))) <= 0.01 + 1e-6
+    step, network, images, codes = pair('float32', loss='hinge', spectral=True)
+    before = network.discriminator.layers[0].u.data().asnumpy()
+    step(images, codes)
+    assert (network.discriminator.layers[0].u.data().asnumpy() != before).any()
+
+
+def test_it_learns_and_resumes_bit_for_bit(tmp_path):
+    experiment = chapters.find('8.3').but(width=8, epochs=3, train_samples=256, learning_rate=0.001)
+    run, result = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
+    for name in ('samples.png', 'film.gif', 'between-spherical.png', 'arithmetic.png', 'nearest.png', 'curves.png'):
+        assert (run.folder / 'figures' / name).stat().st_size > 1000
+    assert result['epochs'] == 3 and 0 <= result['metrics']['train_accuracy_made']['last'] <= 1
+    from PIL import Image
+    with Image.open(run.folder / 'figures' / 'film.gif') as film:
+        assert film.n_frames == 3
+
+    stopped = Run(experiment, out=tmp_path / 'stopped', quiet=True)
+
+    def stop(arrays, state):
+        type(stopped.checkpoint).save(stopped.checkpoint, arrays, state)
+        if state['epoch'] == 2:
+            raise KeyboardInterrupt
+    stopped.checkpoint.save = stop
+    with pytest.raises(KeyboardInterrupt):
+        adversarial.train_adversarially(stopped)
+    resume(stopped.folder, chapters.find)
+    whole, again = (mx.nd.load(str(tmp_path / name / 'model-0003.params')) for name in ('whole', 'stopped'))
+    assert whole.keys() == again.keys()
+    assert all((whole[name].asnumpy() == again[name].asnumpy()).all() for name in whole)
+    block = mx.gluon.SymbolBlock.imports(str(tmp_path / 'whole' / 'model-symbol.json'), ['data'],
+                                         str(tmp_path / 'whole' / 'model-0003.params'))
+    assert block(nd.zeros((2, 100))).shape == (2, 1, 32, 32)
+
+
+def test_mistakes_are_told_in_one_line(tmp_path, capsys):
+    for settings, words in ((['size=33'], 'size=33'), (['loss=worst'], 'minimax')):
+        arguments = [word for setting in settings for word in ('--set', setting)]
+        assert main(['run', '8.3', '--out', str(tmp_path / words), *arguments]) == 2
+        error = capsys.readouterr().err.strip().splitlines()
+        assert len(error) == 1 and words in error[0]
+
+
+def test_nan_and_collapse_stop_politely(tmp_path, monkeypatch):
+    experiment = chapters.find('8.3').but(width=8, epochs=9, train_samples=64, batch_size=32)
+    with pytest.raises(Diverged, match='NaN'):
+        run_experiment(experiment.but(learning_rate=1e6, loss='wasserstein'), out=tmp_path / 'nan', quiet=True)
+    monkeypatch.setattr(adversarial, '_FIRST_UPDATES', 0)
+    monkeypatch.setattr(samples, 'variety', lambda images, real: 0.01)
+    with pytest.raises(Diverged, match='collapsed'):
+        run_experiment(experiment, out=tmp_path / 'collapsed', quiet=True)
+    assert json.loads((tmp_path / 'collapsed' / 'checkpoint' / 'latest.json').read_text())['epoch'] == 5
+
+
+def test_variety_and_ways_between_codes():
+    random = np.random.default_rng(0)
+    real = random.standard_normal((32, 1, 8, 8))
+    assert samples.variety(real, real) == pytest.approx(1)
+    assert samples.variety(np.repeat(real[:4], 8, axis=0), real) < 1e-6  # copies of a few
+    first, second = random.standard_normal((2, 100))
+    line, arc = (samples.between(first, second, 5, way) for way in (False, True))
+    assert np.allclose(line[[0, -1]], arc[[0, -1]]) and np.allclose(line[0], first) and np.allclose(line[-1], second)
+    assert np.linalg.norm(line[2]) < 0.85 * np.linalg.norm(first) < np.linalg.norm(arc[2])
