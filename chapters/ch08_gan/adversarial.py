@@ -5,6 +5,8 @@ Reads from top to bottom: the losses, one step of both networks (`AdversarialSte
 """
 import math
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -12,6 +14,9 @@ from tqdm import tqdm
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.images import scaled
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.data import load_data
+from chapters.kit.recipe import Recipe
+from chapters.kit.run import read_config, save_figure
 from chapters.kit.runtime import mx
 from chapters.kit.training import Diverged, make_initializer, make_optimizer_settings, seed_everything
 from data_tools.errors import UserError
@@ -242,6 +247,43 @@ def train_adversarially(run):
         _watch(run, history, batches)
     generator.export(str(run.folder / 'model'), len(history))
     return samples.draw_all(run, network, history, fixed), history
+
+
+class SavedGAN:
+    """What is needed of a run folder to make images again: `folder`, `data`, `codes`, `device`, `seed`."""
+    def __init__(self, folder, find):
+        self.folder, config = Path(folder), read_config(folder)
+        experiment = find(config['section'])
+        if 'train_adversarially' not in experiment.program:
+            raise UserError(f'{folder}: is a run of {config["section"]}, not of 8.3')
+        recipe = Recipe(**config['recipe'])
+        self.experiment = replace(experiment, sizes=config['sizes'], recipe=recipe)
+        name = '' if config['data'] == experiment.data else config['data']
+        self.data = load_data(self.experiment, name, config['data_root'] or None, config['seed'])
+        self.device, self.seed = mx.cpu(), config['seed']
+        self.network = build(self.experiment, self.data.train_x.shape[1], recipe, self.device)
+        self.codes = self.network.codes
+
+    def save_figure(self, figure, name):
+        """As `Run.save_figure`."""
+        return save_figure(figure, self.folder, name)
+
+
+def saved_generators(folder, find):
+    """(SavedGAN, iterator of (epochs, generator)) of all numbers of epochs that a run has kept, the last among them.
+
+    Each generator is good until the next.
+    """
+    run = SavedGAN(folder, find)
+    kept = sorted((run.folder / 'checkpoint').glob('epoch-*.params'))
+    if not kept:
+        raise UserError(f'{folder}: nothing is trained there yet; wait for its first epoch')
+
+    def generators():
+        for path in kept:
+            restore_model(mx.nd.load(str(path)), run.network)
+            yield int(path.stem[6:]), run.network.generator
+    return run, generators()
 
 
 def _train_epoch(step, data, recipe, random, batches, codes, label, device):

@@ -10,10 +10,12 @@ def _dcgan(section, title, title_zh, data, sizes, symbolic='', **changes):
     return Experiment(
         section, title, title_zh, 'chapters.ch08_gan.dcgan', 'DCGAN', sizes, _DCGAN.but(**changes), data,
         loader='chapters.ch08_gan.images.images', program='chapters.ch08_gan.adversarial.train_adversarially',
-        proof='chapters.ch08_gan.listing.parity', sample_shape=(100,), symbolic=symbolic)
+        snapshots=(1, 2, 3, 5, 10, 15, 20, 30, 50, 100, 200, 300), proof='chapters.ch08_gan.listing.parity', sample_shape=(100,), symbolic=symbolic)
 
 
 EXPERIMENTS = [
+    Experiment('8.2.3', 'Two lines: what log loss and Wasserstein loss see of their distance',
+               '两条直线：对数损失与 Wasserstein 损失看到的距离', 'chapters.ch08_gan.two_lines', program='two_lines'),
     _dcgan('8.3', 'DCGAN at 32x32', 'DCGAN，32x32', 'digits', {'size': 32, 'channels': 1}, 'sec_8_3'),
     _dcgan('8.3-64', 'DCGAN at 64x64, in colour, as printed', 'DCGAN，64x64 彩色，与书中相同', 'cifar10',
            {'size': 64, 'channels': 3}, 'sec_8_3', augmentation='mirror'),
