@@ -22,5 +22,6 @@ setup:
 demo: setup
 	@.venv/bin/python -m chapters demo
 
+# Two processes of one thread each: with two threads each they would wait for each other at every operator.
 test: setup
-	@.venv/bin/python -m pytest tests
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile tests

@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 # Not needed to run a chapter; extras of their own.
 NOTEBOOKS = ('jupyter', 'nbconvert', 'nbclient', 'papermill', 'ipywidgets', 'ipykernel')
-TEST = ('pytest',)
+TEST = ('pytest', 'pytest-xdist')
 CLUSTER = ('dask',)
 
 
