@@ -303,8 +303,8 @@ class Search:
         self._path_nodes, self._path_moves = np.empty((2, self.batch, LONGEST), np.int64)
         self._found, _, self._count, full = _gather(
             self._states, self._expanded, self._prior, self._visits, self._values, self._child, self._count,
-            self.exploration, self.virtual_loss, self.komi, min(
-                self.batch, visits - self.total_visits), self._leaves,
+            self.exploration, self.virtual_loss, self.komi, max(0, min(
+                self.batch, visits - self.total_visits)), self._leaves,
             self._path_nodes, self._path_moves, self._lengths)
         states = self._states[self._leaves[:self._found]]
         if full:

@@ -89,7 +89,7 @@ def test_step_decay_calms_the_last_epochs(tmp_path):
 def test_warm_up_saves_a_start_that_fails_without(tmp_path):
     _, metrics = run('3.3.2-warm-up', tmp_path)
     assert metrics['without_diverged'] == 1 and 'without_train_loss' not in metrics
-    assert metrics['with_diverged'] == 0 and metrics['with_validation_accuracy'] > 0.9
+    assert metrics['with_diverged'] == 0 and metrics['with_validation_accuracy'] > 0.8
 
 
 def test_larger_batches_need_larger_rates(tmp_path):
