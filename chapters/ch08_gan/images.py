@@ -21,9 +21,9 @@ def images(experiment, name, data_root, seed):
     if name == 'cifar10' or os.path.exists(os.path.join(name, 'train.rec')):
         return _packed(name, data_root, size, recipe.batch_size, recipe.train_samples)
     from data_tools.datasets import load
-    found = load(name, data_root)
+    found, first = load(name, data_root), slice(recipe.train_samples or None)
     return TrainingData(
-        found.name, _to_size(found.train_images, size), found.train_labels.astype(np.float32),
+        found.name, _to_size(found.train_images[first], size), found.train_labels[first].astype(np.float32),
         _to_size(found.test_images, size), found.test_labels.astype(np.float32), found.class_names,
         found.class_names_zh, found.note)
 

@@ -66,7 +66,7 @@ def load_data(experiment, name='', data_root=None, seed=0):
     """
     recipe = experiment.recipe
     augmentation = Augmentation.parse(recipe.augmentation) if recipe and recipe.augmentation else None
-    if experiment.loader and experiment.takes_image_sets:  # images in a form of its own
+    if experiment.loader and experiment.takes_image_sets:  # images in a form of its own, which `train_samples` cuts too
         return experiment.code(experiment.loader)(experiment, name or experiment.data, data_root, seed)
     if is_packed(experiment, name or experiment.data):
         return TrainingData(**load_records(name or experiment.data, data_root, augmentation or Augmentation(),
