@@ -2,6 +2,7 @@
 import mxnet as mx
 
 _BN = dict(fix_gamma=True, eps=1e-5 + 1e-12)
+_TWICE = dict(kernel=(4, 4), stride=(2, 2), pad=(1, 1))  # or half the side
 
 
 def generator(size=64, channels=3, width=64, codes=100, **_):
@@ -9,12 +10,12 @@ def generator(size=64, channels=3, width=64, codes=100, **_):
     net = mx.sym.Variable('rand')
     filters, number = width * size // 8, 1
     while filters >= width:  # 512x4x4, 256x8x8, 128x16x16, 64x32x32
-        grow = dict(stride=(2, 2), pad=(1, 1)) if number > 1 else {}
-        net = mx.sym.Deconvolution(net, name=f'g{number}', kernel=(4, 4), num_filter=filters, **grow)
+        kind = _TWICE if number > 1 else dict(kernel=(4, 4))
+        net = mx.sym.Deconvolution(net, name=f'g{number}', num_filter=filters, **kind)
         net = mx.sym.BatchNorm(net, name=f'gbn{number}', **_BN)
         net = mx.sym.LeakyReLU(net, name=f'gact{number}', act_type='prelu')
         filters, number = filters // 2, number + 1
-    net = mx.sym.Deconvolution(net, name=f'g{number}', kernel=(4, 4), stride=(2, 2), pad=(1, 1), num_filter=channels)
+    net = mx.sym.Deconvolution(net, name=f'g{number}', num_filter=channels, **_TWICE)
     return mx.sym.Activation(net, name='gout', act_type='tanh')
 
 
@@ -23,7 +24,7 @@ def discriminator(size=64, width=64, **_):
     net = mx.sym.Variable('data')
     filters, number = width, 1
     while filters <= width * size // 8:  # 64x32x32, 128x16x16, 256x8x8, 512x4x4
-        net = mx.sym.Convolution(net, name=f'd{number}', kernel=(4, 4), stride=(2, 2), pad=(1, 1), num_filter=filters)
+        net = mx.sym.Convolution(net, name=f'd{number}', num_filter=filters, **_TWICE)
         if number > 1:
             net = mx.sym.BatchNorm(net, name=f'dbn{number}', **_BN)
         net = mx.sym.LeakyReLU(net, name=f'dact{number}', act_type='prelu')
@@ -32,7 +33,7 @@ def discriminator(size=64, width=64, **_):
     return mx.sym.LogisticRegressionOutput(mx.sym.Flatten(net), mx.sym.Variable('label'), name='dloss')
 
 
-def modules(batch_size, context, size=64, channels=3, width=64, codes=100, dtype='float32', optimizer_params=None):
+def modules(batch_size, context, size=64, channels=3, width=64, codes=100, dtype='float32'):
     """The two Modules, bound, with first values and optimizers."""
     sizes = dict(size=size, channels=channels, width=width, codes=codes)
 
@@ -41,10 +42,11 @@ def modules(batch_size, context, size=64, channels=3, width=64, codes=100, dtype
     g = mx.mod.Module(generator(**sizes), ['rand'], None, context=context)
     g.bind(data('rand', (batch_size, codes, 1, 1)))
     d = mx.mod.Module(discriminator(**sizes), ['data'], ['label'], context=context)
-    d.bind(data('data', (batch_size, channels, size, size)), data('label', (batch_size, 1)), inputs_need_grad=True)
+    d.bind(data('data', (batch_size, channels, size, size)), data('label', (batch_size, 1)),
+           inputs_need_grad=True)
     for module in (g, d):
         module.init_params(mx.init.MSRAPrelu(slope=0.2))
-        module.init_optimizer(optimizer='adam', optimizer_params=optimizer_params or OPTIMIZER)
+        module.init_optimizer(optimizer='adam', optimizer_params=OPTIMIZER)
     return g, d
 
 
@@ -56,7 +58,8 @@ def step(g, d, images, codes):
     (NDArray, NDArray)
         D's answers (N, 1) for the real and the made images.
     """
-    ones, zeros = mx.nd.ones((len(images), 1), dtype=images.dtype), mx.nd.zeros((len(images), 1), dtype=images.dtype)
+    ones = mx.nd.ones((len(images), 1), dtype=images.dtype)
+    zeros = mx.nd.zeros_like(ones)
     d.forward(mx.io.DataBatch([images], [ones]), is_train=True)
     d.backward()
     of_real = d.get_outputs()[0].copy()
@@ -71,7 +74,8 @@ def step(g, d, images, codes):
         for gradient, other in zip(gradients, others):
             gradient += other
     d.update()
-    d.forward(mx.io.DataBatch(made, [ones]), is_train=False)  # the statistics of BN have seen these images already
+    # In prediction mode: the statistics of BN have seen these images already.
+    d.forward(mx.io.DataBatch(made, [ones]), is_train=False)
     d.backward()
     g.backward(d.get_input_grads())
     g.update()

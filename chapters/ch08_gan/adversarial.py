@@ -32,14 +32,16 @@ def _softplus(F, x):
     return F.relu(x) + F.Activation(-F.abs(x), act_type='softrelu')
 
 
-# name: (D's loss of real images, D's loss of made images, G's loss), each a function of F and of D's logits (N,).
+# name: (D's loss of real images, D's loss of made images, G's loss), each a function of F and of D's logits
+# (N,).
 LOSSES = {
     # 8.2.3: D up on log D(x) + log(1 - D(G(z))), G down on -log D(G(z)); https://arxiv.org/abs/1406.2661
     'book': (lambda F, x: _softplus(F, -x), lambda F, x: _softplus(F, x), lambda F, x: _softplus(F, -x)),
     # The original: G down on log(1 - D(G(z))), which is flat where D is sure.
     'minimax': (lambda F, x: _softplus(F, -x), lambda F, x: _softplus(F, x), lambda F, x: -_softplus(F, x)),
     # https://arxiv.org/abs/1611.04076
-    'least_squares': (lambda F, x: F.square(x - 1) / 2, lambda F, x: F.square(x) / 2, lambda F, x: F.square(x - 1) / 2),
+    'least_squares': (lambda F, x: F.square(x - 1) / 2, lambda F, x: F.square(x) / 2,
+                      lambda F, x: F.square(x - 1) / 2),
     # https://arxiv.org/abs/1701.07875
     'wasserstein': (lambda F, x: -x, lambda F, x: x, lambda F, x: -x),
     # https://arxiv.org/abs/1705.02894
@@ -53,8 +55,10 @@ class _Learner:
         self._parameters = network.collect_params()
         self._learnt = [name for name, parameter in self._parameters.items() if parameter.grad_req != 'null']
         self.weights = {name: self._parameters[name].data() for name in self._learnt}
-        self.gradients = [{name: nd.zeros_like(array) for name, array in self.weights.items()} for _ in range(passes)]
-        self.optimizer = mx.optimizer.create(recipe.optimizer, **make_optimizer_settings(recipe, updates_per_epoch))
+        self.gradients = [{name: nd.zeros_like(array) for name, array in self.weights.items()}
+                          for _ in range(passes)]
+        settings = make_optimizer_settings(recipe, updates_per_epoch)
+        self.optimizer = mx.optimizer.create(recipe.optimizer, **settings)
         self.updater = mx.optimizer.get_updater(self.optimizer)
 
     def bind(self, graph, inputs, gradients, device):
@@ -77,12 +81,13 @@ class _Learner:
 class AdversarialStep:
     """One step of the book: D once, by real and made images together, then G once.
 
-    Each of the four ways through the networks is a graph that is bound once: D on real images, G, D on G's images, and
-    D on them again for the gradient that goes back into G. The third and the fourth read G's output where it lies.
+    Each of the four ways through the networks is a graph that is bound once: D on real images, G, D on G's
+    images, and D on them again for the gradient that goes back into G. The third and the fourth read G's
+    output where it lies.
 
-    The fourth runs forward in prediction mode, so that the running statistics of D's batch normalisation do not see
-    the same images twice. Its backward pass is that of `Module.backward`: MXNet takes it for training mode's, and
-    goes back through the normalisation as if the running statistics were those of the batch.
+    The fourth runs forward in prediction mode, so that the running statistics of D's batch normalisation do
+    not see the same images twice. Its backward pass is that of `Module.backward`: MXNet takes it for training
+    mode's, and goes back through the normalisation as if the running statistics were those of the batch.
 
     Parameters
     ----------
@@ -122,14 +127,15 @@ class AdversarialStep:
         Returns
         -------
         list of NDArray (2,)
-            Of D on real, of D on made images, of G: the mean loss, and the share that D takes for real. Good until the
-            next call.
+            Of D on real, of D on made images, of G: the mean loss, and the share that D takes for real. Good
+            until the next call.
         """
         images.copyto(self._image)
         codes.copyto(self._code)
         self._real.forward(is_train=True)
         self._real.backward()
-        nd.waitall()  # here and below: what these executors share, MXNet's threaded engine does not always see
+        # Here and below: what these executors share, MXNet's threaded engine does not always see.
+        nd.waitall()
         self._make.forward(is_train=True)
         nd.waitall()
         self._fake.forward(is_train=True)
@@ -185,8 +191,8 @@ def build(experiment, channels, recipe, device, dtype='float32'):
 def train_adversarially(run):
     """Train the two networks of a run by its recipe, and leave in its folder what `chapters.kit.training.train` does.
 
-    Also `samples/epoch-NNNN.png`: images made of the same 64 codes after each epoch, and a film of them. The exported
-    model is the generator. Goes on from a checkpoint bit for bit.
+    Also `samples/epoch-NNNN.png`: images made of the same 64 codes after each epoch, and a film of them. The
+    exported model is the generator. Goes on from a checkpoint bit for bit.
 
     Parameters
     ----------
@@ -195,8 +201,8 @@ def train_adversarially(run):
     Returns
     -------
     (dict, list of dict)
-        Figures, and the history: losses, D's accuracies on real and made images, and the variety of the samples (see
-        `chapters.ch08_gan.samples.variety`).
+        Figures, and the history: losses, D's accuracies on real and made images, and the variety of the
+        samples (see `chapters.ch08_gan.samples.variety`).
 
     Raises
     ------
@@ -293,7 +299,8 @@ def _train_epoch(step, data, recipe, random, batches, codes, label, device):
                disable=None)
     shown = time.monotonic()
     for count, images in enumerate(bar, 1):
-        figures = step(nd.array(images, device), nd.array(random.standard_normal((size, codes), np.float32), device))
+        z = random.standard_normal((size, codes), np.float32)
+        figures = step(nd.array(images, device), nd.array(z, device))
         if totals is None:
             totals = [figure.copy() for figure in figures]
         else:

@@ -37,7 +37,8 @@ class Generator(gluon.HybridBlock):
     codes : int
         Numbers of a code.
     learnt_slopes : bool
-        As in the listing, slopes for negative numbers that are learnt, one a channel; else ReLU, as in the text.
+        As in the listing, slopes for negative numbers that are learnt, one a channel; else ReLU, as in the
+        text.
 
     Input (N, codes), normally distributed; output (N, channels, size, size) from -1 to 1.
     """
@@ -62,9 +63,9 @@ class Generator(gluon.HybridBlock):
 class LearntSlopes(gluon.HybridBlock):
     """ReLU whose slope for negative numbers is learnt, one a channel: `LeakyReLU` with `act_type='prelu'`.
 
-    As a convolution channel by channel it goes back through oneDNN: more than twice as fast as MXNet's own operator. That
-    one also computes a wrong gradient of the slope (the right one times the slope) wherever MXNet lets it work in
-    place, which it does in float64.
+    As a convolution channel by channel it goes back through oneDNN: more than twice as fast as MXNet's own
+    operator. That one also computes a wrong gradient of the slope (the right one times the slope) wherever
+    MXNet lets it work in place, which it does in float64.
     """
     by_operator = False  # as MXNet computes it, right or wrong
 
@@ -85,8 +86,9 @@ class LearntSlopes(gluon.HybridBlock):
 class GrayConv2DTranspose(nn.Conv2DTranspose):
     """A transposed 4x4 convolution with stride 2 and padding 1 to one channel, as a 3x3 convolution and pixel shuffle.
 
-    The transposed convolution of oneDNN 2.4 cannot go back from a single channel in float32 ("could not create a
-    primitive descriptor for a reorder primitive"). Each of the four pixels that come from one sees 2x2 of the weights:
+    The transposed convolution of oneDNN 2.4 cannot go back from a single channel in float32 ("could not
+    create a primitive descriptor for a reorder primitive"). Each of the four pixels that come from one sees
+    2x2 of the weights:
 
         rows of the upper pixels: 3 1 -    of the lower pixels: - 2 0    and columns alike.
     """
@@ -138,8 +140,8 @@ class Discriminator(gluon.HybridBlock):
 class SpectralConv2D(nn.Conv2D):
     """A convolution whose weight is divided by its largest singular value.
 
-    The value comes from power iteration, one step an update: `u`, the left singular vector as far as it is known, is a
-    parameter without gradient, followed by `iterate`.
+    The value comes from power iteration, one step an update: `u`, the left singular vector as far as it is
+    known, is a parameter without gradient, followed by `iterate`.
     """
     def __init__(self, channels, kernel_size, **kwargs):
         super().__init__(channels, kernel_size, **kwargs)

@@ -13,8 +13,8 @@ _KEPT = 5000  # images of a pack that are in memory, to compare with
 def images(experiment, name, data_root, seed):
     """The images of `--data`, (N, C, size, size) of uint8, as `Experiment.loader` has it.
 
-    Images of 28x28 get a black frame of 2; then all are enlarged or reduced to the size. Packs are streamed, their
-    short sides resized and cut at the centre; a few thousand images are also read into memory.
+    Images of 28x28 get a black frame of 2; then all are enlarged or reduced to the size. Packs are streamed,
+    their short sides resized and cut at the centre; a few thousand images are also read into memory.
     """
     size = experiment.sizes.get('size', 64)
     recipe = experiment.recipe

@@ -26,8 +26,8 @@ def parity(experiment, seed=0):
     Returns
     -------
     chapters.kit.parity.Parity
-        'outputs' of G, 'losses' (D's answers to the real and the made images of every step), 'gradients' of the first
-        step, 'parameters' and 'statistics'.
+        'outputs' of G, 'losses' (D's answers to the real and the made images of every step), 'gradients' of
+        the first step, 'parameters' and 'statistics'.
     """
     listing, device = experiment.symbolic_form(), mx.cpu()
     sizes = {'size': 64, 'channels': 3, **experiment.sizes, 'width': _WIDTH}

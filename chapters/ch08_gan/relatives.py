@@ -2,8 +2,9 @@
 
     python -m chapters.ch08_gan.relatives --data mnist          InfoGAN
 
-`ConditionalGAN`: "Conditional Generative Adversarial Nets", https://arxiv.org/abs/1411.1784, its discriminator also shown
-real images with wrong labels (https://arxiv.org/abs/1605.05396). `InfoGAN`: https://arxiv.org/abs/1606.03657.
+`ConditionalGAN`: "Conditional Generative Adversarial Nets", https://arxiv.org/abs/1411.1784, its
+discriminator also shown real images with wrong labels (https://arxiv.org/abs/1605.05396). `InfoGAN`:
+https://arxiv.org/abs/1606.03657.
 """
 from chapters.kit.runtime import mx
 import math
@@ -90,8 +91,8 @@ class InfoGAN(gluon.HybridBlock):
     size, channels, width
         As for `DCGAN`.
     noise, classes, continuous : int
-        A code is `noise` normal numbers, then c1, one of so many classes as ones and zeros, then c2, c3, ... evenly
-        from -1 to 1.
+        A code is `noise` normal numbers, then c1, one of so many classes as ones and zeros, then c2, c3, ...
+        evenly from -1 to 1.
     weight : float
         Of the continuous ones in the loss.
     """

@@ -68,8 +68,8 @@ def variety(images, real):
     Returns
     -------
     float
-        Mean distance of an image to the nearest other, over the same of real images: 0 where all are alike, and also
-        where they are copies of a few.
+        Mean distance of an image to the nearest other, over the same of real images: 0 where all are alike,
+        and also where they are copies of a few.
     """
     def nearest(x):
         distances = squared_distances(x.reshape(len(x), -1), x.reshape(len(x), -1))
@@ -88,8 +88,8 @@ def squared_distances(x, y):
 def between(first, second, steps, spherical=True):
     """Codes on the way from one to another.
 
-    On a straight line the codes in the middle are shorter than any that the generator has learnt from; on the great
-    circle they are not.
+    On a straight line the codes in the middle are shorter than any that the generator has learnt from; on the
+    great circle they are not.
 
     Parameters
     ----------

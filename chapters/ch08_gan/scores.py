@@ -3,9 +3,9 @@
     python -m chapters.ch08_gan.scores runs/8.3-mnist-seed0 --judge runs/4.4-mnist-seed0
 
 The judge is a run of 4.4 on the same images. For every kept number of epochs: the inception score
-(https://arxiv.org/abs/1606.03498), the Frechet distance (https://arxiv.org/abs/1706.08500) of the judge's features, the
-mean confidence of its answers and the share of each class among them. The published scores use a network trained on
-ImageNet: these here compare runs that had the same judge, and nothing else.
+(https://arxiv.org/abs/1606.03498), the Frechet distance (https://arxiv.org/abs/1706.08500) of the judge's
+features, the mean confidence of its answers and the share of each class among them. The published scores use
+a network trained on ImageNet: these here compare runs that had the same judge, and nothing else.
 """
 import argparse
 import csv
@@ -26,7 +26,8 @@ from mxnet import nd
 def inception_score(q):
     """exp of the mean Kullback-Leibler divergence of an image's class probabilities from those of all images.
 
-    1 where all images look alike to the judge, the number of classes where it is sure of each and all are equally often.
+    1 where all images look alike to the judge, the number of classes where it is sure of each and all are
+    equally often.
 
     Parameters
     ----------

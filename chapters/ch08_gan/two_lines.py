@@ -2,9 +2,10 @@
 
     python -m chapters.ch08_gan.two_lines
 
-Real points lie on (0, y), made ones on (distance, y), with y from 0 to 1. The Jensen-Shannon divergence of the two is
-log 2 at every distance but 0, so that a discriminator by log loss soon is always right, and has no gradient left for
-the generator. The Wasserstein distance is the distance ("Wasserstein GAN", https://arxiv.org/abs/1701.07875, example 1).
+Real points lie on (0, y), made ones on (distance, y), with y from 0 to 1. The Jensen-Shannon divergence of
+the two is log 2 at every distance but 0, so that a discriminator by log loss soon is always right, and has no
+gradient left for the generator. The Wasserstein distance is the distance ("Wasserstein GAN",
+https://arxiv.org/abs/1701.07875, example 1).
 """
 from chapters.kit.runtime import mx
 import numpy as np
@@ -37,8 +38,8 @@ def train(kind, distance, random, updates=300, batch=64):
     Returns
     -------
     dict
-        'divergence': what the discriminator's loss says the two are apart, Jensen-Shannon or Wasserstein; 'accuracy';
-        'gradient': how the generator's loss changes with the distance.
+        'divergence': what the discriminator's loss says the two are apart, Jensen-Shannon or Wasserstein;
+        'accuracy'; 'gradient': how the generator's loss changes with the distance.
     """
     network = nn.HybridSequential()
     network.add(nn.Dense(32, activation='relu', in_units=2), nn.Dense(1, in_units=32))

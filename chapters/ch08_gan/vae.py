@@ -32,9 +32,9 @@ class VAE(gluon.HybridBlock):
     codes : int
     pixels : int
 
-    Input: images (N, C, H, W) from 0 to 1, taken as probabilities; output: two losses of each in nats, (N, 2): cross-entropy
-    of the pixels, and divergence of the code's Gaussian from the standard one. Their sum is an upper bound of
-    -log p(x).
+    Input: images (N, C, H, W) from 0 to 1, taken as probabilities; output: two losses of each in nats, (N,
+    2): cross-entropy of the pixels, and divergence of the code's Gaussian from the standard one. Their sum is
+    an upper bound of -log p(x).
     """
     def __init__(self, hidden=512, codes=2, pixels=784, **kwargs):
         super().__init__(**kwargs)
