@@ -78,14 +78,16 @@ def write_results(folder, out, experiments):
         results = [groups[key][seed] for seed in sorted(groups[key])]
         first = results[0]
         experiment = titles.get(first['section'])
-        wanted = [name for name in first['metrics'] if name in first['book']] or list(first['metrics'])[:4]
+        book = {figure.metric: figure.value for figure in (experiment.book if experiment else ())
+                if figure.data in ('', first['data'], Path(first['data']).name)} or first['book']
+        wanted = [name for name in first['metrics'] if name in book] or list(first['metrics'])[:4]
         if 'validation_accuracy' in first['metrics'] and 'validation_accuracy' not in wanted:
             wanted.insert(0, 'validation_accuracy')
         for number, name in enumerate(wanted):
             values = [result['metrics'][name]['last'] for result in results]
             mean = statistics.mean(values)
             here = f'{mean:.6g}' if len(values) == 1 else f'{mean:.6g} ({min(values):.6g} to {max(values):.6g})'
-            printed = f'{first["book"][name]:.6g}' if name in first['book'] else ''
+            printed = f'{book[name]:.6g}' if name in book else ''
             variant = ', '.join(filter(None, (Path(first['data']).name, first['short'],
                                               'symbolic form' if first['config']['form'] == 'symbolic' else '')))
             head = ([first['section'], f'{experiment.title} {experiment.title_zh}' if experiment else '', variant]

@@ -204,7 +204,7 @@ class Run:
             'section': self.experiment.section, 'data': self.data_name, 'epochs': len(history),
             'metrics': figures,
             'book': {figure.metric: figure.value for figure in self.experiment.book
-                     if figure.data in ('', self.data_name)},
+                     if figure.data in ('', self.data_name, Path(self.data_name).name)},
             'seconds': sum(row['seconds'] for row in history) or time.perf_counter() - self._started,
             'samples_per_second': rates[len(rates) // 2] if rates else 0.0,
             'parameters': parameters, 'seed': self.seed, 'short': self.short,
