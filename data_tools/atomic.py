@@ -59,9 +59,9 @@ def atomic_path(path):
                 raise write_error(error, path) from None
             raise
         try:
-            _fsync(beside)
+            fsync_path(beside)
             os.replace(beside, target)
-            _fsync(target.parent)
+            fsync_path(target.parent)
         except OSError as error:
             raise write_error(error, path) from None
     except BaseException:
@@ -91,7 +91,7 @@ def atomic_write(path, text=False):
             yield file
 
 
-def _fsync(path):
+def fsync_path(path):
     """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

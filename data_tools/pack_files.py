@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 
-from data_tools.atomic import write_error
+from data_tools.atomic import fsync_path, write_error
 from data_tools.errors import UserError
 from data_tools.recordio import frame, image_payload, label_text
 
@@ -79,7 +79,7 @@ class PartFolder:
             Paths that belong to the old pack only.
         """
         self.write('complete', json.dumps([renames, list(absent)]).encode())
-        fsync_folder(self.path)
+        fsync_path(self.path)
         self.finish_commit()
 
     def finish_commit(self):
@@ -91,13 +91,13 @@ class PartFolder:
         for name, path in records:
             if os.path.exists(self.file(name)):
                 _remove(path)
-        fsync_folder(folder)
+        fsync_path(folder)
         for path in absent:
             _remove(path)
         for name, path in [pair for pair in renames if pair not in records] + records:
             if os.path.exists(self.file(name)):
                 os.replace(self.file(name), path)
-        fsync_folder(folder)
+        fsync_path(folder)
         self.remove()
 
     def remove(self):
@@ -238,14 +238,6 @@ def write_packs(part, packs, extra=(), absent=()):
         part.give_up()
         raise
     return counts
-
-
-def fsync_folder(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(path):

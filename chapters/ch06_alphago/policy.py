@@ -1,6 +1,4 @@
 """A trained policy network as a function from positions of Go to probabilities."""
-from pathlib import Path
-
 from chapters.kit.runtime import mx
 import numpy as np
 
@@ -78,24 +76,11 @@ def load_policy(folder, batch=8):
         Not a run of a policy network, or nothing trained in it yet.
     """
     import chapters
-    from chapters.kit.checkpoint import Checkpoint, restore_model
     from chapters.kit.run import read_config
-    from chapters.kit.symbolic import load_into
-    folder, config = Path(folder), read_config(folder)
+    from chapters.kit.saved import load_run
+    config = read_config(folder)
     if 'planes' not in config['sizes']:
         raise UserError(f'{folder}: is a run of {config["section"]}, not of a policy network for Go')
-    experiment = chapters.find(config['section'])
-    changed = {name: value for name, value in config['sizes'].items() if experiment.sizes.get(name) != value}
-    experiment = experiment.but(**changed) if changed else experiment
-    network = experiment.build()
-    network.initialize()
-    network(mx.nd.zeros(experiment.input_shape))
-    exported = sorted(folder.glob('model-*.params'))
-    saved = None if exported else Checkpoint(folder / 'checkpoint').load()
-    if exported:
-        load_into(network, exported[-1], None, [mx.cpu()])
-    elif saved:
-        restore_model(saved[0], network)
-    else:
-        raise UserError(f'{folder}: nothing is trained there yet; wait for its first epoch')
+    saved = load_run(folder, chapters.find)
+    network, experiment = saved.network, saved.experiment
     return Policy(network, config['sizes']['planes'], experiment.input_shape[-1], batch)

@@ -1,5 +1,5 @@
 """From an experiment to a finished run folder."""
-from chapters.kit.run import Run, read_config
+from chapters.kit.run import Run, experiment_of, read_config
 
 
 def run_experiment(experiment, resume=False, **settings):
@@ -51,13 +51,9 @@ def resume(folder, find):
     (Run, dict)
     """
     config = read_config(folder)
-    experiment = find(config['section'])
-    changes = {name: value for name, value in config['recipe'].items()
-               if getattr(experiment.recipe, name) != value} if config['recipe'] else {}
-    changes.update({name: tuple(value) if isinstance(value, list) else value
-                    for name, value in config['sizes'].items() if experiment.sizes.get(name) != value})
+    experiment = experiment_of(config, find)
     return run_experiment(
-        experiment.but(**changes) if changes else experiment, resume=True, out=folder,
+        experiment, resume=True, out=folder,
         data='' if config['data'] == experiment.data else config['data'], data_root=config['data_root'] or None,
         seed=config['seed'], device_name=config['device'], form=config['form'], init=config['init'] or None,
         short=config['short'])

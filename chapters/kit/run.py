@@ -1,4 +1,5 @@
 """A run: one experiment with all its settings, and the folder that it fills."""
+import contextlib
 import csv
 import json
 import os
@@ -116,7 +117,8 @@ class Run:
         from chapters.kit.symbolic import load_into
         symbol = None
         if self.experiment.symbolic:
-            symbol = self.experiment.symbolic_form().symbol(**self.experiment.sizes)
+            with contextlib.suppress(TypeError):  # a size that the listing lacks: then only our own names fit
+                symbol = self.experiment.symbolic_form().symbol(**self.experiment.sizes)
         load_into(network, self.init, symbol, self.devices, self.recipe.fresh.split())
 
     def _new_folder(self, out):
@@ -256,6 +258,33 @@ def read_config(folder):
         raise UserError(f'{folder}: not a run folder (it has no config.json)') from None
     except ValueError:
         raise UserError(f'{path}: damaged, not JSON') from None
+
+
+def experiment_of(config, find):
+    """The experiment that a `config.json` describes, with the settings of the run.
+
+    Parameters
+    ----------
+    config : dict
+        See `read_config`.
+    find : callable
+        Section -> Experiment.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    UserError
+        There is no such section, or it no longer has one of the settings.
+    """
+    experiment = find(config['section'])
+    changes = {name: value for name, value in config['recipe'].items()
+               if getattr(experiment.recipe, name, None) != value}
+    changes.update({name: tuple(value) if isinstance(value, list) else value
+                    for name, value in config['sizes'].items() if experiment.sizes.get(name) != value})
+    return experiment.but(**changes) if changes else experiment
 
 
 def versions():

@@ -6,7 +6,7 @@ import numpy as np
 
 from chapters.kit.checkpoint import Checkpoint, restore_model
 from chapters.kit.data import is_packed, load_data
-from chapters.kit.run import read_config, save_figure
+from chapters.kit.run import experiment_of, read_config, save_figure
 from chapters.kit.runtime import mx
 from chapters.kit.symbolic import load_into
 from data_tools.errors import UserError
@@ -108,22 +108,16 @@ def load_run(folder, find):
         Not a run folder, not of a network, or nothing trained in it yet.
     """
     folder, config = Path(folder), read_config(folder)
-    experiment = find(config['section'])
+    experiment = experiment_of(config, find)
     if not experiment.trains:
         raise UserError(f'{folder}: is a run of {config["section"]}, which trains no network')
-    changes = {name: value for name, value in config['recipe'].items()
-               if getattr(experiment.recipe, name, value) != value}
-    changes.update({name: tuple(value) if isinstance(value, list) else value
-                    for name, value in config['sizes'].items() if experiment.sizes.get(name) != value})
-    experiment = experiment.but(**changes) if changes else experiment
     network = experiment.build()
     network.initialize()
     network(mx.nd.zeros(experiment.input_shape))
     exported = sorted(folder.glob('model-*.params'))
     saved = None if exported else Checkpoint(folder / 'checkpoint').load()
     if exported:
-        symbol = experiment.symbolic_form().symbol(**experiment.sizes) if experiment.symbolic else None
-        load_into(network, exported[-1], symbol, [mx.cpu()])
+        load_into(network, exported[-1], None, [mx.cpu()])  # the graph lies beside it
     elif saved:
         restore_model(saved[0], network)
     else:

@@ -246,7 +246,7 @@ def is_own_eye(state, cell, colour):
 
 
 @njit(cache=True)
-def _chain_size(state, chain):
+def chain_size(state, chain):
     """The number of stones of a chain."""
     count = 1
     stone = state[NEXT + chain]
@@ -293,7 +293,7 @@ def _alphago_planes(states, planes):
                 after[:] = state
                 captured = play(after, cell, colour)
                 chain = np.int64(after[CHAIN + cell])
-                liberties, stones = np.int64(after[LIBERTIES + chain]), _chain_size(after, chain)
+                liberties, stones = np.int64(after[LIBERTIES + chain]), chain_size(after, chain)
             if captured:
                 found_planes[19 + min(captured, 8), p] = 1
             if liberties == 1:

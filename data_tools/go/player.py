@@ -8,10 +8,10 @@ a beginner; it knows when a game is over. Everything it does follows from its se
 import numpy as np
 from numba import njit
 
-from data_tools.go.board import (BORDER, CHAIN, COLOUR, EMPTY, LIBERTIES, NEXT, PASS, PASSES, RECENT, SIZE,
+from data_tools.go.board import (BORDER, CHAIN, COLOUR, EMPTY, LIBERTIES, PASS, PASSES, RECENT, SIZE,
                                  STATE_LENGTH, STRIDE, TO_MOVE, area, clear, is_legal, play, to_cell)
 from data_tools.go.dat import AREA, RECORD
-from data_tools.go.features import encode, is_own_eye
+from data_tools.go.features import chain_size, encode, is_own_eye
 
 CAPTURE, RESCUE, ATARI, SELF_ATARI, NEAR, NEARBY, CONTACT = 30.0, 15.0, 4.0, 0.02, 8.0, 3.0, 1.5
 LINES = np.array([0.05, 0.3, 2.0, 2.0])  # where nothing is near: the first to the fourth line
@@ -29,16 +29,6 @@ def draw(random):
 
 
 @njit(cache=True)
-def _chain_size(state, chain):
-    count = 1
-    stone = state[NEXT + chain]
-    while stone != chain:
-        count += 1
-        stone = state[NEXT + stone]
-    return count
-
-
-@njit(cache=True)
 def _weight(state, cell, colour, size):
     """The weight of one point; 0 for what must not be played."""
     if state[COLOUR + cell] != EMPTY or not is_legal(state, cell, colour):
@@ -53,7 +43,7 @@ def _weight(state, cell, colour, size):
         elif found == 3 - colour:
             chain = np.int64(state[CHAIN + cell + step])
             if state[LIBERTIES + chain] == 1:
-                captured += _chain_size(state, chain)
+                captured += chain_size(state, chain)
             elif state[LIBERTIES + chain] == 2:
                 atari = True
         elif found == colour:
