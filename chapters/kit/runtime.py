@@ -84,7 +84,6 @@ def require_mxnet():
         with _quiet_stderr():
             import mxnet
             mxnet.nd.waitall()  # starts the engine
-            mxnet.nd.waitall()  # starts the engine
     except OSError as error:  # of the dynamic linker: "libgomp.so.1: cannot open shared object file: ..."
         raise _missing_library(str(error)) from None
     except ImportError as error:
