@@ -81,6 +81,7 @@ def add_run_options(parser):
     parser.add_argument('--subset', type=int, metavar='N', help='train on the first N samples only')
     parser.add_argument('--batch-size', type=int, metavar='N')
     parser.add_argument('--learning-rate', type=float, metavar='X')
+    parser.add_argument('--dtype', metavar='TYPE', help='float32, or bfloat16 or float16 where the device can')
     parser.add_argument('--seed', type=int, default=0, metavar='N')
     parser.add_argument('--device', default='auto', metavar='NAME', help='auto, cpu, gpu or gpu:0,1')
     parser.add_argument('--form', default='gluon', choices=('gluon', 'symbolic'),
@@ -94,7 +95,7 @@ def add_run_options(parser):
 
 def changed_experiment(section, options):
     """The experiment of a section with the changes that the command line asks for."""
-    changes = {name: getattr(options, name) for name in ('epochs', 'batch_size', 'learning_rate')
+    changes = {name: getattr(options, name) for name in ('epochs', 'batch_size', 'learning_rate', 'dtype')
                if getattr(options, name, None) is not None}
     if getattr(options, 'subset', None) is not None:
         changes['train_samples'] = options.subset

@@ -59,6 +59,8 @@ class Recipe:
         The learning rate of all but the fresh layers is multiplied by this (5.3).
     samples_per_epoch : int
         Virtual epochs (7.2): an epoch is so many samples, the next epoch goes on where it ended; 0: all samples.
+    dtype : str
+        In what convolutions and matrix products compute: 'float32', 'bfloat16' or 'float16' (`chapters.kit.precision`).
     """
     epochs: int = 10
     batch_size: int = 32
@@ -86,6 +88,7 @@ class Recipe:
     fresh: str = ''
     old_rate: float = 1.0
     samples_per_epoch: int = 0
+    dtype: str = 'float32'
 
     def __post_init__(self):
         for name, (low, high) in _LIMITS.items():
@@ -93,8 +96,8 @@ class Recipe:
             if not low <= value <= high:  # false for NaN as well
                 raise UserError(f'recipe: {name}={value} is out of range; give a number from {low} to {high}')
         if self.learning_rate < self.least_rate:
-            raise UserError(f'recipe: learning_rate={self.learning_rate} is under least_rate={self.least_rate}: training '
-                            'would end before it began')
+            raise UserError(f'recipe: learning_rate={self.learning_rate} is under least_rate={self.least_rate}: '
+                            'training would end before it began')
 
     @property
     def peak_learning_rate(self):
@@ -174,6 +177,6 @@ _LIMITS = {
     'weight_decay': (0, 10), 'l1': (0, 10), 'lr_factor': (1e-6, 10), 'lr_every': (1e-6, 1e6),
     'warmup_epochs': (0, 1e6), 'base_batch_size': (0, 1 << 20), 'rate_exponent': (0, 2),
     'label_smoothing': (0, 1), 'label_noise': (0, 1), 'mixup': (0, 100), 'patience': (0, 100000),
-    'old_rate': (0, 1000), 'train_samples': (0, 1 << 40), 'samples_per_epoch': (0, 1 << 40), 'anneal': (0, 1), 'fall_factor': (1e-6, 1),
-    'least_rate': (0, 1e6),
+    'old_rate': (0, 1000), 'train_samples': (0, 1 << 40), 'samples_per_epoch': (0, 1 << 40), 'anneal': (0, 1),
+    'fall_factor': (1e-6, 1), 'least_rate': (0, 1e6),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from chapters.kit.checkpoint import Checkpoint
 from chapters.kit.data import load_data
 from chapters.kit.experiment import Experiment
+from chapters.kit.precision import require_dtype
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import device, mx
 from data_tools.atomic import atomic_path, atomic_write
@@ -63,6 +64,11 @@ class Run:
                                         if name in _SHORTENING)
         self.quiet = quiet
         self.devices = device(device_name)
+        if self.recipe and self.recipe.dtype != 'float32':
+            if form == 'symbolic' or not experiment.trains:
+                raise UserError(f'--dtype {self.recipe.dtype}: the {form} training of {experiment.section} knows '
+                                'float32 only')
+            require_dtype(self.recipe.dtype, self.devices[0])
         self.data = load_data(experiment, data, data_root, seed) if self.recipe else None
         self.config = {
             'section': experiment.section, 'title': experiment.title, 'title_zh': experiment.title_zh,
@@ -83,7 +89,7 @@ class Run:
             words += ['--data', self.data_name]
         for name, value in self.experiment.changed.items():
             value = ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
-            if name in ('epochs', 'batch_size', 'learning_rate'):
+            if name in ('epochs', 'batch_size', 'learning_rate', 'dtype'):
                 words += ['--' + name.replace('_', '-'), value]
             else:
                 words += ['--set', f'{name}={value}']

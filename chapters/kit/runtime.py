@@ -81,7 +81,7 @@ def require_mxnet():
         os.environ.setdefault('MXNET_ENGINE_TYPE', 'NaiveEngine')
     os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
     try:
-        with _quiet_stderr():
+        with quiet_stderr():
             import mxnet
             mxnet.nd.waitall()  # starts the engine
     except OSError as error:  # of the dynamic linker: "libgomp.so.1: cannot open shared object file: ..."
@@ -175,7 +175,7 @@ def physical_cores():
 
 
 @contextlib.contextmanager
-def _quiet_stderr():
+def quiet_stderr():
     """Keep what C++ code prints on stderr away from the user: MXNet announces its engine there."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

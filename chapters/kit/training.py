@@ -17,10 +17,12 @@ from tqdm import tqdm
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.layer_table import layer_table
 from chapters.kit.layers import layers
+from chapters.kit.precision import lowered
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
 from mxnet import autograd, gluon, nd
+from mxnet.contrib.amp.loss_scaler import LossScaler
 
 _VALIDATION_BATCH = 250
 _WORK_FOR_TWO_THREADS = 5e7  # floating point operations of a forward pass
@@ -43,7 +45,7 @@ class Objective(gluon.HybridBlock):
     classes : int
         K.
     recipe : Recipe, optional
-        For its `label_smoothing`, `l1`, and `mixup`: then a call gets a mixing weight (1,) as third input.
+        For its `dtype`, `label_smoothing`, `l1`, and `mixup`: then a call gets a mixing weight (1,) as third input.
     top : tuple of int
         As `Experiment` has it.
 
@@ -56,15 +58,16 @@ class Objective(gluon.HybridBlock):
     def __init__(self, network, kind, classes=0, recipe=Recipe(), top=(), **kwargs):
         super().__init__(**kwargs)
         self.network = network
+        self._compute = lowered(network, recipe.dtype)
         self._kind, self._classes, self._recipe, self._top = kind, classes, recipe, tuple(top)
 
     def hybrid_forward(self, F, x, y, mixing=None):
         if self._kind == 'square':
-            error = F.square(F.reshape(self.network(x), shape=(-1,)) - y)
+            error = F.square(F.reshape(self._compute(x), shape=(-1,)) - y)
             return self._with_l1(F, error / 2), F.reshape(error, shape=(1, -1))
         if mixing is not None:  # partners are the batch in reverse: after shuffling that is a random partner
             x = F.broadcast_mul(mixing, x) + F.broadcast_mul(1 - mixing, F.reverse(x, axis=0))
-        logits = self.network(x)
+        logits = self._compute(x)
         log_q = F.log_softmax(logits)
         smoothing = self._recipe.label_smoothing
         if smoothing or mixing is not None:
@@ -242,11 +245,16 @@ class CompiledStep:
 
 
 class GluonStep:
-    """One update with `autograd` and `gluon.Trainer`, the batch cut over any number of devices."""
+    """One update with `autograd` and `gluon.Trainer`, the batch cut over any number of devices.
+
+    With `scaled` the loss is multiplied by a large number and the gradients divided by it, so that small gradients
+    do not vanish in float16; an update whose gradients overflow is left out, and the number halved.
+    """
     threads = None  # as many as there are
 
-    def __init__(self, objective, optimizer, devices):
+    def __init__(self, objective, optimizer, devices, scaled=False):
         self._objective, self._devices, self._optimizer = objective, devices, optimizer
+        self._scaler = LossScaler() if scaled else None
         objective.hybridize(static_alloc=True, static_shape=True)
         self._trainer = gluon.Trainer(objective.collect_params(), optimizer, update_on_kvstore=False)
 
@@ -254,8 +262,12 @@ class GluonStep:
         parts = [gluon.utils.split_and_load(array, self._devices) for array in batch]
         with autograd.record():
             results = [self._objective(*part) for part in zip(*parts)]
-        autograd.backward([loss for loss, _ in results])
-        self._trainer.step(1)  # the optimizer itself divides by the batch size
+            scale = self._scaler.loss_scale if self._scaler else 1
+            losses = [loss * scale for loss, _ in results] if self._scaler else [loss for loss, _ in results]
+        autograd.backward(losses)
+        self._trainer.allreduce_grads()
+        if not self._scaler or not self._scaler.has_overflow(self._trainer._params):
+            self._trainer.update(scale)  # divides by it; the optimizer itself divides by the batch size
         if len(results) == 1:
             return results[0][1]
         return nd.concat(*(statistics.as_in_context(self._devices[0]) for _, statistics in results), dim=1)
@@ -340,7 +352,7 @@ def train(run):
     if len(devices) == 1 and devices[0].device_type == 'cpu':
         step = CompiledStep(objective, optimizer, inputs, devices[0])
     else:
-        step = GluonStep(objective, optimizer, devices)
+        step = GluonStep(objective, optimizer, devices, scaled=recipe.dtype == 'float16')
     train_x, train_y = data.train_x, data.train_y
     if not data.batch and not data.stream:
         train_x, train_y = nd.array(train_x, devices[0]), nd.array(train_y, devices[0])
