@@ -252,7 +252,10 @@ def _look(options):
 
 def _report(options):
     from chapters.kit.report import write_results
-    print(write_results(options.runs, options.out, chapters.experiments()))
+    done, *left_out = write_results(options.runs, options.out, chapters.experiments(), chapters.find)
+    print(done)
+    for line in left_out:
+        print(line, file=sys.stderr)
 
 
 def _play(options):

@@ -78,6 +78,8 @@ class Experiment:
     proof : str
         Name of a function of `module`, `proof(experiment) -> chapters.kit.parity.Parity`, where the listing is more than
         one graph and `parity` cannot compare by itself.
+    remark : str
+        Why our figures differ from the book's, in a sentence for the report.
     changed : mapping of str to value
         What `but` has changed from the experiment of the book.
     """
@@ -100,6 +102,7 @@ class Experiment:
     small: Mapping = field(default_factory=dict)
     symbolic: str = ''
     proof: str = ''
+    remark: str = ''
     changed: Mapping = field(default_factory=dict)
 
     @property

@@ -1,9 +1,12 @@
 """Run folders gathered: `docs/RESULTS.md`, and one page with pictures that is read without a network."""
 import base64
 import json
+import shlex
+import shutil
 import statistics
 from pathlib import Path
 
+from chapters.kit.run import experiment_of, run_command
 from data_tools.atomic import atomic_write
 from data_tools.errors import UserError
 
@@ -46,65 +49,121 @@ def finished_runs(folder):
     return results
 
 
-def write_results(folder, out, experiments):
+def refusal(result, find):
+    """Why a finished run does not belong into a report, in words; empty if it does.
+
+    Parameters
+    ----------
+    result : dict
+        One of `finished_runs`.
+    find : callable
+        Section -> Experiment.
+    """
+    config = result['config']
+    if result['epochs'] and not (result['folder'] / 'history.csv').exists():
+        return 'has no history.csv'
+    try:
+        experiment = experiment_of(config, find)
+    except UserError as error:
+        return f'cannot be run again ({error})'
+    command = run_command(experiment, config['data'], config['seed'], config['form'], config['init'])
+    if sorted(shlex.split(command)) != sorted(shlex.split(result['command'])):
+        return f'its command, {result["command"]}, does not give its settings; {command} would'
+    return ''
+
+
+def write_results(folder, out, experiments, find):
     """Write the table of all finished runs as Markdown, seeds of the same settings together.
+
+    The curves of the newest run of each setting are copied into a folder beside `out`.
 
     Parameters
     ----------
     folder, out : path-like
     experiments : list of Experiment
         For order, titles and the book's figures.
+    find : callable
+        Section -> Experiment.
 
     Returns
     -------
-    str
-        What was done, in one line.
+    list of str
+        What was done, in one line, and a line for each run that was left out, with the reason.
     """
-    groups = {}
+    groups, said = {}, []
     for result in finished_runs(folder):
         config = result['config']
+        reason = refusal(result, find)
+        if reason:
+            said.append(f'left out: {result["folder"]}: {reason}')
+            continue
         key = (result['section'], result['data'], config['form'], result['short'],
                json.dumps([config['recipe'], config['sizes'], config['init']], sort_keys=True))
         groups.setdefault(key, {})[result['seed']] = result  # the newest run of a seed
-    lines = ['# Results', '',
-             'Written by `python -m chapters report` from run folders. "Here" is the mean over seeds of the last epoch, '
-             'with the smallest and the largest in brackets.', '']
+    said += [f'left out: {path.parent}: not finished; --resume it' for path in Path(folder).rglob('config.json')
+             if not (path.parent / 'result.json').exists()]
     order = {experiment.section: number for number, experiment in enumerate(experiments)}
-    titles = {experiment.section: experiment for experiment in experiments}
-    lines += ['| section | experiment | data | figure | the book | here | seeds | epochs | seconds a run | commit |',
-              '| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |']
-    commands, notes, machines = [], set(), set()
-    for key in sorted(groups, key=lambda key: (order.get(key[0], len(order)), key)):
-        results = [groups[key][seed] for seed in sorted(groups[key])]
-        first = results[0]
-        experiment = titles.get(first['section'])
-        book = {figure.metric: figure.value for figure in (experiment.book if experiment else ())
-                if figure.data in ('', first['data'], Path(first['data']).name)} or first['book']
-        wanted = [name for name in first['metrics'] if name in book] or list(first['metrics'])[:4]
-        if 'validation_accuracy' in first['metrics'] and 'validation_accuracy' not in wanted:
-            wanted.insert(0, 'validation_accuracy')
-        for number, name in enumerate(wanted):
-            values = [result['metrics'][name]['last'] for result in results]
-            mean = statistics.mean(values)
-            here = f'{mean:.6g}' if len(values) == 1 else f'{mean:.6g} ({min(values):.6g} to {max(values):.6g})'
-            printed = f'{book[name]:.6g}' if name in book else ''
-            variant = ', '.join(filter(None, (Path(first['data']).name, first['short'],
-                                              'symbolic form' if first['config']['form'] == 'symbolic' else '')))
-            head = ([first['section'], f'{experiment.title} {experiment.title_zh}' if experiment else '', variant]
-                    if not number else ['', '', ''])
-            tail = ([str(len(results)), str(first['epochs'] or ''),
-                     f'{statistics.mean(result["seconds"] for result in results):.0f}',
-                     first['versions']['commit']] if not number else ['', '', '', ''])
-            lines.append('| ' + ' | '.join(head + [name.replace('_', ' '), printed, here] + tail) + ' |')
-        commands += [f'- {first["section"]}: `{result["command"]}`' for result in results]
-        notes.update(filter(None, (result['note'] for result in results)))
+    runs = [[groups[key][seed] for seed in sorted(groups[key])]
+            for key in sorted(groups, key=lambda key: (order[key[0]], key))]
+    lines = ['# Results', '',
+             'Written by `python -m chapters report` from run folders. "Here" is the mean over seeds of the last '
+             'epoch, with the smallest and the largest in brackets.', '',
+             '| section | experiment | data | figure | the book | here | seeds | epochs | seconds a run | commit |',
+             '| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |']
+    commands, remarks, machines = [], {}, set()
+    for results in runs:
+        experiment = find(results[0]['section'])
+        lines += _rows(results, experiment)
+        curve = _copy_curves(results[-1], Path(out))
+        commands += [f'- {experiment.section}: `{result["command"]}`' for result in results]
+        commands[-1] += f' ([curves]({curve}))' if curve else ''
+        if experiment.remark:
+            remarks[experiment.section] = f'- {experiment.section}: {experiment.remark}'
+        remarks.update((result['note'], f'- {result["note"]}') for result in results if result['note'])
         machines.update(f'{result["versions"]["machine"]}, {result["versions"]["threads"]} thread(s), Python '
                         f'{result["versions"]["python"]}, MXNet {result["versions"]["mxnet"]}' for result in results)
-    lines += ['', *(f'- {note}' for note in sorted(notes)), '', '## Machines', '',
+    lines += ['', '## Remarks', '', *remarks.values(), '', '## Machines', '',
               *(f'- {machine}' for machine in sorted(machines)), '', '## Commands', '', *commands, '']
     with atomic_write(out, text=True) as file:
         file.write('\n'.join(lines))
-    return f'{out}: {sum(map(len, groups.values()))} runs of {len(groups)} settings'
+    return [f'{out}: {sum(map(len, runs))} runs of {len(runs)} settings'] + said
+
+
+def _rows(results, experiment):
+    """The rows of the table for the seeds of one setting."""
+    first = results[0]
+    book = {figure.metric: figure.value for figure in experiment.book
+            if figure.data in ('', first['data'], Path(first['data']).name)} or first['book']
+    wanted = [name for name in first['metrics'] if name in book] or list(first['metrics'])[:4]
+    if 'validation_accuracy' in first['metrics'] and 'validation_accuracy' not in wanted:
+        wanted.insert(0, 'validation_accuracy')
+    variant = ', '.join(filter(None, (Path(first['data']).name, first['short'],
+                                      'symbolic form' if first['config']['form'] == 'symbolic' else '')))
+    rows = []
+    for number, name in enumerate(wanted):
+        values = [result['metrics'][name]['last'] for result in results]
+        here = f'{statistics.mean(values):.6g}'
+        if len(values) > 1:
+            here += f' ({min(values):.6g} to {max(values):.6g})'
+        head, tail = ['', '', ''], ['', '', '', '']
+        if not number:
+            head = [first['section'], f'{experiment.title} {experiment.title_zh}', variant]
+            tail = [str(len(results)), str(first['epochs'] or ''),
+                    f'{statistics.mean(result["seconds"] for result in results):.0f}', first['versions']['commit']]
+        printed = f'{book[name]:.6g}' if name in book else ''
+        rows.append('| ' + ' | '.join(head + [name.replace('_', ' '), printed, here] + tail) + ' |')
+    return rows
+
+
+def _copy_curves(result, out):
+    """Copy the curves of a run into a folder beside the report; their path from there, or ''."""
+    source = result['folder'] / 'figures' / 'curves.png'
+    if not source.exists():
+        return ''
+    target = out.parent / 'curves' / f'{result["folder"].name}.png'
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, target)
+    return target.relative_to(out.parent).as_posix()
 
 
 def write_page(folder, out, experiments, title, introduction):

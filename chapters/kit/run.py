@@ -76,30 +76,11 @@ class Run:
             'recipe': dict(vars(self.recipe)) if self.recipe else {}, 'sizes': dict(experiment.sizes),
             'seed': seed, 'device': device_name, 'form': form, 'init': os.fspath(init) if init else '',
             'short': self.short, 'class_names': list(self.data.class_names) if self.data else [],
-            'versions': versions(), 'command': self.command(),
+            'versions': versions(), 'command': run_command(experiment, self.data_name, seed, form, init),
         }
         self.folder = self._old_folder(out) if resume else self._new_folder(out)
         self.checkpoint = Checkpoint(self.folder / 'checkpoint', experiment.snapshots)
         self._started = time.perf_counter()
-
-    def command(self):
-        """The command that repeats this run."""
-        words = ['python', '-m', 'chapters', 'run', self.experiment.section]
-        if self.data_name != self.experiment.data:
-            words += ['--data', self.data_name]
-        for name, value in self.experiment.changed.items():
-            value = ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
-            if name in ('epochs', 'batch_size', 'learning_rate', 'dtype'):
-                words += ['--' + name.replace('_', '-'), value]
-            else:
-                words += ['--set', f'{name}={value}']
-        if self.seed:
-            words += ['--seed', str(self.seed)]
-        if self.form != 'gluon':
-            words += ['--form', self.form]
-        if self.init:
-            words += ['--init', os.fspath(self.init)]
-        return shlex.join(words)
 
     def say(self, text):
         """Print a line, at once, unless the run is quiet."""
@@ -291,6 +272,26 @@ def experiment_of(config, find):
     changes.update({name: tuple(value) if isinstance(value, list) else value
                     for name, value in config['sizes'].items() if experiment.sizes.get(name) != value})
     return experiment.but(**changes) if changes else experiment
+
+
+def run_command(experiment, data, seed=0, form='gluon', init=None):
+    """The command that repeats a run of an experiment as it is now, on some data."""
+    words = ['python', '-m', 'chapters', 'run', experiment.section]
+    if data != experiment.data:
+        words += ['--data', data]
+    for name, value in experiment.changed.items():
+        value = ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+        if name in ('epochs', 'batch_size', 'learning_rate', 'dtype'):
+            words += ['--' + name.replace('_', '-'), value]
+        else:
+            words += ['--set', f'{name}={value}']
+    if seed:
+        words += ['--seed', str(seed)]
+    if form != 'gluon':
+        words += ['--form', form]
+    if init:
+        words += ['--init', os.fspath(init)]
+    return shlex.join(words)
 
 
 def versions():

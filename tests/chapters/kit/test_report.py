@@ -1,0 +1,57 @@
+"""The report: means over seeds beside the book's figures; runs that cannot be trusted are left out and named."""
+import json
+import shutil
+
+import pytest
+
+import chapters
+from chapters.kit.program import run_experiment
+from chapters.kit.report import write_results
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('runs')
+    experiment = chapters.find('2.3.9').but(batch_size=100, epochs=2)
+    for seed in (0, 1):
+        run_experiment(experiment, out=folder / f'seed{seed}', seed=seed, quiet=True)
+    return folder
+
+
+def report(folder):
+    said = write_results(folder, folder / 'RESULTS.md', chapters.experiments(), chapters.find)
+    return said, (folder / 'RESULTS.md').read_text(encoding='utf-8')
+
+
+def test_seeds_of_the_same_settings_share_a_row_with_command_and_curves(runs):
+    said, text = report(runs)
+    assert said == [f'{runs / "RESULTS.md"}: 2 runs of 1 settings']
+    figures = [json.loads((runs / f'seed{seed}' / 'result.json').read_text())['metrics']['train_mse']['last']
+               for seed in (0, 1)]
+    row = f'| train mse | 8e-06 | {sum(figures) / 2:.6g} ({min(figures):.6g} to {max(figures):.6g}) | 2 | 2 |'
+    assert row in text
+    assert '- 2.3.9: `python -m chapters run 2.3.9 --batch-size 100 --epochs 2 --seed 1` ' \
+           '([curves](curves/seed1.png))' in text
+    assert (runs / 'curves' / 'seed1.png').stat().st_size > 1000
+
+
+def test_a_run_that_is_not_what_it_says_is_left_out(runs, tmp_path):
+    def changed(name, file, change):
+        shutil.copytree(runs / 'seed0', tmp_path / name)
+        path = tmp_path / name / file
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+    changed('whole', 'result.json', lambda result: None)
+    changed('recipe', 'config.json', lambda config: config['recipe'].update(batch_size=7))
+    changed('size', 'config.json', lambda config: config['sizes'].update(units_of_the_future=3))
+    for name in ('stopped', 'without-history'):
+        shutil.copytree(runs / 'seed0', tmp_path / name)
+    (tmp_path / 'stopped' / 'result.json').unlink()
+    (tmp_path / 'without-history' / 'history.csv').unlink()
+    (first, *left_out), _ = report(tmp_path)
+    assert first.endswith(': 1 runs of 1 settings')
+    assert len(left_out) == 4
+    for name, reason in (('recipe', 'does not give its settings'), ('size', 'cannot be run again'),
+                         ('stopped', 'not finished'), ('without-history', 'has no history.csv')):
+        assert any(line.startswith(f'left out: {tmp_path / name}: ') and reason in line for line in left_out), name
