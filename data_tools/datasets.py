@@ -24,14 +24,14 @@ NAMES = ('mnist', 'fashion', 'digits', 'cifar10')
 HOME = Path('~/.bookcnn')
 
 _DIGITS = tuple('0123456789')
-_CLASS_NAMES = {
+CLASS_NAMES = {
     'mnist': _DIGITS,
     'digits': _DIGITS,
     'fashion': ('T-shirt/top', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag',
                 'ankle boot'),
     'cifar10': ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'),
 }
-_CLASS_NAMES_ZH = {
+CLASS_NAMES_ZH = {
     'mnist': _DIGITS,
     'digits': _DIGITS,
     'fashion': ('T恤', '裤子', '套头衫', '连衣裙', '外套', '凉鞋', '衬衫', '运动鞋', '包', '短靴'),
@@ -203,7 +203,7 @@ def _load_idx_folder(name, folder, optional=False, named=True):
             if other != name and test_labels[:10].tolist() == first:
                 raise UserError(f'{files["test", "labels"]}: these are the files of {other}, not of {name}; '
                                 f'use --data {other}')
-        class_names, class_names_zh, note = _CLASS_NAMES[name], _CLASS_NAMES_ZH[name], _NOTES[name]
+        class_names, class_names_zh, note = CLASS_NAMES[name], CLASS_NAMES_ZH[name], _NOTES[name]
     else:
         labels_seen = set(train_labels.tolist())
         count = int(max(train_labels.max(), test_labels.max())) + 1
@@ -281,7 +281,7 @@ def _load_digits():
         rank[labels == label] = np.arange((labels == label).sum())
     test = rank % 6 == 5
     return ImageDataset('digits', images[~test, None], labels[~test], images[test, None], labels[test],
-                        _CLASS_NAMES['digits'], _CLASS_NAMES_ZH['digits'], _NOTES['digits'])
+                        CLASS_NAMES['digits'], CLASS_NAMES_ZH['digits'], _NOTES['digits'])
 
 
 def _load_cifar10(name, folder, optional=False):
@@ -310,7 +310,7 @@ def _load_cifar10(name, folder, optional=False):
     train_images, train_labels = (np.concatenate(arrays) for arrays in zip(*parts[:-1]))
     test_images, test_labels = parts[-1]
     return ImageDataset('cifar10', train_images, train_labels, test_images, test_labels,
-                        _CLASS_NAMES['cifar10'], _CLASS_NAMES_ZH['cifar10'], note)
+                        CLASS_NAMES['cifar10'], CLASS_NAMES_ZH['cifar10'], note)
 
 
 def _cifar10_records(path, data):
@@ -360,7 +360,7 @@ def _cifar10_jpegs(path):
     members = _tar_members(path, lambda name: name.endswith('.jpg'))
     for name, data in tqdm(members, desc='decode CIFAR-10', unit=' images', disable=None):
         split, class_name, file_name = name.split('/')[-3:]
-        if split not in pictures or class_name not in _CLASS_NAMES['cifar10']:
+        if split not in pictures or class_name not in CLASS_NAMES['cifar10']:
             raise UserError(f'{path}: {name}: not of the form train/CLASS/NNNN.jpg')
         try:
             pixels = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
@@ -368,7 +368,7 @@ def _cifar10_jpegs(path):
             raise UserError(f'{path}: {name}: not a readable picture ({error})') from None
         if pixels.shape != (32, 32, 3):
             raise UserError(f'{path}: {name}: {pixels.shape[1]}x{pixels.shape[0]} pixels instead of 32x32')
-        label = _CLASS_NAMES['cifar10'].index(class_name)
+        label = CLASS_NAMES['cifar10'].index(class_name)
         pictures[split].append(((file_name, label), pixels.transpose(2, 0, 1)))
     parts = []
     for split, items in pictures.items():

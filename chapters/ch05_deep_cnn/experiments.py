@@ -75,6 +75,11 @@ EXPERIMENTS = [
         'chapters.ch05_deep_cnn.fashion', 'FashionNet', recipe=_FASHION, data='fashion', symbolic='sec_5_4_4',
         drawings=('chapters.kit.answers.answers',),
         book=_accuracies('fashion', 40, 0.948383, 0.952, 0.874301, 0.906450)),
+    Experiment(
+        '5.4.4-900', 'The same network, 700 images to learn from', '同一网络，只用 700 张图训练',
+        'chapters.ch05_deep_cnn.fashion', 'FashionNet', {}, _FASHION.but(epochs=60, anneal=1.0, lr_factor=1.0),
+        'fashion-900', loader='few_images', sample_shape=(1, 28, 28),
+        drawings=('chapters.kit.answers.answers', 'beside_a_linear_model')),
     _cifar('5.4.5', 'CIFAR-10 with an all-convolutional network', '用全卷积网络识别 CIFAR-10', 'all_convolutional',
            'AllConvolutional', recipe=_ALL_CONVOLUTIONAL, symbolic='sec_5_4_5',
            small={'sample_shape': (3, 16, 16)},

@@ -507,3 +507,23 @@ def test_batch_normalisation_goes_backward_fast(section, monkeypatch, tmp_path):
     slow = sum(value for name, value in times.items()
                if name.startswith(('_backward_BatchNorm', '_backward_Pooling')))
     assert slow < 0.3 * times['_backward_Convolution']
+
+
+def test_the_picture_of_fashion_mnist_is_cut_into_its_images(tmp_path):
+    from PIL import Image
+
+    from chapters.ch05_deep_cnn.fashion import read_sprite
+    from data_tools.errors import UserError
+    pixels = np.zeros((840, 840), np.uint8)
+    for row in range(30):
+        for column in range(30):
+            pixels[28 * row:28 * row + 28, 28 * column:28 * column + 28] = row * 8 + column // 4
+            pixels[28 * row + 3, 28 * column + 5] = 255
+    Image.fromarray(pixels).save(tmp_path / 'sprite.png')
+    images = read_sprite(tmp_path / 'sprite.png')
+    assert images.shape == (10, 90, 1, 28, 28)
+    assert (images[:, :, 0, 3, 5] == 255).all()
+    assert images[7, 61, 0, 0, 0] == (7 * 3 + 2) * 8 + 1 // 4  # the second image of the third row of class 7
+    Image.fromarray(pixels[:800]).save(tmp_path / 'sprite.png')
+    with pytest.raises(UserError, match='840x800 pixels'):
+        read_sprite(tmp_path / 'sprite.png')
