@@ -19,6 +19,6 @@ EXPERIMENTS = [
                'AlphaGoZero', {'planes': 17}, sample_shape=(17, 19, 19), program='compare_with_listing'),
     Experiment('6.4.1', 'Policy gradient and value network on 7x7', '7x7 上的策略梯度与价值网络',
                'chapters.ch06_alphago.reinforce', program='alphago_way'),
-    Experiment('6.4.2', 'AlphaGo Zero on 7x7', '7x7 上的 AlphaGo Zero', 'chapters.ch06_alphago.zero',
+    Experiment('6.4.2', 'AlphaGo Zero on 5x5', '5x5 上的 AlphaGo Zero', 'chapters.ch06_alphago.zero',
                program='train_zero'),
 ]

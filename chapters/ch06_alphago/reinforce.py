@@ -7,11 +7,11 @@ On a small board, where games of people are not at hand: the first policy imitat
 """
 from chapters.kit.runtime import mx
 import numpy as np
-from tqdm import tqdm
 
 from chapters.ch06_alphago.networks import AlphaGoPolicy, AlphaGoValue
 from chapters.ch06_alphago.zero import zero_planes
 from chapters.kit import figures
+from chapters.kit.progress import tqdm
 from chapters.kit.training import seed_everything
 from data_tools.go.board import BLACK, Position
 from data_tools.go.features import BOOK, planes_of
@@ -190,9 +190,9 @@ def fit_value(planes, results, layers, filters, updates, random, batch_size=128)
     return network
 
 
-def alphago_way(run):
+def alphago_way(run, **sizes):
     """Imitation, policy gradient, value network."""
-    return reinforced(run)
+    return reinforced(run, **sizes)
 
 
 def reinforced(run, size=7, komi=8.5, layers=4, filters=32, imitation=400, rounds=80, games=64, learning_rate=0.02,

@@ -2,9 +2,9 @@
 
     python -m chapters.ch06_alphago.zero
 
-Departures from the paper, for one core: a 7x7 board; two residual units of 32 filters; instead of the last 8
+Departures from the paper, for one core: a 5x5 board; two residual units of 32 filters; instead of the last 8
 positions the network sees the book's 8 planes and the colour of the player to move, which komi makes
-necessary.
+necessary; nobody passes a game that is lost as it stands.
 """
 import time
 
@@ -12,9 +12,10 @@ from chapters.kit.runtime import mx
 import numpy as np
 from tqdm import tqdm
 
-from chapters.ch06_alphago.mcts import Search
+from chapters.ch06_alphago.mcts import Rollouts, Search
 from chapters.ch06_alphago.networks import AlphaGoZero
 from chapters.kit import figures
+from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.training import seed_everything
 from data_tools.go.board import BLACK, TO_MOVE, Position
 from data_tools.go.features import BOOK, planes_of
@@ -22,6 +23,10 @@ from data_tools.go.symmetries import transform_planes, transform_policy
 from mxnet import autograd, gluon, nd
 
 PLANES = BOOK + 1
+OPPONENTS = ('untrained', 'first_generation', 'rollouts')  # of the matches; the third searches without a network
+EXAMPLES = ('planes', 'policies', 'results')
+KEPT = 6  # generations whose games are learnt from
+WARM_MOVES = 4  # of a match: drawn, so that its games differ
 _LONGEST = 2.5  # moves a point: then a game is counted as it stands
 
 
@@ -149,21 +154,25 @@ def _evaluate_together(searches, evaluate, visits):
             search.finish(policies[end - size:end], values[end - size:end])
 
 
-def learn(network, trainer, examples, batches, random, size, batch_size=128):
+def learn(network, trainer, examples, batches, random, batch_size=128):
     """Train on random examples, each in a random symmetry: the policy learns pi, the value z.
+
+    Parameters
+    ----------
+    examples : (planes uint8 (N, 9, size, size), pi (N, size * size + 1), z (N,))
 
     Returns
     -------
     (float, float)
         Mean losses of the two heads.
     """
-    states, policies, results = examples
+    planes, policies, results = examples
     totals = np.zeros(2)
     for _ in range(batches):
-        chosen = random.integers(0, len(states), batch_size)
+        chosen = random.integers(0, len(planes), batch_size)
         symmetry = random.integers(0, 8, batch_size)
-        x = nd.array(transform_planes(zero_planes(states[chosen]), symmetry), dtype='float32')
-        pi, z = nd.array(transform_policy(policies[chosen], symmetry, size)), nd.array(results[chosen])
+        x = nd.array(transform_planes(planes[chosen], symmetry), dtype='float32')
+        pi, z = nd.array(transform_policy(policies[chosen], symmetry, planes.shape[-1])), nd.array(results[chosen])
         with autograd.record():
             logits, wins = network(x)
             policy_loss = -(pi * nd.log_softmax(logits)).sum(axis=1)
@@ -177,77 +186,125 @@ def learn(network, trainer, examples, batches, random, size, batch_size=128):
 
 
 def train_zero(run):
-    """The loop: play, learn, again; then matches of each generation against the first."""
+    """The loop: play, learn, again; now and then matches against the first generations."""
     return zero_loop(run)
 
 
-def zero_loop(run, size=7, komi=8.5, generations=8, games=160, visits=48, batches=200, units=2, filters=32,
-              matches=100):
-    """AlphaGo Zero's loop.
+def zero_loop(run, size=5, komi=0.5, generations=12, games=64, visits=48, batches=200, units=2, filters=32, every=3,
+              trials=40, matches=100):
+    """AlphaGo Zero's loop; goes on from the run's checkpoint if there is one, to the same bits.
 
     Parameters
     ----------
     run : Run
     size, komi : int, float
-        Of the board and the games.
+        Of the board and the games. On 5x5 black, to move first, takes all if he makes no mistake: half a point only
+        decides what is even.
     generations : int
     games : int
         Of each generation against itself.
     visits : int
-        Of the search, for every move.
+        Of the search, for every move, also in matches.
     batches : int
         Updates after each generation's games.
     units, filters : int
         Of the network.
+    every, trials : int
+        After so many generations so many games against each of `OPPONENTS`, for the curve of strength.
     matches : int
-        Games of the last generation against the first.
+        The same games of the last generation.
 
     Returns
     -------
-    dict
-        'wins_against_first' (share of the last generation's games won against the first, untrained one, both
-        with the same search), losses, positions played.
+    (dict, list of dict)
+        The shares of games won against each opponent, with the number of games; the last losses; positions played;
+        and a row for every generation.
     """
-    random = seed_everything(run.seed)
-    network = AlphaGoZero(units, filters, PLANES, size, 32, prefix='zero_')
-    network.initialize(mx.init.MSRAPrelu('avg', 0))
-    network(nd.zeros((2, PLANES, size, size)))
-    first = str(run.folder / 'generation-0.params')
-    network.save_parameters(first)
-    network.hybridize(static_alloc=True, static_shape=True)
-    trainer = gluon.Trainer(network.collect_params(), 'sgd',
-                            {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4})
+    seed_everything(run.seed)
+
+    def new():
+        network = AlphaGoZero(units, filters, PLANES, size, 32, prefix='zero_')
+        network.initialize(mx.init.MSRAPrelu('avg', 0))
+        network(nd.zeros((2, PLANES, size, size)))
+        return network
+    network = new()
+    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4},
+                            kvstore=None)
+    saved = run.checkpoint.load()
+    if saved:
+        arrays, history = saved[0], saved[1]['history']
+        restore_model(arrays, network)
+        restore_optimizer(arrays, trainer._updaters[0],
+                          {index: parameter.data() for index, parameter in enumerate(trainer._params)})
+        buffer = [tuple(arrays[f'{kind}:{number}'].asnumpy() for kind in EXAMPLES)
+                  for number in range(saved[1]['buffer'])]
+    else:
+        buffer, history = [], []
+        network.save_parameters(str(run.folder / 'generation-0.params'))
     evaluate = TwoHeads(network)
-    buffer, history = [], []
-    for generation in range(1, generations + 1):
+
+    def against(opponent, games, generation):
+        """The share of games won, with the same number of visits."""
+        if opponent == 'rollouts':
+            other = Rollouts(komi, seed=run.seed)
+        else:
+            loaded = new()
+            loaded.load_parameters(str(run.folder / f'generation-{OPPONENTS.index(opponent)}.params'))
+            other = TwoHeads(loaded)
+        wins, _ = play_games((evaluate, other), games, size, komi, visits, noise=0, warm_moves=WARM_MOVES,
+                             seed=run.seed * 1000 + 500 + generation, label=f'generation {generation} against {opponent}')
+        return wins / games
+
+    for generation in range(len(history) + 1, generations + 1):
         began = time.perf_counter()
-        _, examples = play_games((evaluate, evaluate), games, size, komi, visits, seed=run.seed * 1000 + generation,
-                                 label=f'generation {generation}')
-        buffer = (buffer + [examples])[-4:]  # the last generations' games
-        together = tuple(np.concatenate(parts) for parts in zip(*buffer))
-        if generation == generations - 1:
+        random = np.random.default_rng([run.seed, generation])
+        _, (states, policies, results) = play_games(
+            (evaluate, evaluate), games, size, komi, visits, seed=run.seed * 1000 + generation,
+            label=f'generation {generation}')
+        buffer = (buffer + [(zero_planes(states), policies, results)])[-KEPT:]
+        if generation > generations * 3 // 4:
             trainer.set_learning_rate(0.005)
-        losses = learn(network, trainer, together, batches, random, size)
-        history.append({'generation': generation, 'policy_loss': losses[0], 'value_loss': losses[1],
-                        'positions': len(examples[0]), 'seconds': time.perf_counter() - began})
-        states, _, results = examples
-        history[-1]['black_wins'] = float(results[states[:, TO_MOVE] == BLACK].mean())  # by positions
-        run.say(', '.join(f'{name} {value:.4g}' for name, value in history[-1].items()))
+        losses = learn(network, trainer, tuple(map(np.concatenate, zip(*buffer))), batches, random)
+        seconds = time.perf_counter() - began
+        if generation == 1:
+            network.save_parameters(str(run.folder / 'generation-1.params'))
+        row = {'generation': generation, 'policy_loss': losses[0], 'value_loss': losses[1],
+               'positions': len(states), 'seconds': seconds, 'samples_per_second': len(states) / seconds,
+               'black_wins': float(results[states[:, TO_MOVE] == BLACK].mean())}  # by positions
+        tried = generation % every == 0 or generation == generations
+        row.update({f'against_{opponent}': against(opponent, trials, generation) if tried else '' for opponent in OPPONENTS})
+        history.append(row)
+        run.say(', '.join(f'{name} {value:.4g}' for name, value in row.items() if value != ''))
+        run.write_history(history)
+        arrays = {**model_arrays(network), **{f'optimizer:{name}': array for name, array in
+                                              optimizer_arrays(trainer._updaters[0]).items()}}
+        arrays.update({f'{kind}:{number}': nd.array(array, dtype=array.dtype)
+                       for number, part in enumerate(buffer) for kind, array in zip(EXAMPLES, part)})
+        run.checkpoint.save(arrays, {'epoch': generation, 'buffer': len(buffer), 'history': history})
     network.save_parameters(str(run.folder / f'generation-{generations}.params'))
-    untrained = AlphaGoZero(units, filters, PLANES, size, 32, prefix='zero_')
-    untrained.load_parameters(first)
-    wins, _ = play_games((evaluate, TwoHeads(untrained)), matches, size, komi, visits, noise=0, seed=run.seed + 99,
-                         label='last generation against the first')
-    figure, axis = figures.plt.subplots(figsize=(6, 4))
+    metrics = {f'wins_against_{opponent}': against(opponent, matches, generations + 1) for opponent in OPPONENTS}
+    run.save_figure(_curves(history, metrics, matches), 'strength')
+    return dict(metrics, matches=matches, policy_loss=history[-1]['policy_loss'], value_loss=history[-1]['value_loss'],
+                positions=sum(row['positions'] for row in history)), history
+
+
+def _curves(history, metrics, matches):
+    """Strength and losses by generations."""
+    figure, (left, right) = figures.plt.subplots(1, 2, figsize=(11, 4))
+    tried = [row for row in history if row[f'against_{OPPONENTS[0]}'] != '']
+    for opponent in OPPONENTS:
+        left.plot([row['generation'] for row in tried], [100 * row[f'against_{opponent}'] for row in tried], marker='o',
+                  label=f'against {opponent.replace("_", " ")}; at the end {metrics[f"wins_against_{opponent}"]:.0%} '
+                        f'of {matches}')
+    left.set(xlabel='generation', ylabel='games won, %', ylim=(0, 103))
     for name in ('policy_loss', 'value_loss'):
-        axis.plot(range(1, generations + 1), [row[name] for row in history], marker='o', label=name)
-    axis.set(xlabel='generation')
-    axis.grid(alpha=0.3)
-    axis.legend()
-    axis.set_title(figures.text('6.4.2 AlphaGo Zero on a small board', '小棋盘上的 AlphaGo Zero'))
-    run.save_figure(figure, 'losses')
-    return {'wins_against_first': wins / matches, 'matches': matches, 'policy_loss': history[-1]['policy_loss'],
-            'value_loss': history[-1]['value_loss'], 'positions': sum(row['positions'] for row in history)}
+        right.plot([row['generation'] for row in history], [row[name] for row in history], label=name.replace('_', ' '))
+    right.set(xlabel='generation', ylim=(0, None))
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.suptitle(figures.text('6.4.2 AlphaGo Zero on a small board', '小棋盘上的 AlphaGo Zero'))
+    return figure
 
 
 if __name__ == '__main__':

@@ -195,7 +195,7 @@ def test_networks_of_the_book_have_its_layers():
 
 def test_two_heads_learn_what_they_are_shown():
     from chapters.ch06_alphago.networks import AlphaGoZero
-    from chapters.ch06_alphago.zero import PLANES, TwoHeads, learn, play_games
+    from chapters.ch06_alphago.zero import PLANES, TwoHeads, learn, play_games, zero_planes
     from chapters.kit.training import seed_everything
     from mxnet import gluon, nd
     random = seed_everything(1)
@@ -208,12 +208,38 @@ def test_two_heads_learn_what_they_are_shown():
     assert 0 <= wins <= 4 and len(states) == len(policies) == len(results) > 20
     assert np.allclose(policies.sum(axis=1), 1, atol=1e-5) and set(results) <= {0, 1}
     trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.05, 'momentum': 0.9})
-    first = learn(network, trainer, examples, 2, random, 5)
+    examples = zero_planes(states), policies, results
+    first = learn(network, trainer, examples, 2, random)
     for _ in range(5):
-        last = learn(network, trainer, examples, 10, random, 5)
+        last = learn(network, trainer, examples, 10, random)
     assert last[0] < first[0] - 0.2 and last[1] < 0.6 * first[1]
     _, values = evaluate(states)
     assert np.mean((values > 0) == (results > 0.5)) > 0.9
+
+
+def test_the_loop_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypatch):
+    from chapters.ch06_alphago import zero
+    from chapters.kit.checkpoint import Checkpoint
+    from chapters.kit.program import resume
+    monkeypatch.setattr(zero, 'train_zero', lambda run: zero.zero_loop(
+        run, size=4, generations=2, games=4, visits=8, batches=3, units=1, filters=8, every=1, trials=2, matches=2))
+    experiment = chapters.find('6.4.2')
+    _, result = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
+    for opponent in zero.OPPONENTS:
+        assert 0 <= result['metrics'][f'wins_against_{opponent}']['last'] <= 1
+    assert (tmp_path / 'whole' / 'figures' / 'strength.png').exists()
+    save = Checkpoint.save
+
+    def dying_save(self, arrays, state):
+        save(self, arrays, state)
+        raise KeyboardInterrupt
+    monkeypatch.setattr(Checkpoint, 'save', dying_save)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(experiment, out=tmp_path / 'killed', quiet=True)
+    monkeypatch.setattr(Checkpoint, 'save', save)
+    resume(tmp_path / 'killed', chapters.find)
+    whole, killed = ((tmp_path / name / 'generation-2.params').read_bytes() for name in ('whole', 'killed'))
+    assert whole == killed
 
 
 def test_reinforcement_makes_what_won_more_probable():
