@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from chapters.kit import figures
 from chapters.kit.layer_table import as_symbol, layer_table
+from chapters.kit.progress import tqdm
 from chapters.kit.run import Run, free_folder
 from chapters.kit.runtime import mx
 from chapters.kit.training import (CompiledStep, Evaluation, Objective, ceil_div, initialize, make_optimizer,

@@ -1,9 +1,11 @@
 """Every picture of the project is drawn here or with what is here. Needs no window."""
 import functools
+import os
 
 import matplotlib
 
-matplotlib.use('Agg')
+if 'MPLBACKEND' not in os.environ:  # a notebook's kernel has set it to show what is drawn in the notebook
+    matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
@@ -25,6 +27,7 @@ def chinese_font():
     return None
 
 
+plt.rcParams['savefig.dpi'] = 110
 chinese_font()  # before any figure is made: titles keep the font that they were made with
 
 
@@ -174,5 +177,53 @@ def bars(values, names, title=''):
     axis.set_xlim(0, 1)
     axis.invert_yaxis()
     axis.set_title(title)
+    figure.tight_layout()
+    return figure
+
+
+def costs(rows, title=''):
+    """What each layer of a network costs: parameters on the left, FLOPs on the right.
+
+    Parameters
+    ----------
+    rows : list of chapters.kit.layer_table.Layer
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 1.2 + 0.22 * len(rows)), sharey=True)
+    for axis, values, name, color in ((axes[0], [row.parameters / 1e6 for row in rows], 'million parameters', 'C0'),
+                                      (axes[1], [row.flops / 1e6 for row in rows], 'MFLOPs', 'C1')):
+        axis.barh(range(len(rows)), values, color=color)
+        axis.set(xlabel=name)
+        axis.grid(axis='x', alpha=0.3)
+    axes[0].set_yticks(range(len(rows)))
+    axes[0].set_yticklabels([row.name for row in rows], fontsize=8)
+    axes[0].invert_yaxis()
+    figure.suptitle(title)
+    figure.tight_layout()
+    return figure
+
+
+def costs_of_networks(networks):
+    """Networks as points: parameters across, FLOPs upwards, both logarithmic.
+
+    Parameters
+    ----------
+    networks : list of (str, float, float)
+        Name, million parameters, GFLOPs.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, axis = plt.subplots(figsize=(8, 4.5))
+    for number, (name, parameters, flops) in enumerate(networks):
+        axis.loglog(parameters, flops, 'o', color=f'C{number % 10}', label=name)
+    axis.set(xlabel='million parameters', ylabel='GFLOPs')
+    axis.grid(alpha=0.3, which='both')
+    axis.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     return figure

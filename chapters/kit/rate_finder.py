@@ -5,9 +5,9 @@ Smith 2015, https://arxiv.org/abs/1506.01186
 import math
 
 import numpy as np
-from tqdm import tqdm
 
 from chapters.kit import figures
+from chapters.kit.progress import tqdm
 from chapters.kit.run import save_figure
 from chapters.kit.training import (CompiledStep, GluonStep, Objective, batches_of_epoch, initialize, make_optimizer,
                                    seed_everything)

@@ -225,7 +225,7 @@ def save_figure(figure, folder, name):
     path = Path(folder) / 'figures' / f'{name}.png'
     path.parent.mkdir(exist_ok=True)
     with atomic_path(path) as beside:
-        figure.savefig(beside, dpi=110, bbox_inches='tight')
+        figure.savefig(beside, bbox_inches='tight')  # dpi: see figures
     plt.close(figure)
     return path
 

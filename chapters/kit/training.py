@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.layer_table import layer_table
 from chapters.kit.layers import layers
 from chapters.kit.precision import lowered
 from chapters.kit.recipe import Recipe
+from chapters.kit.progress import tqdm
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
 from mxnet import autograd, gluon, nd
