@@ -1,6 +1,6 @@
 """Packing images: how fast, beside MXNet's im2rec and beside `cat`?
 
-    BOOKCNN_DATA=/path/to/data python -m benchmarks.packing [--rounds 5] [--json FILE]
+    BOOKCNN_DATA=/path/to/data python -m benchmarks.packing [--rounds 5]
 
 Whole processes, imports included, two workers on each side; the contestants take turns, and the figures are
 medians. CIFAR-10's 50,000 training files as JPEGs: im2rec lists and packs them with `--pass-through`; ours
@@ -8,16 +8,14 @@ does both in one call. 500 photographs of about two megapixels, made here: both 
 and encode anew.
 """
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
+from benchmarks.book import Row, save
 from data_tools.errors import UserError, one_line_errors
 
 WORKERS = 2
@@ -54,8 +52,8 @@ def theirs(source, prefix, *options):
 
 
 def race(contestants, rounds):
-    """{name: commands} -> {name: (seconds, CPU seconds, peak MB)}, medians; they take turns. The first round
-    warms the disk."""
+    """{name: commands} -> {name: [(seconds, CPU seconds, peak MB), ...]}; they take turns. The first round, which
+    warms the disk, does not count."""
     results = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, commands in contestants.items():
@@ -64,7 +62,7 @@ def race(contestants, rounds):
                 results[name].append(result)
         print('.', end='', flush=True)
     print()
-    return {name: tuple(median(column) for column in zip(*runs)) for name, runs in results.items()}
+    return results
 
 
 def make_photos(folder, count=PHOTOS):
@@ -87,43 +85,27 @@ def make_photos(folder, count=PHOTOS):
                     (cv2.IMWRITE_JPEG_QUALITY, 90))
 
 
-def report(figures, small, large, path):
-    """Print the figures, and write them to `path` if there is one."""
-    figures['seconds'] = {'cifar10': {name: round(result[0], 3) for name, result in small.items()},
-                          'photographs': {name: round(result[0], 3) for name, result in large.items()}}
-    figures['cpu_seconds'] = {'cifar10': {name: round(result[1], 3) for name, result in small.items()},
-                              'photographs': {name: round(result[1], 3) for name, result in large.items()}}
-    figures['peak_mb'] = {name: round(small[name][2], 1) for name in ('im2rec', 'keep', '10,000 files, keep')}
-    figures['ratios'] = {
-        'keep, checked: times as fast as im2rec (5)': small['im2rec'][0] / small['keep'][0],
-        'no check: times as fast as im2rec (8)': small['im2rec'][0] / small['no-check'][0],
-        'no check: times the time of cat (3 at most)': small['no-check'][0] / small['cat'][0],
-        'resize and encode: times as fast as im2rec (1.5)': large['im2rec'][0] / large['resize'][0],
-        'memory of 50,000 files over that of 10,000': small['keep'][2] / small['10,000 files, keep'][2],
-        'CPU time of im2rec over that of keep, checked': small['im2rec'][1] / small['keep'][1],
-        'CPU time of im2rec over that of no check': small['im2rec'][1] / small['no-check'][1]}
-    figures['ratios'] = {name: round(ratio, 2) for name, ratio in figures['ratios'].items()}
-    figures['load_after'] = os.getloadavg()[0]
-    print(json.dumps(figures, indent=2))
-    if path:
-        from data_tools.atomic import atomic_write
-        with atomic_write(path, text=True) as file:
-            json.dump(figures, file, indent=2)
-            file.write('\n')
+def rows_of(small, large):
+    """What the book of benchmarks says of the two races."""
+    def row(what, unit, column, race, *names):
+        return Row(what, unit, {words: [run[column] for run in race[name]] for name, words in names})
+    files, photographs = 'CIFAR-10, 50,000 files', f'{PHOTOS} photographs, shorter edge to 256'
+    keep, unchecked, theirs = ('keep', 'ours'), ('no-check', 'ours, --no-check'), ('im2rec', 'im2rec')
+    return [row(files, 's', 0, small, keep, theirs),
+            row(f'{files}, unchecked', 's', 0, small, unchecked, theirs, ('cat', 'cat')),
+            row(f'{files}, processor time', 's', 1, small, keep, theirs),
+            row(f'{files}, peak memory', 'MB', 2, small, keep, theirs, ('10,000 files, keep', 'ours, 10,000 files')),
+            row(photographs, 's', 0, large, ('resize', 'ours'), theirs)]
 
 
 @one_line_errors
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--json', help='write the figures there')
     options = parser.parse_args()
     archive = Path(os.environ.get('BOOKCNN_DATA', '')) / 'cifar10' / 'cifar10_jpeg.tar.xz'
     if not archive.exists():
         raise UserError(f'{archive}: not there; BOOKCNN_DATA names the folder of the data')
-    figures = {'command': 'python -m benchmarks.packing ' + ' '.join(sys.argv[1:]), 'rounds': options.rounds,
-               'workers': WORKERS, 'cores': len(os.sched_getaffinity(0)), 'python': platform.python_version(),
-               'load_before': os.getloadavg()[0]}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / 'cifar').mkdir()
@@ -152,7 +134,9 @@ def main():
         large = race({
             'im2rec': theirs(folder / 'photos', folder / 'im2rec' / 'p', '--resize', 256),
             'resize': ours(folder / 'photos', folder / 'keep' / 'p', '--resize', 256)}, options.rounds)
-        report(figures, small, large, options.json)  # before 60,000 files are removed, which may take minutes
+        rows = rows_of(small, large)
+        print('\n'.join(map(str, rows)))
+        save('benchmarks.packing', f'Packing images, {WORKERS} workers', rows)
 
 
 if __name__ == '__main__':

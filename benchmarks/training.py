@@ -12,15 +12,17 @@ beside it:
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from benchmarks.book import Row, save
+
 SECTIONS = ('2.2.8', '2.3.9', '3.4.2', '4.4', '5.4.4', '5.4.5', '5.5.7')
 _SAMPLES = {'2.2.8': 4000, '2.3.9': 40000, '3.4.2': 32 * 1500, '4.4': 32 * 100, '5.4.4': 32 * 40, '5.4.5': 500,
             '5.5.7': 500}
+_KINDS = {'train': 'training', 'predict': 'prediction', 'predict int8': 'prediction in 8 bits'}
 _ROOT = Path(__file__).resolve().parents[1]
 _MODULE_DEFAULT = {'MXNET_ENGINE_TYPE': 'ThreadedEnginePerDevice'}
 
@@ -105,11 +107,11 @@ def _measure(side, section, options):
     """One measurement in a process of its own."""
     environment = dict(os.environ, PYTHONPATH=str(_ROOT))
     environment.setdefault('OMP_NUM_THREADS', str(options.threads))
-    if side == 'pytorch':
+    if side == 'PyTorch':
         command = [options.torch, str(_ROOT / 'benchmarks' / 'torch_training.py')]
     else:
-        command = [sys.executable, '-m', 'benchmarks.training', '--measure', side.split()[0]]
-        if side == 'module':
+        command = [sys.executable, '-m', 'benchmarks.training', '--measure', side.split(',')[0].lower()]
+        if side == 'Module':
             environment.update(_MODULE_DEFAULT)
     answer = subprocess.run(command + [section, str(_SAMPLES[section]), str(options.threads)], env=environment,
                             cwd=_ROOT, capture_output=True, text=True)
@@ -124,38 +126,29 @@ def main():
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument('--torch', default=str(_ROOT / '.venv-torch/bin/python'), metavar='PYTHON')
-    parser.add_argument('--out', default='benchmarks/results/training.json')
     parser.add_argument('--measure', help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         section, samples, _ = options.sections
         print(json.dumps({'ours': measure_ours, 'module': measure_module}[options.measure](section, int(samples))))
         return
-    sides = ['ours', 'module', 'module (our engine)']
+    sides = ['ours', 'Module', 'Module, our engine']
     if Path(options.torch).exists():
-        sides.append('pytorch')
+        sides.append('PyTorch')
     else:
         print(f'no {options.torch}: without PyTorch (see --help)')
-    results = {}
+    rows = []
     for section in options.sections:
-        runs = {side: [] for side in sides if side != 'pytorch' or not section.startswith('2.')}
+        runs = {side: [] for side in sides if side != 'PyTorch' or not section.startswith('2.')}
         for _ in range(options.rounds):
             for side in runs:
                 runs[side].append(_measure(side, section, options))
-        results[section] = runs
         for kind in runs['ours'][0]:
             of = {'ours': kind}  # 8 bits are compared with what the others predict in 32
-            medians = {side: statistics.median(run[of.get(side, kind.split()[0])] for run in found)
-                       for side, found in runs.items()}
-            print(f'{section:6} {kind:12}' + ''.join(
-                f'{side} {value:9.0f}/s' + (f' ({medians["ours"] / value:.2f}x)' if side != 'ours' else '') + '   '
-                for side, value in medians.items()), flush=True)
-    from chapters.kit.run import versions
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(options.out).write_text(json.dumps({'versions': versions(), 'threads': options.threads,
-                                             'command': ' '.join(['python -m benchmarks.training'] + sys.argv[1:]),
-                                             'samples_per_second': results}, indent=1) + '\n')
-    print(options.out)
+            rows.append(Row(f'{section} {_KINDS[kind]}', 'samples/s', {
+                side: [run[of.get(side, kind.split()[0])] for run in found] for side, found in runs.items()}))
+            print(rows[-1], flush=True)
+    save('benchmarks.training', f'Training and prediction, {options.threads} threads', rows)
 
 
 if __name__ == '__main__':
