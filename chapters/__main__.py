@@ -22,6 +22,12 @@ def main(arguments=None):
     run = commands.add_parser('run', help='run one or several experiments')
     run.add_argument('sections', nargs='*', metavar='SECTION', help='as in `list`; none with --resume')
     add_run_options(run)
+    add_distributed(run)
+    launch = commands.add_parser('launch', help='train in several processes or on several machines (docs/SCALING.md)')
+    launch.add_argument('-n', '--workers', type=int, required=True, metavar='N')
+    launch.add_argument('-s', '--servers', type=int, default=1, metavar='N', help='that add up gradients (default 1)')
+    launch.add_argument('-H', '--hosts', default='', metavar='A,B', help='machines to use by ssh (default: this one)')
+    launch.add_argument('arguments', nargs=argparse.REMAINDER, metavar='run SECTION ...', help='what each worker does')
     parity = commands.add_parser('parity', help='prove that our networks compute what the book\'s listings compute')
     parity.add_argument('section', nargs='?')
     doctor = commands.add_parser('doctor', help='find out why a network does not learn (3.5, 3.6)')
@@ -66,6 +72,7 @@ def run_script(section):
     """The `__main__` of a chapter's script: its own experiment, with the options of `run`."""
     parser = argparse.ArgumentParser(description=f'Runs the experiment of section {section}.')
     add_run_options(parser)
+    add_distributed(parser)
     options = parser.parse_args()
     options.sections = [] if options.resume else [section]
     sys.exit(one_line_errors(_run)(options))
@@ -93,6 +100,12 @@ def add_run_options(parser):
                         help='any field of the recipe or size of the network')
 
 
+def add_distributed(parser):
+    """The option for several workers, which `horovodrun` or `launch` start."""
+    parser.add_argument('--distributed', default='', choices=('horovod', 'dist_sync'), metavar='ENGINE',
+                        help='horovod, under horovodrun; or dist_sync, MXNet\'s parameter server, under `launch`')
+
+
 def changed_experiment(section, options):
     """The experiment of a section with the changes that the command line asks for."""
     changes = {name: getattr(options, name) for name in ('epochs', 'batch_size', 'learning_rate', 'dtype')
@@ -109,22 +122,31 @@ def changed_experiment(section, options):
 
 
 def _run(options):
-    from chapters.kit.program import resume, run_experiment
-    if options.resume:
-        if options.sections:
-            raise UserError('--resume takes everything from the run folder: leave out the section')
-        results = [resume(options.resume, chapters.find)]
-    else:
-        if not options.sections:
-            raise UserError('which section? `python -m chapters list` lists them')
-        if options.out and len(options.sections) > 1:
-            raise UserError('--out holds one run: give one section, or leave it out')
-        results = [run_experiment(
-            changed_experiment(section, options), data=options.data, data_root=options.data_root, out=options.out,
-            seed=options.seed, device_name=options.device, form=options.form, init=options.init)
-            for section in options.sections]
-    for run, result in results:
+    from chapters.kit.distributed import join, larger_batch
+    if options.resume and options.sections:
+        raise UserError('--resume takes everything from the run folder: leave out the section')
+    if not options.resume and not options.sections:
+        raise UserError('which section? `python -m chapters list` lists them')
+    if options.out and len(options.sections) > 1:
+        raise UserError('--out holds one run: give one section, or leave it out')
+    with join(options.distributed) as workers:
+        from chapters.kit.program import resume, run_experiment
+        results = [resume(options.resume, chapters.find, workers)] if options.resume else []
+        for section in options.sections:
+            experiment = workers.together(lambda: changed_experiment(section, options))
+            if experiment.shared and 'batch_size' not in experiment.changed:
+                experiment = experiment.but(**larger_batch(experiment.recipe, workers.size))
+            results.append(run_experiment(
+                experiment, workers=workers, data=options.data, data_root=options.data_root, out=options.out,
+                seed=options.seed, device_name=options.device, form=options.form, init=options.init))
+    for run, result in results if not workers.rank else ():
         print_result(run, result)
+
+
+def _launch(options):
+    from chapters.kit.launch import launch
+    return launch(options.arguments, options.workers, options.servers,
+                  [host for host in options.hosts.split(',') if host])
 
 
 def print_result(run, result):

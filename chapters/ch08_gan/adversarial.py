@@ -15,10 +15,12 @@ from chapters.ch08_gan import samples
 from chapters.ch08_gan.images import scaled
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.data import load_data
+from chapters.kit.distributed import Workers
 from chapters.kit.recipe import Recipe
 from chapters.kit.run import read_config, save_figure
 from chapters.kit.runtime import mx
-from chapters.kit.training import Diverged, make_initializer, make_optimizer_settings, seed_everything
+from chapters.kit.training import (Diverged, average_statistics, make_initializer, make_optimizer_settings,
+                                   seed_everything)
 from data_tools.errors import UserError
 from mxnet import nd
 
@@ -51,7 +53,8 @@ LOSSES = {
 
 class _Learner:
     """A network, as many sets of gradients as it takes passes to learn from, and its optimizer."""
-    def __init__(self, network, recipe, updates_per_epoch, passes):
+    def __init__(self, network, recipe, updates_per_epoch, passes, workers):
+        self._workers = workers
         self._parameters = network.collect_params()
         self._learnt = [name for name, parameter in self._parameters.items() if parameter.grad_req != 'null']
         self.weights = {name: self._parameters[name].data() for name in self._learnt}
@@ -70,12 +73,14 @@ class _Learner:
                           {name: self._parameters[name].data() for name in graph.list_auxiliary_states()})
 
     def update(self):
-        """Learn from the sum of the gradients of all passes."""
-        for index, name in enumerate(self._learnt):
+        """Learn from the sum of the gradients of all passes and all workers."""
+        for name in self._learnt:
             total = self.gradients[0][name]
             for other in self.gradients[1:]:
                 nd.elemwise_add(total, other[name], out=total)
-            self.updater(index, total, self.weights[name])
+        self._workers.sum(list(self.gradients[0].values()))
+        for index, name in enumerate(self._learnt):
+            self.updater(index, self.gradients[0][name], self.weights[name])
 
 
 class AdversarialStep:
@@ -95,8 +100,10 @@ class AdversarialStep:
     recipe : Recipe
     updates_per_epoch : int
     device : mxnet.Context
+    workers : Workers
+        With whom to share every update; each takes its part of a batch.
     """
-    def __init__(self, network, recipe, updates_per_epoch, device):
+    def __init__(self, network, recipe, updates_per_epoch, device, workers=Workers()):
         if network.loss not in LOSSES:
             raise UserError(f'loss={network.loss}: there is {", ".join(LOSSES)}')
         self._network = network
@@ -110,9 +117,10 @@ class AdversarialStep:
             figures = mx.sym.concat(mx.sym.mean(values), mx.sym.mean(logits > 0), dim=0)
             graphs.append(mx.sym.Group([mx.sym.MakeLoss(values), mx.sym.BlockGrad(figures)]))
         made = g(code)
-        self._d = _Learner(d, recipe, updates_per_epoch, 2)
-        self._g = _Learner(g, recipe, updates_per_epoch, 1)
-        self._code = nd.zeros((recipe.batch_size, network.codes), device, dtype)
+        self._d = _Learner(d, recipe, updates_per_epoch, 2, workers)
+        self._g = _Learner(g, recipe, updates_per_epoch, 1, workers)
+        part = workers.share(recipe.batch_size)
+        self._code = nd.zeros((part.stop - part.start, network.codes), device, dtype)
         self._make = self._g.bind(made, {'code': self._code}, self._g.gradients[0], device)
         self._make.forward(is_train=True)
         images = self._make.outputs[0]
@@ -209,16 +217,17 @@ def train_adversarially(run):
     Diverged
         A loss became NaN or infinite, or the samples have long been all alike.
     """
-    recipe, data = run.recipe, run.data
+    recipe, data, workers = run.recipe, run.data, run.workers
     if len(run.devices) > 1 or run.form != 'gluon' or run.init:
         raise UserError(f'{run.experiment.section}: takes one device, and neither --form nor --init')
     device = run.devices[0]
     random = seed_everything(run.seed)
     network = build(run.experiment, data.train_x.shape[1], recipe, device)
+    workers.first_to_all([parameter.data() for parameter in network.collect_params().values()])
     batches = max(1, len(data.train_x) // recipe.batch_size)
     fixed = nd.array(random.standard_normal((64, network.codes)), device)
     real = scaled(data.train_x[:64])
-    step = AdversarialStep(network, recipe, batches, device)
+    step = AdversarialStep(network, recipe, batches, device, workers)
     history, first_epoch = [], 0
     saved = run.checkpoint.load()
     if saved:
@@ -231,9 +240,11 @@ def train_adversarially(run):
     generator.hybridize(static_alloc=True, static_shape=True)
     (run.folder / 'samples').mkdir(exist_ok=True)
     for epoch in range(first_epoch, recipe.epochs):
-        random = seed_everything(run.seed, epoch)
+        random = seed_everything(run.seed, epoch, workers.rank)
         started = time.perf_counter()
-        totals = _train_epoch(step, data, recipe, random, batches, network.codes, run.label(epoch), device)
+        totals = _train_epoch(step, data, recipe, random, batches, network.codes, run.label(epoch), device,
+                              workers)
+        average_statistics(network, workers)
         seconds = time.perf_counter() - started
         images = generator(fixed).asnumpy()
         (loss_real, right_real), (loss_made, taken), (loss_g, _) = totals
@@ -252,6 +263,8 @@ def train_adversarially(run):
         run.say(run.line(row))
         _watch(run, history, batches)
     generator.export(str(run.folder / 'model'), len(history))
+    if workers.rank:
+        return {}, history
     return samples.draw_all(run, network, history, fixed), history
 
 
@@ -292,14 +305,14 @@ def saved_generators(folder, find):
     return run, generators()
 
 
-def _train_epoch(step, data, recipe, random, batches, codes, label, device):
+def _train_epoch(step, data, recipe, random, batches, codes, label, device, workers):
     """One pass in a random order; returns means (3, 2) of what the step returns."""
     size, totals = recipe.batch_size, None
-    bar = tqdm(_batches(data, recipe, random, batches), label, batches, unit_scale=size, unit=' samples', leave=False,
+    bar = tqdm(_batches(data, recipe, random, batches, workers), label, batches, unit_scale=size, unit=' samples', leave=False,
                disable=None)
     shown = time.monotonic()
     for count, images in enumerate(bar, 1):
-        z = random.standard_normal((size, codes), np.float32)
+        z = random.standard_normal((size, codes), np.float32)[workers.share(size)]
         figures = step(nd.array(images, device), nd.array(z, device))
         if totals is None:
             totals = [figure.copy() for figure in figures]
@@ -310,24 +323,26 @@ def _train_epoch(step, data, recipe, random, batches, codes, label, device):
             shown = time.monotonic()
             bar.set_postfix_str(f'D {(totals[0][0] + totals[1][0]).asscalar() / count:.3f}, '
                                 f'G {totals[2][0].asscalar() / count:.3f}')
-    return np.stack([total.asnumpy() for total in totals]) / count
+    means = np.stack([total.asnumpy() for total in totals]) / count
+    part = workers.share(size)
+    return workers.mean(means.ravel(), part.stop - part.start).reshape(means.shape)
 
 
-def _batches(data, recipe, random, batches):
-    """Real images (N, C, H, W) from -1 to 1 of an epoch, mirrored by chance if the recipe says so.
+def _batches(data, recipe, random, batches, workers):
+    """This worker's real images (N, C, H, W) from -1 to 1 of an epoch, mirrored by chance if the recipe says so.
 
     What does not fill a batch is left for another epoch.
     """
     size, mirror = recipe.batch_size, 'mirror' in recipe.augmentation.split()
     if data.stream:
-        numbers = (x.asnumpy() for x, _ in data.stream(random))
+        numbers = (x.asnumpy() for x, _ in data.stream(random, workers))
     else:
-        order = np.resize(random.permutation(len(data.train_x)), batches * size)
-        numbers = (data.train_x[order[start:start + size]] for start in range(0, batches * size, size))
+        order = np.resize(random.permutation(len(data.train_x)), (batches, size))[:, workers.share(size)]
+        numbers = (data.train_x[row] for row in order)
     for _, pixels in zip(range(batches), numbers):
         images = scaled(pixels)
         if mirror:
-            chosen = random.random(size) < 0.5
+            chosen = random.random(size)[workers.share(size)] < 0.5
             images[chosen] = images[chosen, :, :, ::-1]
         yield images
 

@@ -4,6 +4,8 @@ import os
 import numpy as np
 
 from chapters.kit.data import TrainingData
+from chapters.kit.distributed import Workers
+from chapters.kit.records import batches_of_part
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
 
@@ -79,9 +81,10 @@ def _packed(name, data_root, size, batch_size, train_samples):
                 break
         return np.concatenate(pixels), np.concatenate(labels)
 
-    def stream(random):
+    def stream(random, workers=Workers()):
         seed = int(random.integers(1 << 31))
-        return ((batch.data[0], batch.label[0]) for batch in iterator(train, batch_size, shuffle=True, seed=seed))
+        return batches_of_part(lambda size, **part: iterator(train, size, shuffle=True, seed=seed, **part), count,
+                               batch_size, workers)
     count = len(read_index(train.with_suffix('.idx'))[0])
     if count < batch_size:
         raise UserError(f'{train}: {count} images are less than a batch of {batch_size}; lower --batch-size')

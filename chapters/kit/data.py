@@ -32,8 +32,8 @@ class TrainingData:
         as the recipe of the book has it. It is called in a thread of its own. Default: `train_x` and `train_y` as
         they are.
     stream : callable, optional
-        `stream(random) -> iterator of (x, y)`: all batches of an epoch as NDArrays, by a reader that orders and
-        changes the samples itself, such as MXNet's `ImageRecordIter`.
+        `stream(random, workers) -> iterator of (x, y)`: a worker's part of all batches of an epoch as NDArrays, by a
+        reader that orders and changes the samples itself, such as MXNet's `ImageRecordIter`.
     """
     name: str
     train_x: np.ndarray

@@ -111,6 +111,11 @@ class Experiment:
         return bool(self.network and self.recipe and not self.program)
 
     @property
+    def shared(self):
+        """Whether several workers can train it together (`--distributed`)."""
+        return self.trains or self.program.endswith('.train_adversarially')
+
+    @property
     def takes_image_sets(self):
         """Whether `--data` may name another image set."""
         return self.data in _IMAGE_SHAPES

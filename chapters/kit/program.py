@@ -1,14 +1,18 @@
 """From an experiment to a finished run folder."""
+from chapters.kit.distributed import WorkerLost, Workers
 from chapters.kit.run import Run, experiment_of, read_config
+from data_tools.errors import UserError
 
 
-def run_experiment(experiment, resume=False, **settings):
+def run_experiment(experiment, resume=False, workers=Workers(), **settings):
     """Run one experiment: train its network and draw, or call its program.
 
     Parameters
     ----------
     experiment : Experiment
     resume : bool
+    workers : Workers, optional
+        Who trains together.
     settings
         As `Run` takes them.
 
@@ -17,9 +21,45 @@ def run_experiment(experiment, resume=False, **settings):
     (Run, dict)
         The run, and what stands in its `result.json`.
     """
-    run = Run(experiment, resume=resume, **settings)
+    run = workers.together(lambda: _checked(Run(experiment, resume=resume, workers=workers, **settings)))
     run.say(f'{experiment.section} {experiment.title} {experiment.title_zh}'
             + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''))
+    return _train(run) if workers.size == 1 else _train_together(run)
+
+
+def _train_together(run):
+    from chapters.kit.training import Diverged
+    workers = run.workers
+    workers.agree({'recipe': vars(run.recipe), 'sizes': run.experiment.sizes, 'classes': run.data.class_names,
+                   'training samples': len(run.data.train_x), 'validation samples': len(run.data.validation_x)})
+    workers.send_files(run.checkpoint.folder)
+    run.say(f'{workers}, together {run.recipe.batch_size} samples an update; run folder {run.folder}')
+    try:
+        return _train(run)
+    except (Diverged, WorkerLost) as error:
+        if workers.rank:  # all have seen it; the first says it
+            raise SystemExit(2) from None
+        if isinstance(error, Diverged):
+            raise
+        raise UserError(f'{run.folder}: stopped: {error}. To go on after the last whole epoch, with as many workers as '
+                        f'you like: --resume {run.folder}') from None
+
+
+def _checked(run):
+    """Refuse what several workers cannot do together."""
+    if run.workers.size > 1:
+        section = run.experiment.section
+        if not run.experiment.shared or run.form == 'symbolic':
+            raise UserError(f'{section}: --distributed is for the training of classifiers, policy networks and DCGAN by '
+                            'the gluon form')
+        if min(run.recipe.batch_size, len(run.data.validation_x)) < run.workers.size:
+            raise UserError(f'{section}: batches of {run.recipe.batch_size} and {len(run.data.validation_x)} validation '
+                            f'samples are not enough for {run.workers}; use fewer, or a larger --batch-size')
+    return run
+
+
+def _train(run):
+    experiment = run.experiment
     if not experiment.trains:
         answer = experiment.code(experiment.program)(run)
         return run, run.finish(*answer) if isinstance(answer, tuple) else run.finish(answer)
@@ -32,12 +72,12 @@ def run_experiment(experiment, resume=False, **settings):
     if len(history) > 1:
         run.save_figure(figures.curves(history, experiment, run), 'curves')
     metrics = {}
-    for name in experiment.drawings:
+    for name in experiment.drawings if not run.workers.rank else ():
         metrics.update(experiment.code(name)(run, network) or {})
     return run, run.finish(metrics, history)
 
 
-def resume(folder, find):
+def resume(folder, find, workers=Workers()):
     """Go on with the run in a folder.
 
     Parameters
@@ -45,15 +85,17 @@ def resume(folder, find):
     folder : path-like
     find : callable
         Section -> Experiment.
+    workers : Workers, optional
+        Who goes on together; the folder need be there for the first only.
 
     Returns
     -------
     (Run, dict)
     """
-    config = read_config(folder)
+    config = workers.send(workers.together(lambda: None if workers.rank else read_config(folder)))
     experiment = experiment_of(config, find)
     return run_experiment(
-        experiment, resume=True, out=folder,
+        experiment, resume=True, workers=workers, out=folder,
         data='' if config['data'] == experiment.data else config['data'], data_root=config['data_root'] or None,
         seed=config['seed'], device_name=config['device'], form=config['form'], init=config['init'] or None,
         short=config['short'])

@@ -1,6 +1,9 @@
 """Images in RecordIO packs as data to train on, augmented by MXNet's own `ImageRecordIter` (4.5.3, 5.4.5)."""
+import itertools
+
 import numpy as np
 
+from chapters.kit.distributed import Workers
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
 from data_tools.packs import find_packs, first_records
@@ -73,14 +76,34 @@ def load_records(name, data_root, augmentation, batch_size, train_samples=0):
     validation_y, validation_x = _read_all(test, shape)
     settings = augmentation.of_records()
 
-    def stream(random):
+    def stream(random, workers=Workers()):
         """Batches of one epoch in an order and with changes of their own; the last is filled up from the first."""
         seed = int(random.integers(1 << 31))
-        return ((batch.data[0], batch.label[0]) for batch in _iterator(
-            train, shape, batch_size, shuffle=True, seed=seed, seed_aug=seed, **settings))
+        return batches_of_part(
+            lambda size, **part: _iterator(train, shape, size, shuffle=True, seed=seed, seed_aug=(seed + workers.rank) % (1 << 31),
+                                           **part, **settings), len(train_x), batch_size, workers)
     return dict(name=name, train_x=train_x, train_y=train_y, validation_x=validation_x, validation_y=validation_y,
                 class_names=names or tuple(str(number) for number in range(int(train_y.max()) + 1)),
                 note=note, stream=stream, validation_whole=PackedImages(test))
+
+
+def batches_of_part(open_reader, samples, batch_size, workers):
+    """Yield (x, y) of a worker's part of every batch of an epoch, from its own part of the records.
+
+    Parameters
+    ----------
+    open_reader : callable
+        `open_reader(batch_size, num_parts=..., part_index=...) -> mxnet.io.DataIter`.
+    samples, batch_size : int
+        Of all workers together.
+    workers : Workers
+    """
+    part, left = workers.share(batch_size), -(-samples // batch_size)
+    while left:  # a part may be a record shorter than another: all workers must come to the same number of batches
+        reader = open_reader(part.stop - part.start, num_parts=workers.size, part_index=workers.rank)
+        for batch in itertools.islice(reader, left):
+            left -= 1
+            yield batch.data[0], batch.label[0]
 
 
 def _iterator(path, shape, batch_size, **settings):

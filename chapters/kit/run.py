@@ -1,15 +1,19 @@
 """A run: one experiment with all its settings, and the folder that it fills."""
+import atexit
 import contextlib
 import csv
 import json
 import os
 import platform
 import shlex
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
 from chapters.kit.checkpoint import Checkpoint
 from chapters.kit.data import load_data
+from chapters.kit.distributed import Workers
 from chapters.kit.experiment import Experiment
 from chapters.kit.precision import require_dtype
 from chapters.kit.recipe import Recipe
@@ -47,6 +51,8 @@ class Run:
         `out` holds a run that was stopped: go on.
     quiet : bool
         Print nothing.
+    workers : Workers
+        Who trains together. All but the first are quiet, and fill a folder of their own that is removed.
 
     Raises
     ------
@@ -54,7 +60,8 @@ class Run:
         The folder exists already, cannot be written, or (resuming) holds a run of other settings.
     """
     def __init__(self, experiment: Experiment, data='', data_root=None, out=None, seed=0, device_name='auto',
-                 form='gluon', init=None, short='', resume=False, quiet=False):
+                 form='gluon', init=None, short='', resume=False, quiet=False,
+                 workers=Workers()):
         if seed < 0:
             raise UserError(f'--seed {seed}: give a number from 0 on')
         self.experiment, self.recipe = experiment, experiment.recipe
@@ -62,8 +69,8 @@ class Run:
         self.seed, self.form, self.init = seed, form, init
         self.short = short or ', '.join(f'{name}={value}' for name, value in experiment.changed.items()
                                         if name in _SHORTENING)
-        self.quiet = quiet
-        self.devices = device(device_name)
+        self.quiet, self.workers = quiet or workers.rank > 0, workers
+        self.devices = workers.choose(device(device_name, workers.size > 1))
         if self.recipe and self.recipe.dtype != 'float32':
             if form == 'symbolic' or not experiment.trains:
                 raise UserError(f'--dtype {self.recipe.dtype}: the {form} training of {experiment.section} knows '
@@ -78,7 +85,9 @@ class Run:
             'short': self.short, 'class_names': list(self.data.class_names) if self.data else [],
             'versions': versions(), 'command': run_command(experiment, self.data_name, seed, form, init),
         }
-        self.folder = self._old_folder(out) if resume else self._new_folder(out)
+        if workers.size > 1:
+            self.config['versions']['workers'] = str(workers)
+        self.folder = self._old_folder(out) if resume and not workers.rank else self._new_folder(out)
         self.checkpoint = Checkpoint(self.folder / 'checkpoint', experiment.snapshots)
         self._started = time.perf_counter()
 
@@ -109,8 +118,12 @@ class Run:
         load_into(network, self.init, symbol, self.devices, self.recipe.fresh.split())
 
     def _new_folder(self, out):
+        folder = out
         try:
-            if out is not None:
+            if self.workers.rank:
+                folder = Path(tempfile.mkdtemp(prefix='bookcnn-worker-'))
+                atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            elif out is not None:
                 folder = Path(out)
                 if folder.exists():
                     raise UserError(f'{folder}: exists already and is kept as it is; choose another --out, or '

@@ -94,13 +94,15 @@ def require_mxnet():
     return mxnet
 
 
-def device(name='auto'):
+def device(name='auto', every=False):
     """The devices that a name stands for.
 
     Parameters
     ----------
     name : str
         'auto' (the first GPU if there is one, else the CPU), 'cpu', 'gpu' (the first), or 'gpu:0,1'.
+    every : bool
+        'auto' and 'gpu' stand for all GPUs of the machine, not the first.
 
     Returns
     -------
@@ -126,8 +128,10 @@ def device(name='auto'):
         count = mx.context.num_gpus()
     except mx.MXNetError:  # a CUDA package with a driver but no GPU behind it
         count = 0
+    if every and not numbers and count:
+        indices = list(range(count))
     if kind == 'auto':
-        return [mx.gpu(0)] if count else [mx.cpu()]
+        return [mx.gpu(index) for index in indices] if count else [mx.cpu()]
     if not mx.runtime.Features().is_enabled('CUDA'):
         raise UserError(f'device {name}: the MXNet installed here is the one for the CPU: make setup '
                         'LOCK=cu112, or use --device cpu')
@@ -140,11 +144,12 @@ def device(name='auto'):
 
 
 def set_threads():
-    """Let MXNet use one thread a physical core that this process may use, unless OMP_NUM_THREADS is set.
+    """Let MXNet use one thread a physical core that is this process's share, unless OMP_NUM_THREADS is set.
 
     Has an effect only before MXNet is loaded.
     """
-    os.environ.setdefault('OMP_NUM_THREADS', str(physical_cores()))
+    workers = int(os.environ.get('HOROVOD_LOCAL_SIZE') or os.environ.get('BOOKCNN_LOCAL_WORKERS') or 1)
+    os.environ.setdefault('OMP_NUM_THREADS', str(max(1, physical_cores() // workers)))
     # A thread that waits should soon let others run: while another program kept one of two cores busy, waiting in
     # GNU's usual way made 3.4.2 ten times slower; on a quiet machine it was no faster.
     if 'OMP_WAIT_POLICY' not in os.environ:

@@ -14,6 +14,7 @@ from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
 
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.distributed import Workers
 from chapters.kit.layer_table import layer_table
 from chapters.kit.layers import layers
 from chapters.kit.precision import lowered
@@ -122,8 +123,10 @@ class CompiledStep:
         Shapes of the arrays of a batch.
     device : mxnet.Context
         A CPU.
+    workers : Workers
+        With whom to share every update.
     """
-    def __init__(self, objective, optimizer, inputs, device):
+    def __init__(self, objective, optimizer, inputs, device, workers=Workers()):
         self._parameters = parameters = objective.collect_params()
         dtype = np.dtype(next(iter(parameters.values())).dtype)
         self._inputs = [nd.zeros(shape, device, dtype) for shape in inputs]
@@ -142,6 +145,7 @@ class CompiledStep:
             if parameters[name].wd_mult:
                 self._decayed = self._end
         self._weights, self._gradients, self._momentum = np.zeros((3, self._end), dtype)
+        self._workers, self._all_gradients = workers, nd.from_numpy(self._gradients[:], zero_copy=True)
         self._rates = None  # of each number, where they are not all the same (5.3)
         if any(parameters[name].lr_mult != 1 for name in trained):
             self._rates = np.ones(self._end, dtype)
@@ -183,6 +187,7 @@ class CompiledStep:
         self._executor.forward(is_train=True)
         self._executor.backward()
         nd.waitall()  # NumPy goes on where MXNet stops; with MXNet's synchronous engine there is nothing to wait for
+        self._workers.sum([self._all_gradients])
         if self._plain_sgd:
             self._update_by_sgd()
         else:
@@ -252,7 +257,8 @@ class GluonStep:
     """
     threads = None  # as many as there are
 
-    def __init__(self, objective, optimizer, devices, scaled=False):
+    def __init__(self, objective, optimizer, devices, scaled=False, workers=Workers()):
+        self._workers = workers
         self._objective, self._devices, self._optimizer = objective, devices, optimizer
         self._scaler = LossScaler() if scaled else None
         objective.hybridize(static_alloc=True, static_shape=True)
@@ -266,6 +272,8 @@ class GluonStep:
             losses = [loss * scale for loss, _ in results] if self._scaler else [loss for loss, _ in results]
         autograd.backward(losses)
         self._trainer.allreduce_grads()
+        self._workers.sum([parameter.list_grad()[0] for parameter in self._trainer._params
+                           if parameter.grad_req != 'null'])  # several workers have one device each
         if not self._scaler or not self._scaler.has_overflow(self._trainer._params):
             self._trainer.update(scale)  # divides by it; the optimizer itself divides by the batch size
         if len(results) == 1:
@@ -335,29 +343,32 @@ def train(run):
     (network, metrics) : (HybridBlock, dict of str to float)
         The trained network and the figures of the last epoch.
     """
-    recipe, data, devices = run.recipe, run.data, run.devices
+    recipe, data, devices, workers = run.recipe, run.data, run.devices, run.workers
     seed_everything(run.seed)
     network = run.experiment.build()
     initialize(network, recipe, data.train_x[:1], devices)
     if run.init:
         run.load_parameters(network)  # of another run, of either form
+    workers.first_to_all([parameter.data() for parameter in network.collect_params().values()])
     prepare_transfer(network, recipe)
     objective = Objective(network, run.experiment.objective, len(data.class_names), recipe, run.experiment.top)
     samples = recipe.samples_per_epoch or len(data.train_x)
     batches = ceil_div(samples, recipe.batch_size)
     optimizer = make_optimizer(recipe, batches, network)
-    inputs = [(recipe.batch_size,) + data.train_x.shape[1:], (recipe.batch_size,)]
+    part = workers.share(recipe.batch_size)
+    inputs = [(part.stop - part.start,) + data.train_x.shape[1:], (part.stop - part.start,)]
     if recipe.mixup:
         inputs.append((1,))
     if len(devices) == 1 and devices[0].device_type == 'cpu':
-        step = CompiledStep(objective, optimizer, inputs, devices[0])
+        step = CompiledStep(objective, optimizer, inputs, devices[0], workers)
     else:
-        step = GluonStep(objective, optimizer, devices, scaled=recipe.dtype == 'float16')
+        step = GluonStep(objective, optimizer, devices, recipe.dtype == 'float16', workers)
     train_x, train_y = data.train_x, data.train_y
     if not data.batch and not data.stream:
         train_x, train_y = nd.array(train_x, devices[0]), nd.array(train_y, devices[0])
-    evaluate = Evaluation(network, run.experiment.objective, len(data.class_names), data.validation_x,
-                          data.validation_y, devices[0], run.experiment.top)
+    mine = workers.share(len(data.validation_x))
+    evaluate = Evaluation(network, run.experiment.objective, len(data.class_names), data.validation_x[mine],
+                          data.validation_y[mine], devices[0], run.experiment.top)
 
     history, best, first_epoch = [], None, 0
     saved = run.checkpoint.load()
@@ -377,15 +388,16 @@ def train(run):
         if optimizer.lr_scheduler(max(1, epoch * batches)) < recipe.least_rate:
             run.say(f'the learning rate fell below {recipe.least_rate:g}: done')
             break
-        random = seed_everything(run.seed, epoch)
+        random = seed_everything(run.seed, epoch, workers.rank)
         started = time.perf_counter()
         totals = train_epoch(step, train_x, train_y, recipe, random, run.label(epoch), data.batch, epoch,
-                             data.stream)
+                             data.stream, workers)
+        average_statistics(network, workers)
         seconds = time.perf_counter() - started
         row = {'epoch': epoch, 'learning_rate': optimizer.lr_scheduler(max(1, optimizer.num_update)),
                'seconds': seconds, 'samples_per_second': samples / seconds}
         row.update(objective.metrics(totals, 'train'))
-        row.update(objective.metrics(evaluate(), 'validation'))
+        row.update(objective.metrics(workers.mean(evaluate(), mine.stop - mine.start), 'validation'))
         if not all(math.isfinite(value) for value in row.values()):
             raise Diverged(
                 f'{run.folder}: the loss became NaN or infinite in epoch {epoch}: lower --learning-rate '
@@ -406,39 +418,47 @@ def train(run):
     return network, history
 
 
-def train_epoch(step, train_x, train_y, recipe, random, label, make_batch=None, epoch=0, stream=None):
-    """One pass in a random order; returns the mean of every row of the statistics."""
+def train_epoch(step, train_x, train_y, recipe, random, label, make_batch=None, epoch=0, stream=None,
+                workers=Workers()):
+    """One pass in a random order; returns the mean of every row of the statistics, over all workers."""
     size = recipe.batch_size
     batches = ceil_div(recipe.samples_per_epoch or len(train_x), size)
     totals = None
     bar = tqdm(range(0, batches * size, size), label, unit_scale=size, unit=' samples', leave=False, disable=None)
     shown = time.monotonic()
     with threadpool_limits(step.threads, 'openmp'):
-        for start, batch in zip(bar, batches_of_epoch(train_x, train_y, recipe, random, epoch, make_batch, stream)):
+        for start, batch in zip(bar, batches_of_epoch(train_x, train_y, recipe, random, epoch, make_batch, stream,
+                                                    workers)):
             if recipe.mixup:
                 batch.append(nd.array([random.beta(recipe.mixup, recipe.mixup)], batch[0].context))
             statistics = step(*batch)
             totals = statistics.copy() if totals is None else nd.elemwise_add(totals, statistics, out=totals)
             if not bar.disable and time.monotonic() - shown > 0.5:  # the only wait for the device in an epoch
                 shown = time.monotonic()
-                bar.set_postfix_str(f'loss {totals[0].sum().asscalar() / (start + size):.4f}')
+                bar.set_postfix_str(f'loss {totals[0].mean().asscalar() * size / (start + size):.4f}')
     step.synchronize()
-    return totals.sum(axis=1).asnumpy() / (batches * size)
+    return workers.mean(totals.mean(axis=1).asnumpy() / batches, totals.shape[1])
 
 
-def batches_of_epoch(train_x, train_y, recipe, random, epoch=0, make_batch=None, stream=None):
-    """Yield [x, y] of every batch of an epoch, in a random order; the last is filled up with the first samples."""
+def batches_of_epoch(train_x, train_y, recipe, random, epoch=0, make_batch=None, stream=None, workers=Workers()):
+    """Yield [x, y] of this worker's part of every batch of an epoch, in a random order.
+
+    The last batch is filled up with the first samples.
+    """
     if stream:
-        yield from map(list, stream(random))
+        yield from map(list, stream(random, workers))
         return
     samples, size = recipe.samples_per_epoch or len(train_x), recipe.batch_size
     order = random.permutation(samples)
     if recipe.samples_per_epoch:
         order = (order + epoch * samples) % len(train_x)
-    order = np.resize(order, ceil_div(samples, size) * size)
+    order = np.resize(order, (ceil_div(samples, size), size))[:, workers.share(size)]
+    size = order.shape[1]
     if make_batch:
-        yield from made_ahead(make_batch, order.reshape(-1, size), np.random.default_rng(random.integers(1 << 62)))
+        seed = int(random.integers(1 << 62))
+        yield from made_ahead(make_batch, order, np.random.default_rng([seed, workers.rank] if workers.rank else seed))
         return
+    order = order.reshape(-1)
     index = nd.array(order, train_x.context, dtype='int32')
     x, y = nd.take(train_x, index), nd.take(train_y, index)
     for start in range(0, len(order), size):
@@ -556,15 +576,24 @@ def make_optimizer(recipe, updates_per_epoch, network):
         raise UserError(f'optimizer={recipe.optimizer}: MXNet has no such optimizer; try sgd or adam') from None
 
 
-def seed_everything(seed, epoch=0):
-    """Seed every generator of random numbers from a seed and an epoch.
+def average_statistics(network, workers):
+    """Let the running statistics of batch normalisation be the mean of what all workers have seen."""
+    arrays = [parameter.data() for name, parameter in network.collect_params().items()
+              if name.endswith(('running_mean', 'running_var'))]
+    workers.sum(arrays)
+    for array in arrays if workers.size > 1 else ():
+        array /= workers.size
+
+
+def seed_everything(seed, epoch=0, rank=0):
+    """Seed every generator of random numbers from a seed and an epoch; dropout is each worker's own.
 
     Returns
     -------
     numpy.random.Generator
     """
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    mx.random.seed(mixed % (1 << 31))
+    mx.random.seed((mixed + 7919 * rank) % (1 << 31))
     np.random.seed(mixed)  # some of MXNet's initializers draw from NumPy
     python_random.seed(mixed)
     return np.random.default_rng([seed, epoch])
