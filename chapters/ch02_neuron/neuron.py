@@ -126,18 +126,56 @@ def worked_example(run):
               zorder=9)
     axis.set(xlabel='w (w1 = w2)', ylabel='b', zlabel='mean loss')
     axis.view_init(40, -60)
-    axis = figure.add_subplot(1, 2, 2)
-    lines = axis.contour(grid_w, grid_b, losses, 1 / 72 + np.array([0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4]))
-    axis.clabel(lines, fmt='%.3f', fontsize=8)
-    axis.plot(path[:, 0], path[:, 1], 'r.-', linewidth=0.7, markersize=3,
-              label='SGD, 300 samples, rate 0.1; w = (w1 + w2) / 2')
-    axis.plot(best[0], best[2], 'k*', markersize=12, label='optimum: w = 1/2, b = 1/6, loss 1/72')
-    axis.set(xlabel='w (w1 = w2)', ylabel='b')
-    axis.legend(fontsize=8)
+    _draw_path(figure.add_subplot(1, 2, 2), path, 'SGD, 300 samples, rate 0.1; w = (w1 + w2) / 2')
     figure.suptitle(figures.text('2.1.4 The loss surface and the path of SGD on it', '损失曲面与随机梯度下降的路径'))
     figure.tight_layout()
     run.save_figure(figure, 'loss-surface')
     return metrics
+
+
+def _draw_path(axis, path, label):
+    """Where (w, b), an array (N, 2), has been, on contour lines of the mean loss with w1 = w2 = w."""
+    best = optimum()
+    w, b = np.meshgrid(np.linspace(-0.2, 1, 121), np.linspace(-0.2, 0.8, 101))
+    lines = axis.contour(w, b, mean_loss(w, w, b), 1 / 72 + np.array([0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4]))
+    axis.clabel(lines, fmt='%.3f', fontsize=8)
+    axis.plot(path[:, 0], path[:, 1], 'r.-', linewidth=0.7, markersize=3, label=label)
+    axis.plot(best[0], best[2], 'k*', markersize=12, label='optimum: w = 1/2, b = 1/6, loss 1/72')
+    axis.set(xlim=(-0.2, 1), ylim=(-0.2, 0.8), xlabel='w (w1 = w2)', ylabel='b')
+    axis.legend(fontsize=8)
+
+
+def draw_learning(learning_rate=0.1, batch_size=1, samples=1000, seed=0):
+    """The training of 2.2.8 with another rate and batch size: its way on the loss surface, and the mean loss on it.
+
+    Every update is the one that MXNet makes: the mean of (OUT - target)^2 / 2 over the batch, and plain SGD.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    data = max_of_two(seed)
+    w, b, path = np.zeros(2), 0.0, [(0.0, 0.0, 0.0)]
+    for start in range(0, samples, batch_size):
+        x, target = data.train_x[start:start + batch_size], data.train_y[start:start + batch_size]
+        slope = x @ w + b - target
+        w, b = w - learning_rate * (slope @ x) / len(x), b - learning_rate * slope.mean()
+        path.append((*w, b))
+        if abs(b) > 100:
+            break
+    path = np.array(path)
+    loss = mean_loss(*path.T)
+    figure, (left, right) = figures.plt.subplots(1, 2, figsize=(13, 4.6))
+    _draw_path(left, np.stack([path[:, :2].mean(axis=1), path[:, 2]], axis=1), f'{len(path) - 1} updates')
+    right.semilogy(np.arange(len(path)) * batch_size, loss)
+    right.axhline(1 / 72, color='black', linestyle=':', label='the least possible: 1/72')
+    right.set(xlabel='samples seen', ylabel='mean loss', ylim=(0.01, 10))
+    right.legend(fontsize=8)
+    right.grid(alpha=0.3)
+    end = f'w1 {w[0]:.3f}, w2 {w[1]:.3f}, b {b:.3f}' if abs(b) < 100 else 'diverged'
+    figure.suptitle(f'rate {learning_rate:g}, batch {batch_size}: {end}')
+    figure.tight_layout()
+    return figure
 
 
 if __name__ == '__main__':

@@ -2,11 +2,11 @@
 
     python -m chapters.ch03_mlp.spiral
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+from chapters.kit.runtime import mx
 import numpy as np
 
 from chapters.kit import figures
-from chapters.kit.checkpoint import model_arrays, restore_model
+from chapters.kit.checkpoint import Checkpoint, model_arrays, restore_model
 from chapters.kit.data import TrainingData
 from mxnet import gluon, nd
 from mxnet.gluon import nn
@@ -72,16 +72,11 @@ def decision_maps(run, network):
 
     The playground's loss is half the squared error.
     """
-    data, now = run.data, model_arrays(network)
-    now = {name: array.copy() for name, array in now.items()}
-    x, y = np.meshgrid(np.linspace(-6, 6, 121), np.linspace(-6, 6, 121))
-    points = nd.array(np.stack([x.ravel(), y.ravel()], axis=1), run.devices[0])
-    frames = []
+    data, device, frames = run.data, run.devices[0], []
+    now = {name: array.copy() for name, array in model_arrays(network).items()}
     for epochs, arrays in run.checkpoint.snapshots():
         restore_model(arrays, network)
-        frames.append((epochs, network(points).asnumpy().reshape(x.shape), _loss(run, network, data.train_x,
-                                                                               data.train_y),
-                       _loss(run, network, data.validation_x, data.validation_y)))
+        frames.append((epochs, *_answers(network, data, device)))
     restore_model(now, network)
     columns = max(1, min(4, len(frames)))
     rows = max(1, -(-len(frames) // columns))
@@ -89,27 +84,64 @@ def decision_maps(run, network):
                                         squeeze=False)
     for axis in axes.ravel():
         axis.axis('off')
-    for axis, (epochs, answers, train, test) in zip(axes.ravel(), frames):
-        axis.contourf(x, y, answers, np.linspace(-1.001, 1.001, 21), cmap='PuOr')
-        for points_x, points_y, marker in ((data.validation_x, data.validation_y, 'x'),
-                                           (data.train_x, data.train_y, 'o')):
-            axis.scatter(points_x[:, 0], points_x[:, 1], c=np.where(points_y > 0, '#5e3c99', '#e66101'), s=9,
-                         marker=marker, linewidths=0.5, edgecolors='white' if marker == 'o' else None)
-        axis.set(title=f'{epochs} epochs: train {train:.3f}, test {test:.3f}', aspect='equal')
-        axis.title.set_fontsize(9)
+    for axis, frame in zip(axes.ravel(), frames):
+        _draw_map(axis, data, *frame)
     experiment = run.experiment
     figure.suptitle(figures.text(f'{experiment.section} {experiment.title} (dots: training, crosses: test)',
                                  experiment.title_zh))
     figure.tight_layout()
     run.save_figure(figure, 'decision-maps')
-    return {'train_loss': _loss(run, network, data.train_x, data.train_y),
-            'test_loss': _loss(run, network, data.validation_x, data.validation_y)}
+    _, train_loss, test_loss = _answers(network, data, device)
+    return {'train_loss': train_loss, 'test_loss': test_loss}
 
 
-def _loss(run, network, x, y):
-    """Mean of half the squared error."""
-    out = network(nd.array(x, run.devices[0])).asnumpy().ravel()
-    return float(np.mean((out - y) ** 2) / 2)
+def film(saved):
+    """The decision map of a run, epoch by epoch.
+
+    Parameters
+    ----------
+    saved : chapters.kit.saved.SavedRun
+
+    Returns
+    -------
+    (callable, list of int)
+        `draw(epochs)` -> matplotlib figure, and the numbers of epochs that it can draw.
+    """
+    data = saved.load_data()
+    kept = dict(Checkpoint(saved.folder / 'checkpoint', saved.experiment.snapshots).snapshots())
+
+    def draw(epochs):
+        restore_model(kept[epochs], saved.network)
+        figure, axis = figures.plt.subplots(figsize=(5, 5))
+        _draw_map(axis, data, epochs, *_answers(saved.network, data, mx.cpu()))
+        return figure
+    return draw, list(kept)
+
+
+def _plane():
+    """Coordinates (121, 121) all over the picture."""
+    return np.meshgrid(np.linspace(-6, 6, 121), np.linspace(-6, 6, 121))
+
+
+def _answers(network, data, device):
+    """The network's answers all over the plane, and its mean losses, half the squared errors, in training and test."""
+    def answer(points):
+        return network(nd.array(points, device)).asnumpy().ravel()
+    x, y = _plane()
+    return (answer(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape),
+            float(np.mean((answer(data.train_x) - data.train_y) ** 2) / 2),
+            float(np.mean((answer(data.validation_x) - data.validation_y) ** 2) / 2))
+
+
+def _draw_map(axis, data, epochs, answers, train_loss, test_loss):
+    """One decision map with the points."""
+    axis.contourf(*_plane(), answers, np.linspace(-1.001, 1.001, 21), cmap='PuOr')
+    for points_x, points_y, marker in ((data.validation_x, data.validation_y, 'x'), (data.train_x, data.train_y, 'o')):
+        axis.scatter(points_x[:, 0], points_x[:, 1], c=np.where(points_y > 0, '#5e3c99', '#e66101'), s=9,
+                     marker=marker, linewidths=0.5, edgecolors='white' if marker == 'o' else None)
+    axis.set(aspect='equal')
+    axis.axis('off')
+    axis.set_title(f'{epochs} epochs: train {train_loss:.3f}, test {test_loss:.3f}', fontsize=9)
 
 
 if __name__ == '__main__':

@@ -110,10 +110,10 @@ def draw_kernels(run, network):
     return metrics
 
 
-def position_of_the_book():
-    """The position of figure 4-21, white to play."""
+def position_of_the_book(moves=None):
+    """The position of figure 4-21, white to play; or that after the first so many moves of its game."""
     position = Position()
-    for letters in GAME.split():
+    for letters in GAME.split()[:moves]:
         x, y = (ord(letter) - ord('a') for letter in letters)
         position.play(x + 19 * y)
     return position
@@ -177,6 +177,25 @@ def draw_board(axis, position):
     _axes_of_a_board(axis, size)
 
 
+def draw_choices(axis, position, probabilities, count=9):
+    """A board with the likeliest legal points, their shares in percent on them.
+
+    Parameters
+    ----------
+    axis : matplotlib axes
+    position : Position
+    probabilities : numpy.ndarray, (size * size,)
+    count : int
+    """
+    size, legal = position.size, np.flatnonzero(position.legal_moves()[:position.size ** 2])
+    draw_board(axis, position)
+    for move in legal[np.argsort(-probabilities[legal])[:count]]:
+        if probabilities[move] >= 0.005:
+            axis.add_patch(figures.plt.Circle((move % size, move // size), 0.46, facecolor='#b7dfb0', zorder=4))
+            axis.text(move % size, move // size, f'{100 * probabilities[move]:.0f}', ha='center', va='center',
+                      fontsize=8, zorder=5)
+
+
 def _axes_of_a_board(axis, size):
     axis.set(xlim=(-0.6, size - 0.4), ylim=(size - 0.4, -0.6), xticks=range(size), yticks=range(size),
              xticklabels=LETTERS[:size], yticklabels=range(size, 0, -1), aspect='equal')
@@ -213,10 +232,7 @@ def _draw_sum(run, position, total, probabilities):
     for (y, x), value in np.ndenumerate(total):
         middle.text(x, y, f'{value:.1f}', ha='center', va='center', fontsize=5)
     middle.set_title('sum of the 8 convolutions')
-    draw_board(right, position)
-    for move in np.argsort(-probabilities)[:10]:
-        right.text(move % 19, move // 19, f'{100 * probabilities[move]:.0f}', ha='center', va='center', fontsize=8,
-                   color='red', zorder=5)
+    draw_choices(right, position, probabilities)
     right.set_title('softmax, %')
     _axes_of_a_board(middle, 19)
     figure.suptitle(figures.text('4.2.3 Where the simplest network would play', '最简单的策略网络的选择'))

@@ -7,10 +7,11 @@ import csv
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
 
-from chapters.ch06_alphago.policy import Policy
+from chapters.ch04_cnn.policy import draw_choices, position_of_the_book
 from chapters.ch04_cnn.positions import PackedPlanes, games, packs  # noqa: F401  games: the experiment's data
+from chapters.ch06_alphago.policy import Policy
 from chapters.kit import figures
-from data_tools.go.board import LETTERS, Position
+from data_tools.go.board import BLACK, LETTERS, Position
 from mxnet import gluon
 from mxnet.gluon import nn
 
@@ -92,6 +93,28 @@ def answers(run, network):
     if len(history) > 1:
         run.save_figure(_curves(history, run), 'top')
     return metrics
+
+
+def draw_game(policy):
+    """AlphaGo against Ke Jie as far as the book shows it (4.2.3), with what a network would play.
+
+    Parameters
+    ----------
+    policy : chapters.ch06_alphago.policy.Policy
+
+    Returns
+    -------
+    callable
+        `draw(move=27)` -> matplotlib figure: the board after so many moves, and the network's first nine choices in
+        percent, as the mean over the 8 sides of the board.
+    """
+    def draw(move=27):
+        position = position_of_the_book(move)
+        figure, axis = figures.plt.subplots(figsize=(6.5, 6.5))
+        draw_choices(axis, position, policy(position.state[None], 8)[0])
+        axis.set_title(f'after move {move}, {"black" if position.to_play == BLACK else "white"} to play')
+        return figure
+    return draw
 
 
 STATISTICS = ('loss', 'accuracy', 'top2', 'top5', 'top10')
