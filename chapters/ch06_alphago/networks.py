@@ -4,16 +4,9 @@ Silver et al., "Mastering the game of Go with deep neural networks and tree sear
 (https://doi.org/10.1038/nature16961); "Mastering the game of Go without human knowledge", Nature 550, 2017
 (https://doi.org/10.1038/nature24270).
 """
-import importlib
-
-from chapters.kit.runtime import mx
-import numpy as np
-from rich.console import Console
-
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from chapters.ch04_cnn.positions import games  # noqa: F401  the experiment's data
-from chapters.kit.layer_table import as_symbol, layer_table, print_layer_table
-from chapters.kit.training import seed_everything
-from mxnet import gluon, nd
+from mxnet import gluon
 from mxnet.gluon import nn
 
 
@@ -24,49 +17,6 @@ def _body(layers, filters):
     for _ in range(layers - 1):
         body.add(nn.Conv2D(filters, kernel_size=3, padding=1, activation='relu'))
     return body
-
-
-def compare_with_listing(run):
-    """Print the layer table of an experiment's network, and compare it with the same graph in symbolic form.
-
-    Returns
-    -------
-    dict
-        'parameters', and the largest 'difference' of the outputs for a random position and the same
-        parameters.
-    """
-    experiment, device = run.experiment, mx.cpu()
-    seed_everything(run.seed)
-    network = experiment.build()
-    network.initialize(mx.init.MSRAPrelu('avg', 0))
-    x = nd.array(np.random.randint(0, 2, experiment.input_shape))
-    ours = as_symbol(network)
-    outputs = network(x)
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    if not run.quiet:
-        print_layer_table(layer_table(network, experiment.input_shape), Console(width=150))
-    listing = importlib.import_module('book_code.sec_6_3')
-    sizes = {name: value for name, value in experiment.sizes.items() if name != 'planes'}
-    theirs = (listing.zero if isinstance(network, AlphaGoZero) else listing.value)(**sizes)
-    parameters = network.collect_params()
-    arrays = {}
-    for their_names, our_names in ((theirs.list_arguments(), ours.list_arguments()),
-                                   (theirs.list_auxiliary_states(), ours.list_auxiliary_states())):
-        their_names = [name for name in their_names if name != 'data' and not name.endswith('label')]
-        our_names = [name for name in our_names if name != 'data']
-        assert len(their_names) == len(our_names), 'the listing is of another network'
-        arrays.update({theirs_: parameters[ours_].data() for theirs_, ours_ in zip(their_names, our_names)})
-    states = {name: arrays[name] for name in theirs.list_auxiliary_states()}
-    labels = {name: nd.zeros((1, 1) if 'value' in name or name == 'label' else (1,))
-              for name in theirs.list_arguments() if name.endswith('label')}
-    executor = theirs.bind(device, {'data': x, **labels, **{name: array for name, array in arrays.items()
-                                                           if name not in states}}, aux_states=states)
-    difference = 0.0
-    for expected, output in zip(executor.forward(is_train=False), outputs):
-        output = nd.sigmoid(output) if output.shape[1] == 1 else nd.softmax(output)
-        difference = max(difference, np.abs(expected.asnumpy() - output.asnumpy()).max())
-    return {'parameters': sum(np.prod(parameter.shape) for parameter in parameters.values()
-                              if parameter.grad_req != 'null'), 'difference': difference}
 
 
 class AlphaGoPolicy(gluon.HybridBlock):

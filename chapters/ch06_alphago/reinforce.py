@@ -9,13 +9,13 @@ from chapters.kit.runtime import mx
 import numpy as np
 
 from chapters.ch06_alphago.networks import AlphaGoPolicy, AlphaGoValue
-from chapters.ch06_alphago.zero import zero_planes
+from chapters.ch06_alphago.zero import zero_losses, zero_planes
 from chapters.kit import figures
 from chapters.kit.progress import tqdm
 from chapters.kit.training import seed_everything
-from data_tools.go.board import BLACK, Position
+from data_tools.go.board import BLACK, TO_MOVE, Position
 from data_tools.go.features import BOOK, planes_of
-from data_tools.go.player import choose, weigh
+from data_tools.go.player import choose, ownership, weigh
 from data_tools.go.symmetries import transform_moves, transform_planes
 from mxnet import autograd, gluon, nd
 
@@ -76,8 +76,7 @@ def play_many(policies, games, size, komi, random, label=''):
 
 def imitate(network, size, batches, learning_rate, random, batch_size=128):
     """Teach a policy the moves of the built-in player; returns the last batches' mean loss."""
-    trainer = gluon.Trainer(network.collect_params(), 'sgd', {
-                            'learning_rate': learning_rate, 'momentum': 0.9})
+    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': learning_rate, 'momentum': 0.9})
     seed = random.integers(0, 2 ** 63, 1).astype(np.uint64)
     weights = np.empty(size * size)
     positions = [Position(size) for _ in range(batch_size)]
@@ -154,23 +153,22 @@ def one_position_a_game(network, games, size, komi, random):
 
     Returns
     -------
-    planes : uint8 (games, 9, size, size)
+    states : int32 (games, STATE_LENGTH)
     results : float32 (games,)
         1 where the player to move won.
     """
-    planes, outcomes = [], []
-    while len(planes) < games:
-        results, records = play_many((network, network), 128, size, komi,
-                                     random, 'games for the value network')
-        for game, (result, (states, _)) in enumerate(zip(results, records)):
-            if len(states) and len(planes) < games:
-                planes.append(zero_planes(states[random.integers(len(states))][None])[0])
+    chosen, outcomes = [], []
+    while len(chosen) < games:
+        results, records = play_many((network, network), 128, size, komi, random, 'games for the value network')
+        for result, (states, _) in zip(results, records):
+            if len(states) and len(chosen) < games:
+                chosen.append(states[random.integers(len(states))])
                 outcomes.append(result)
-    return np.array(planes), np.array(outcomes, np.float32)
+    return np.array(chosen), np.array(outcomes, np.float32)
 
 
 def fit_value(planes, results, layers, filters, updates, random, batch_size=128):
-    """Train a value network; returns it."""
+    """Train a value network on planes, uint8 (N, planes, size, size), and results (N,); returns it."""
     network = AlphaGoValue(layers, filters, planes.shape[1], 64)
     network.initialize(mx.init.MSRAPrelu('avg', 0))
     network.hybridize(static_alloc=True)
@@ -183,21 +181,21 @@ def fit_value(planes, results, layers, filters, updates, random, batch_size=128)
         x = nd.array(transform_planes(planes[chosen], random.integers(0, 8, batch_size)), dtype='float32')
         z = nd.array(results[chosen])
         with autograd.record():
-            wins = network(x).reshape((-1,))
-            loss = nd.relu(wins) - wins * z + nd.Activation(-nd.abs(wins), act_type='softrelu')
+            loss, = zero_losses(None, network(x), None, z)
         loss.backward()
         trainer.step(batch_size)
     return network
 
 
-def alphago_way(run, **sizes):
-    """Imitation, policy gradient, value network."""
-    return reinforced(run, **sizes)
+def played_out(states, komi, games):
+    """The share of games won by the player to move, (N,), if the built-in player plays each position out."""
+    shares = np.array([ownership(state, komi, games, number)[1] for number, state in enumerate(states)])
+    return np.where(states[:, TO_MOVE] == BLACK, shares, 1 - shares)
 
 
-def reinforced(run, size=7, komi=8.5, layers=4, filters=32, imitation=400, rounds=80, games=64, learning_rate=0.02,
-               positions=4000, matches=200):
-    """Section 6.4.1 on a small board.
+def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, rounds=150, games=64, learning_rate=0.02,
+                positions=6000, matches=200):
+    """Section 6.4.1 on a small board: imitation, policy gradient, value network.
 
     Parameters
     ----------
@@ -212,47 +210,55 @@ def reinforced(run, size=7, komi=8.5, layers=4, filters=32, imitation=400, round
     positions : int
         Games for the value network, a fifth of them to measure it.
     matches : int
-        Games of the improved policy against the first, and of the improved one against the built-in player's
-        imitation.
+        Games of the improved policy against the imitation that it began as.
 
     Returns
     -------
     dict
-        'imitation_loss'; 'wins_against_first', the share that the improved policy wins; 'value_mse' of the
-        predicted result (0 or 1) on games not trained on, and 'value_mse_of_the_mean', what the best constant
-        would have.
+        'wins_against_imitation', the share of matches that the improved policy wins; the mean square of the error of
+        the predicted result (0 or 1) on games not trained on: 'value_mse', of the value network, 'constant_mse', of
+        the best constant, and 'rollouts1_mse' and so on, of the share of 1, 10 and 100 games played out by the
+        built-in player; 'value_accuracy', how often the network gives the winner more than one half;
+        'imitation_loss', and with which share of the games the pool was beaten first and last.
     """
     random = seed_everything(run.seed)
-
-    def new():
-        network = AlphaGoPolicy(layers, filters, BOOK)
-        network.initialize(mx.init.MSRAPrelu('avg', 0))
-        network(nd.zeros((1, BOOK, size, size)))
-        network.hybridize(static_alloc=True)
-        return network
-    first = new()
-    metrics = {'imitation_loss': imitate(first, size, imitation, 0.02, random)}
-    run.say(f'imitation: loss {metrics["imitation_loss"]:.3f}')
+    first = AlphaGoPolicy(layers, filters, BOOK)
+    first.initialize(mx.init.MSRAPrelu('avg', 0))
+    first(nd.zeros((1, BOOK, size, size)))
+    first.hybridize(static_alloc=True)
+    loss = imitate(first, size, imitation, 0.02, random)
+    run.say(f'imitation: loss {loss:.3f}')
     network = _copy(first)
     won = reinforce(network, [first], rounds, games, size, komi, learning_rate, random, run.say)
-    results, _ = play_many((network, first), matches, size, komi, random, 'against the first')
-    metrics['wins_against_first'] = results.mean()
-    planes, outcomes = one_position_a_game(network, positions, size, komi, random)
-    held = positions // 5
-    value = fit_value(planes[held:], outcomes[held:], layers, filters, 600, random)
+    results, _ = play_many((network, first), matches, size, komi, random, 'against the imitation')
+    run.say(f'won {results.mean():.1%} of {matches} games against the imitation')
+    states, outcomes = one_position_a_game(network, positions, size, komi, random)
+    planes, held = zero_planes(states), positions // 5
+    value = fit_value(planes[held:], outcomes[held:], layers, filters, 1000, random)
     predicted = nd.sigmoid(value(nd.array(planes[:held], dtype='float32'))).asnumpy()[:, 0]
-    metrics['value_mse'] = np.square(predicted - outcomes[:held]).mean()
-    metrics['value_mse_of_the_mean'] = outcomes[:held].var()
-    metrics['value_accuracy'] = ((predicted > 0.5) == (outcomes[:held] > 0.5)).mean()
+    guesses = {'value': predicted, 'constant': outcomes[held:].mean(),
+               **{f'rollouts{number}': played_out(states[:held], komi, number) for number in (1, 10, 100)}}
+    errors = {name: np.square(guess - outcomes[:held]).mean() for name, guess in guesses.items()}
     network.save_parameters(str(run.folder / 'policy.params'))
     value.save_parameters(str(run.folder / 'value.params'))
-    figure, axis = figures.plt.subplots(figsize=(6, 4))
-    axis.plot(np.convolve(won, np.ones(10) / 10, 'valid'))
-    axis.set(xlabel='round', ylabel='games won against the pool, mean of 10 rounds')
-    axis.grid(alpha=0.3)
-    axis.set_title(figures.text('6.4.1 Policy gradient against a pool', '策略梯度与对手池'))
-    run.save_figure(figure, 'won')
-    return metrics
+    run.save_figure(_curves(won, results.mean(), errors), 'learning')
+    return {'wins_against_imitation': results.mean(), **{f'{name}_mse': error for name, error in errors.items()},
+            'value_accuracy': ((predicted > 0.5) == (outcomes[:held] > 0.5)).mean(), 'imitation_loss': loss,
+            'won_first_10_rounds': np.mean(won[:10]), 'won_last_10_rounds': np.mean(won[-10:]), 'matches': matches}
+
+
+def _curves(won, share, errors):
+    """Games won by rounds; and the errors of the value network and of what could take its place."""
+    figure, (left, right) = figures.plt.subplots(1, 2, figsize=(11, 4))
+    left.plot(np.arange(len(won) - 9) + 9, np.convolve(won, np.ones(10) / 10, 'valid'))
+    left.set(xlabel='round', ylabel='games won against the pool, mean of 10 rounds',
+             title=f'in the end wins {share:.0%} against the imitation')
+    left.grid(alpha=0.3)
+    bars = right.bar([name.replace('rollouts', 'rollouts: ') for name in errors], list(errors.values()))
+    right.bar_label(bars, fmt='%.3f')
+    right.set(title='squared error of the predicted result')
+    figure.suptitle(figures.text('6.4.1 Policy gradient against a pool; value network', '策略梯度与对手池；价值网络'))
+    return figure
 
 
 def _copy(network):

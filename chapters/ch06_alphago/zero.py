@@ -10,12 +10,12 @@ import time
 
 from chapters.kit.runtime import mx
 import numpy as np
-from tqdm import tqdm
 
 from chapters.ch06_alphago.mcts import Rollouts, Search
 from chapters.ch06_alphago.networks import AlphaGoZero
 from chapters.kit import figures
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.progress import tqdm
 from chapters.kit.training import seed_everything
 from data_tools.go.board import BLACK, TO_MOVE, Position
 from data_tools.go.features import BOOK, planes_of
@@ -154,6 +154,28 @@ def _evaluate_together(searches, evaluate, visits):
             search.finish(policies[end - size:end], values[end - size:end])
 
 
+def zero_losses(logits, wins, pi, z):
+    """The losses of the two heads.
+
+    Parameters
+    ----------
+    logits : NDArray (N, moves), or None: without the first loss
+    wins : NDArray (N, 1)
+    pi : NDArray (N, moves)
+        The search's distribution.
+    z : NDArray (N,) or (N, 1)
+        1 where the player to move won, else 0.
+
+    Returns
+    -------
+    list of NDArray (N,)
+        Cross-entropy of the moves, and of the result.
+    """
+    wins, z = wins.reshape((-1,)), z.reshape((-1,))
+    moves = [] if logits is None else [-(pi * nd.log_softmax(logits)).sum(axis=1)]
+    return moves + [nd.relu(wins) - wins * z + nd.Activation(-nd.abs(wins), act_type='softrelu')]
+
+
 def learn(network, trainer, examples, batches, random, batch_size=128):
     """Train on random examples, each in a random symmetry: the policy learns pi, the value z.
 
@@ -174,10 +196,7 @@ def learn(network, trainer, examples, batches, random, batch_size=128):
         x = nd.array(transform_planes(planes[chosen], symmetry), dtype='float32')
         pi, z = nd.array(transform_policy(policies[chosen], symmetry, planes.shape[-1])), nd.array(results[chosen])
         with autograd.record():
-            logits, wins = network(x)
-            policy_loss = -(pi * nd.log_softmax(logits)).sum(axis=1)
-            wins = wins.reshape((-1,))
-            value_loss = nd.relu(wins) - wins * z + nd.Activation(-nd.abs(wins), act_type='softrelu')
+            policy_loss, value_loss = zero_losses(*network(x), pi, z)
             loss = policy_loss + value_loss
         loss.backward()
         trainer.step(batch_size)
@@ -185,14 +204,9 @@ def learn(network, trainer, examples, batches, random, batch_size=128):
     return tuple(totals / batches)
 
 
-def train_zero(run):
-    """The loop: play, learn, again; now and then matches against the first generations."""
-    return zero_loop(run)
-
-
-def zero_loop(run, size=5, komi=0.5, generations=12, games=64, visits=48, batches=200, units=2, filters=32, every=3,
-              trials=40, matches=100):
-    """AlphaGo Zero's loop; goes on from the run's checkpoint if there is one, to the same bits.
+def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batches=200, units=2, filters=32, every=3,
+               trials=40, matches=100):
+    """AlphaGo Zero's loop (play, learn, again); goes on from the run's checkpoint if there is one, to the same bits.
 
     Parameters
     ----------

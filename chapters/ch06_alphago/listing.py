@@ -1,0 +1,117 @@
+"""The proof that the networks of 6.3 with a value head compute what the listings in `book_code` compute."""
+from dataclasses import replace
+
+import numpy as np
+from rich.console import Console
+
+from chapters.ch06_alphago.zero import zero_losses
+from chapters.kit.layer_table import layer_table, print_layer_table
+from chapters.kit.parity import UPDATES, Parity
+from chapters.kit.runtime import mx
+from chapters.kit.symbolic import paired_names
+from chapters.kit.training import seed_everything
+from mxnet import autograd, gluon, nd
+
+_BATCH = 4
+_SGD = {'learning_rate': 0.01, 'momentum': 0.9}  # of the proof: the book prints no training for them
+
+
+def print_and_compare(run):
+    """Print the layer table of an experiment's network, and compare it with its listing.
+
+    Returns
+    -------
+    dict
+        'parameters', and the largest relative differences of `parity`.
+    """
+    experiment = run.experiment
+    rows = layer_table(experiment.build(), experiment.input_shape)
+    if not run.quiet:
+        print_layer_table(rows, Console(width=150))
+    return {'parameters': sum(row.parameters for row in rows), **parity(experiment, run.seed).differences}
+
+
+def parity(experiment, seed=0):
+    """Compare ten updates of both forms, from the same parameters and batches, in float64.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Of the value network or of the network with two heads; made smaller as its `small` says.
+    seed : int
+
+    Returns
+    -------
+    chapters.kit.parity.Parity
+        'outputs' in prediction, before and after the updates; 'losses' of every update; 'gradients' of the first;
+        'parameters' and 'statistics' (of BN) after the last.
+    """
+    experiment = replace(experiment, sizes={**experiment.sizes, **experiment.small})
+    symbol = experiment.symbolic_form().symbol(**experiment.sizes)
+    random = seed_everything(seed)
+    network = experiment.build()
+    network.initialize(mx.init.MSRAPrelu('avg', 0))
+    shape = (_BATCH,) + experiment.input_shape[1:]
+    network(nd.zeros(shape))
+    pairs = paired_names(symbol, lambda data: mx.sym.Group(in_a_tuple(network(data))))
+    parameters = network.collect_params()
+    network.cast('float64')
+    labels = [name for name in symbol.list_arguments() if name.endswith('_label')]  # of the policy, if any; the value
+    points = shape[2] * shape[3] + 1
+    described = {'policy_label': mx.io.DataDesc('policy_label', (_BATCH, points), 'float64'),
+                 'value_label': mx.io.DataDesc('value_label', (_BATCH, 1), 'float64')}
+    module = mx.mod.Module(symbol, ['data'], labels, context=mx.cpu())
+    module.bind([mx.io.DataDesc('data', shape, 'float64')], [described[name] for name in labels])
+    ours = {theirs: parameters[name].data() for theirs, name in pairs.items()}
+    module.init_params(arg_params=ours, aux_params=ours)
+    module.init_optimizer(optimizer='sgd', optimizer_params=dict(_SGD))
+    trainer = gluon.Trainer(parameters, 'sgd', dict(_SGD))
+    differences = dict.fromkeys(('outputs', 'losses', 'gradients', 'parameters'), 0.0)
+
+    def compare(kind, theirs, ours, least=0.0):
+        difference = np.abs(theirs - ours).max() / max(np.abs(theirs).max(), least, 1e-30)
+        differences[kind] = max(differences.get(kind, 0.0), float(difference))
+
+    def compare_outputs(x):
+        module.forward(mx.io.DataBatch([x], None), is_train=False)
+        for theirs, output in zip(module.get_outputs(), in_a_tuple(network(x))):
+            output = nd.sigmoid(output) if output.shape[1] == 1 else nd.softmax(output)
+            compare('outputs', theirs.asnumpy(), output.asnumpy())
+
+    for number in range(UPDATES):
+        x = nd.array(random.integers(0, 2, shape), dtype='float64')
+        pi = random.random((_BATCH, points))
+        known = {'policy_label': nd.array(pi / pi.sum(axis=1, keepdims=True), dtype='float64'),
+                 'value_label': nd.array(random.integers(0, 2, (_BATCH, 1)), dtype='float64')}
+        if not number:
+            compare_outputs(x)
+        module.forward_backward(mx.io.DataBatch([x], [known[name] for name in labels]))
+        with autograd.record():
+            *logits, wins = in_a_tuple(network(x))
+            losses = zero_losses(logits[0] if logits else None, wins, known['policy_label'], known['value_label'])
+            loss = sum(losses)
+        loss.backward()
+        *moves, chance = (output.asnumpy() for output in module.get_outputs())
+        z = known['value_label'].asnumpy()
+        theirs = -np.log(np.where(z == 1, chance, 1 - chance)).ravel()
+        if moves:
+            theirs = theirs - (known['policy_label'].asnumpy() * np.log(moves[0])).sum(axis=1)
+        compare('losses', theirs, loss.asnumpy())
+        if not number:
+            gradients = {name: arrays[0].asnumpy() for name, arrays in
+                         zip(module._exec_group.param_names, module._exec_group.grad_arrays)}
+            least = max(np.abs(array).max() for array in gradients.values()) / 100  # 0 in theory: a bias before BN
+            for name, array in gradients.items():
+                compare('gradients', array, parameters[pairs[name]].grad().asnumpy(), least)
+        module.update()
+        trainer.step(_BATCH)
+    compare_outputs(x)
+    for kind, arrays in zip(('parameters', 'statistics'), module.get_params()):
+        for name, array in arrays.items():
+            compare(kind, array.asnumpy(), parameters[pairs[name]].data().asnumpy(), 1e-2)
+    return Parity(experiment.section, experiment.symbolic, differences)
+
+
+def in_a_tuple(outputs):
+    """The outputs of a network as a tuple, also if there is only one."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
