@@ -61,6 +61,15 @@ def main(arguments=None):
     play.add_argument('--colour', choices=('black', 'white'), default='black', help='yours (default black)')
     play.add_argument('--size', type=int, default=19, help='of the board, 2 to 19 (default 19)')
     play.add_argument('--komi', type=float, default=7.5)
+    export = commands.add_parser('export', help='write a trained network as ONNX, or for SymbolBlock (4.5.5)')
+    export.add_argument('run', metavar='RUN')
+    export.add_argument('--onnx', action='store_true', help='model.onnx, checked against MXNet by onnxruntime')
+    export.add_argument('--mxnet', action='store_true', help='model-symbol.json and model-0000.params')
+    export.add_argument('--out', metavar='DIR', help='where to write (default: RUN/export)')
+    serve = commands.add_parser('serve', help='a page on which trained networks run in the browser: draw digits, play Go')
+    serve.add_argument('runs', nargs='+', metavar='RUN')
+    serve.add_argument('--host', default='127.0.0.1', help='0.0.0.0: also for other machines (default: this one only)')
+    serve.add_argument('--port', type=int, default=8000, help='0: any that is free (default 8000)')
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -283,6 +292,26 @@ def _report(options):
 def _play(options):
     from chapters.ch07_policy_net.play import play_in_terminal
     play_in_terminal(options)
+
+
+def _export(options):
+    if not options.onnx and not options.mxnet:
+        raise UserError('export: say what to write: --onnx, --mxnet or both')
+    from chapters.kit.export import export_mxnet, export_onnx, trained_graph
+    graph = trained_graph(options.run, chapters.find)
+    out = Path(options.out or graph.folder / 'export')
+    if options.onnx:
+        difference = export_onnx(graph, out / 'model.onnx')
+        print(f'{out / "model.onnx"}: onnxruntime and MXNet differ by {difference:.1e} at most')
+    if options.mxnet:
+        difference = export_mxnet(graph, out)
+        print(f'{out / "model-symbol.json"}, {out / "model-0000.params"}: SymbolBlock and the network differ by '
+              f'{difference:.1e} at most')
+
+
+def _serve(options):
+    from chapters.kit.serve import serve
+    serve(options.runs, chapters.find, options.host, options.port, say=lambda line: print(line, flush=True))
 
 
 def _demo(options):

@@ -1,0 +1,286 @@
+"""Section 4.5.5: a trained network for other programs, as ONNX or as MXNet's own files for `SymbolBlock`.
+
+What is written has computed the same as MXNet just before; what did not is not written.
+"""
+import contextlib
+import json
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Tuple
+
+import numpy as np
+
+from chapters.kit.layer_table import as_symbol, input_name
+from chapters.kit.run import experiment_of, read_config
+from chapters.kit.runtime import mx
+from chapters.kit.saved import load_run
+from data_tools.atomic import atomic_path, atomic_write, write_error
+from data_tools.errors import UserError
+from mxnet.ndarray import CachedOp
+
+# MXNet 1.9.1 writes what ONNX had in its opset 13, whichever version of the package onnx is installed. Every
+# runtime since 2021 reads it.
+OPSET, IR_VERSION = 13, 7
+TOLERANCE = 1e-4  # of a difference, beside the largest output or 1
+_SAMPLES = 3  # in the check; another number than 1, so that a fixed batch size would be found
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedGraph:
+    """A trained network as a graph with its numbers.
+
+    Attributes
+    ----------
+    folder : Path
+        The run it is from.
+    config : dict
+        Its `config.json`.
+    symbol : mxnet.symbol.Symbol
+        With one or several outputs.
+    arrays : mapping of str to NDArray
+        Parameters and BN's statistics, float32.
+    input_shape : tuple of int
+        Of one sample, with the batch axis.
+    """
+    folder: Path
+    config: Mapping
+    symbol: object
+    arrays: Mapping
+    input_shape: Tuple[int, ...]
+
+    @property
+    def input_name(self):
+        """The variable that takes the samples."""
+        return input_name(self.symbol)
+
+    def outputs(self, x):
+        """What MXNet computes in prediction.
+
+        Parameters
+        ----------
+        x : numpy.ndarray of float32, (N, ...)
+
+        Returns
+        -------
+        list of numpy.ndarray
+        """
+        arrays = {**self.arrays, self.input_name: mx.nd.array(x)}
+        outputs = CachedOp(self.symbol)(*(arrays[name] for name in self.symbol.list_inputs()))
+        return [output.asnumpy() for output in (outputs if isinstance(outputs, list) else [outputs])]
+
+    def samples(self):
+        """Inputs to try, the same each time: numbers from 0 to 1, and whole ones for planes of Go, (3, ...)."""
+        x = np.random.default_rng(0).random((_SAMPLES,) + self.input_shape[1:], np.float32)
+        return np.round(x) if 'planes' in self.config.get('sizes', {}) else x
+
+
+def trained_graph(folder, find):
+    """The network of a run folder; of one that trains two against each other, the generator (8.3).
+
+    Parameters
+    ----------
+    folder : path-like
+    find : callable
+        Section -> Experiment.
+
+    Returns
+    -------
+    TrainedGraph
+
+    Raises
+    ------
+    UserError
+        Not a run folder, or no trained network in it.
+    """
+    folder, config = Path(folder), read_config(folder)
+    experiment = experiment_of(config, find)
+    if experiment.trains:
+        network = load_run(folder, find).network
+        arrays = {name: parameter.data() for name, parameter in network.collect_params().items()}
+        return TrainedGraph(folder, config, as_symbol(network), _in_float32(arrays), experiment.input_shape)
+    exported = sorted(folder.glob('model-*.params'))
+    if not exported or not (folder / 'model-symbol.json').exists():
+        raise UserError(f'{folder}: is a run of {config["section"]} and holds no trained network (model-symbol.json and '
+                        'model-NNNN.params), or not yet')
+    symbol = mx.sym.load(str(folder / 'model-symbol.json'))
+    arrays = _in_float32({name.split(':', 1)[-1]: array for name, array in mx.nd.load(str(exported[-1])).items()})
+    return TrainedGraph(folder, config, symbol, arrays, _fitting_shape(folder, experiment, symbol, arrays))
+
+
+def _in_float32(arrays):
+    return {name: array.astype('float32', copy=False) for name, array in arrays.items()}
+
+
+def _fitting_shape(folder, experiment, symbol, arrays):
+    """The input shape with which a graph's parameters have the shapes that they have: of samples, codes or a board."""
+    first = next(arrays[name].shape for name in symbol.list_arguments() if len(arrays.get(name, mx.nd.zeros(1)).shape) > 1)
+    shapes = ([experiment.input_shape] if experiment.input_shape else []) + [(1, first[0]), (1, first[1])]
+    shapes += [(1, first[1], size, size) for size in range(19, 1, -1)]
+    data = input_name(symbol)
+    for shape in shapes:
+        with contextlib.suppress(mx.MXNetError):
+            found = dict(zip(symbol.list_arguments(), symbol.infer_shape(**{data: shape})[0]))
+            if all(found[name] == array.shape for name, array in arrays.items() if name in found):
+                return shape
+    raise UserError(f'{folder}: cannot tell what its network takes; it is damaged, or of another version of this project')
+
+
+def _make_folder(path):
+    """Make a folder, and those above it, if it is not there; UserError where that is refused."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(error, path) from None
+
+
+def export_onnx(graph, path):
+    """Write a network as ONNX.
+
+    Its input is called as in MXNet, `data`, and takes any number of samples. The file's metadata say which run it is
+    of, and the names of the classes.
+
+    Parameters
+    ----------
+    graph : TrainedGraph
+    path : path-like
+
+    Returns
+    -------
+    float
+        The largest difference between onnxruntime and MXNet in the check.
+
+    Raises
+    ------
+    UserError
+        See `onnx_model`; or `path` cannot be written. Nothing is written then.
+    """
+    model, difference = onnx_model(graph)
+    _make_folder(Path(path).parent)
+    with atomic_write(path) as file:
+        file.write(model)
+    return difference
+
+
+def onnx_model(graph):
+    """A network as the bytes of an ONNX file, checked against MXNet.
+
+    Parameters
+    ----------
+    graph : TrainedGraph
+
+    Returns
+    -------
+    (bytes, float)
+        The model, and the largest difference between onnxruntime and MXNet, over the largest output or 1.
+
+    Raises
+    ------
+    UserError
+        onnx or onnxruntime is not installed; ONNX lacks an operator of the network; onnxruntime computes something
+        else.
+    """
+    try:
+        import onnxruntime
+        from onnx import TensorProto, checker, helper
+        from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
+    except ImportError as error:
+        raise UserError(f'{error.name} is not installed for {sys.executable}, and ONNX needs onnx and onnxruntime: `make '
+                        'setup` installs them, or `python -m pip install -e .[cpu]`') from None
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of deprecated names, which MXNet uses
+        checker.DEFAULT_CONTEXT.opset_imports = {'': OPSET}  # else of the package's newest
+        MXNetGraph.registry_[OPSET]['null'] = _variable
+        try:
+            with contextlib.redirect_stdout(None):  # it prints names of operators
+                body = MXNetGraph().create_onnx_graph_proto(
+                    graph.symbol, dict(graph.arrays), [graph.input_shape], [TensorProto.FLOAT],
+                    opset_version=OPSET, dynamic=True, dynamic_input_shapes=[('batch',) + graph.input_shape[1:]])
+        except AttributeError as error:  # "No conversion function registered for op type NAME yet."
+            raise UserError(f'{graph.folder}: MXNet cannot write this network as ONNX ({error}); `--mxnet` can') from None
+        inputs = [value for value in body.input if value.name == graph.input_name]
+        del body.input[:]  # the parameters are constants: listed as inputs they could not be optimised
+        body.input.extend(inputs)
+        model = helper.make_model(body, opset_imports=[helper.make_opsetid('', OPSET)],
+                                       producer_name='bookcnn')
+        model.ir_version = IR_VERSION
+        helper.set_model_props(model, {
+            'section': graph.config['section'], 'title': graph.config['title'], 'command': graph.config['command'],
+            'classes': json.dumps(graph.config.get('class_names', []), ensure_ascii=False)})
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 4
+        settings.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS') or 0)
+        x = graph.samples()
+        try:
+            session = onnxruntime.InferenceSession(model.SerializeToString(), settings, ['CPUExecutionProvider'])
+            theirs = session.run(None, {graph.input_name: x})
+        except Exception as error:  # onnxruntime's errors have no common ancestor but this
+            raise UserError(f'{graph.folder}: onnxruntime refuses the exported network ({error}); nothing was written'
+                            ) from None
+    return model.SerializeToString(), _compare(graph, graph.outputs(x), theirs, 'onnxruntime')
+
+
+def _variable(node, **found):
+    """A variable of a graph for MXNet's exporter, whose own way through Python lists takes minutes for VGG."""
+    from onnx import helper, numpy_helper
+    from mxnet.onnx.mx2onnx._op_translations._op_translations_opset12 import convert_weights_and_inputs
+    if found['is_input']:
+        return convert_weights_and_inputs(node, **found)
+    array = found['weights'][node['name']]
+    tensor = numpy_helper.from_array(array, node['name'])
+    found['initializer'].append(tensor)
+    return [helper.make_tensor_value_info(tensor.name, tensor.data_type, array.shape)], (array.dtype,)
+
+
+def export_mxnet(graph, folder):
+    """Write `model-symbol.json` and `model-0000.params`, which `gluon.SymbolBlock.imports` and `Module.load` read.
+
+    Parameters
+    ----------
+    graph : TrainedGraph
+    folder : path-like
+        Made if missing.
+
+    Returns
+    -------
+    float
+        The largest difference between what `SymbolBlock` reads and the network, as for `onnx_model`.
+
+    Raises
+    ------
+    UserError
+        They differ; or the folder refuses the files.
+    """
+    folder = Path(folder)
+    _make_folder(folder)
+    states = set(graph.symbol.list_auxiliary_states())
+    used = states.union(graph.symbol.list_arguments())
+    saved = {f'{"aux" if name in states else "arg"}:{name}': array for name, array in graph.arrays.items()
+             if name in used}
+    with atomic_path(folder / 'model-symbol.json') as symbol, atomic_path(folder / 'model-0000.params') as params:
+        graph.symbol.save(str(symbol))
+        mx.nd.save(str(params), saved)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            block = mx.gluon.SymbolBlock.imports(str(symbol), [graph.input_name], str(params))
+        x = graph.samples()
+        answers = block(mx.nd.array(x))
+        answers = answers if isinstance(answers, (list, tuple)) else [answers]
+        return _compare(graph, graph.outputs(x), [answer.asnumpy() for answer in answers], 'SymbolBlock')
+
+
+def _compare(graph, ours, theirs, reader):
+    """The largest difference of two lists of outputs; UserError where it is too large."""
+    largest = 0.0
+    for number, (one, other) in enumerate(zip(ours, theirs)):
+        if one.shape != other.shape:
+            raise UserError(f'{graph.folder}: {reader} gives output {number} of shape {other.shape}, MXNet {one.shape}; '
+                            'nothing was written')
+        difference = np.abs(one - other).max() / max(1, np.abs(one).max())
+        if not difference <= TOLERANCE:  # also NaN
+            raise UserError(f'{graph.folder}: output {number} differs between {reader} and MXNet by {difference:.2g}, more '
+                            f'than {TOLERANCE:g}; nothing was written')
+        largest = max(largest, float(difference))
+    return largest
