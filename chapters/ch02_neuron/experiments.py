@@ -10,17 +10,17 @@ def _figures(**printed):
     return tuple(BookFigure(value, metric) for metric, value in printed.items())
 
 
-def _neuron(section, title, title_zh, recipe, book=()):
+def _neuron(section, title, title_zh, recipe, book=(), remark=''):
     return Experiment(section, title, title_zh, 'chapters.ch02_neuron.neuron', 'Neuron', recipe=recipe,
                       data='max-of-two', sample_shape=(2,), objective='square', book=book,
-                      symbolic='sec_2_2_8', drawings=('learned_weights',))
+                      symbolic='sec_2_2_8', drawings=('learned_weights',), remark=remark)
 
 
-def _max_net(section, title, title_zh, sizes, book):
+def _max_net(section, title, title_zh, sizes, book, remark=''):
     recipe = Recipe(epochs=10, batch_size=10, learning_rate=0.1, initializer='uniform(0.5)')
     return Experiment(section, title, title_zh, 'chapters.ch02_neuron.two_layer', 'MaxNet', sizes, recipe,
                       data='max-of-two', sample_shape=(2,), objective='square', book=book,
-                      symbolic='sec_2_3_9', drawings=('learned',))
+                      symbolic='sec_2_3_9', drawings=('learned',), remark=remark)
 
 
 EXPERIMENTS = [
@@ -37,7 +37,8 @@ EXPERIMENTS = [
         '2.1.5', 'Training a neuron in a spreadsheet', '用电子表格训练神经元', 'chapters.ch02_neuron.spreadsheet',
         program='neuron_table'),
     _neuron('2.2.8', 'A neuron in MXNet learns the larger of two numbers', '用 MXNet 训练神经元求两数最大值', _NEURON,
-            _figures(train_mse=0.012219, w1=0.461, w2=0.502, b=0.169)),
+            _figures(train_mse=0.012219, w1=0.461, w2=0.502, b=0.169),
+            'The book does not fix its random numbers; ours are other samples and another start.'),
     _neuron('2.2.8-samples10000', 'The same with 10,000 samples at rate 0.01', '10000 个样本，学习速率 0.01',
             _NEURON.but(train_samples=10000, learning_rate=0.01)),
     _neuron('2.2.8-batch10', 'The same with 10,000 samples in batches of 10', '10000 个样本，批大小 10',
@@ -56,7 +57,8 @@ EXPERIMENTS = [
         '2.3.4-spreadsheet', 'The same as a spreadsheet with live formulas', '电子表格中的反向传播',
         'chapters.ch02_neuron.spreadsheet', program='network_table'),
     _max_net('2.3.9', 'A network with 10 hidden units a layer', '每层 10 个隐藏单元的网络', {}, _figures(
-        train_mse=0.000008, train_mse_epoch0=0.014321, train_mse_epoch2=0.000054, train_mse_epoch9=0.000008)),
+        train_mse=0.000008, train_mse_epoch0=0.014321, train_mse_epoch2=0.000054, train_mse_epoch9=0.000008),
+        'Another random start: early epochs differ, the last one does not.'),
     _max_net('2.3.9-hidden3', 'The same with 3 units', '每层 3 个隐藏单元', {'hidden': (3, 3)},
              (BookFigure(0.0141, 'train_mse', note='where it sticks depends on the random start'),)),
 ]
