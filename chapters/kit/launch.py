@@ -58,24 +58,20 @@ class _Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, kind)
 
-    def what_it_said(self):
+    def said(self):
         """The last lines of a process whose output is not seen."""
         if self._process.stdout:
             self._reader.join(1)
         return [line for line in self._lines if line]
 
     def end(self):
-        """How it ended, in words; '' for one that has said so itself."""
-        said = self.what_it_said()
+        """How it was lost, in words."""
+        said = self.said()
         if self.remote and self.code == 255:
-            return f'cannot be reached by ssh ({said[-1] if said else "no answer"})'
-        if self.code == 2:
-            mistakes = [line for line in said if line.startswith('error: ')]
-            print(*mistakes, sep='\n', end='\n' * bool(mistakes), file=sys.stderr)
-            return ''
+            return f'was killed, or cannot be reached by ssh{f" ({said[-1]})" if said else ""}'
         if self.code < 0:
             return f'was killed by {signal.Signals(-self.code).name}'
-        print(*(f'{self.name}: {line}' for line in said), sep='\n', file=sys.stderr)
+        print(*(f'{self.name}: {line}' for line in said), sep='\n', file=sys.stderr)  # a bug keeps its traceback
         return f'ended with exit code {self.code}'
 
 
@@ -145,30 +141,22 @@ def _interrupt(*_):
 def _watch(processes, command, workers):
     """Wait until all workers are done; if a process is lost, say which."""
     training = [process for process in processes if process.name.startswith('worker')]
-    while any(process.code is None for process in training):
-        lost = [process for process in processes if process.code]
-        if lost:
-            _wait(processes, _PARTING)  # a mistake that all of them noticed ends them all by itself
-            for process in [process for process in processes if process.code and process not in lost]:
-                process.code == 2 and process.end()
-            return _tell(lost[0], command, workers)
+    lost = []
+    while any(process.code is None for process in training) and not lost:
         time.sleep(0.05)
-    _wait(processes, _PARTING)
-    lost = [process for process in training if process.code]
-    ways = [process.end() for process in lost]  # prints the mistakes that workers out of sight have made
-    if any(ways):
-        return _tell(lost[0], command, workers)
-    return 2 if lost else 0
-
-
-def _tell(process, command, workers):
-    how = process.end()
-    if not how:
+        lost = [process for process in processes if process.code]
+    _wait(processes, _PARTING)  # a mistake that all have noticed ends them all, each by itself
+    lost += [process for process in processes if process.code and process not in lost]
+    if not lost:
+        return 0
+    if any(process.code == 2 for process in lost):  # then one has said what is wrong
+        for process in lost:
+            print(*(f'{line}\n' for line in process.said() if line.startswith('error: ')), sep='', end='', file=sys.stderr)
         return 2
     folder = next((command[place + 1] for place, word in enumerate(command[:-1]) if word in ('--out', '--resume')),
                   'RUN')
-    raise UserError(f'{process.name} on {process.host} {how}; all others were stopped. To go on after the last whole '
-                    f'epoch: python -m chapters launch -n {workers} run --resume {folder}'
+    raise UserError(f'{lost[0].name} on {lost[0].host} {lost[0].end()}; all others were stopped. If an epoch was '
+                    f'finished, go on after it: python -m chapters launch -n {workers} run --resume {folder}'
                     + ', the run folder named above' * (folder == 'RUN'))
 
 

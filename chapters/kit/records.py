@@ -116,10 +116,11 @@ def _iterator(path, shape, batch_size, **settings):
 def _read_all(path, shape, labels_only=False):
     """(labels (N,) of float32, images (N, 3, H, W) of uint8) of a pack, in its order."""
     images, labels = [], []
-    iterator = mx.io.ImageRecordUInt8Iter(path_imgrec=str(path), data_shape=shape, batch_size=100, verbose=False,
+    size = min(100, len(read_index(path.with_suffix('.idx'))[0]))  # MXNet wants as many images as a batch has
+    iterator = mx.io.ImageRecordUInt8Iter(path_imgrec=str(path), data_shape=shape, batch_size=size, verbose=False,
                                           round_batch=True, preprocess_threads=1)
     for batch in iterator:
-        kept = 100 - batch.pad
+        kept = size - batch.pad
         labels.append(batch.label[0].asnumpy()[:kept])
         if not labels_only:
             images.append(batch.data[0].asnumpy()[:kept])
