@@ -1,17 +1,19 @@
-# make demo    the first networks of the book, trained; make test    the tests.
-# Both make .venv first, once. PYTHON=/path/to/python chooses the Python, LOCK=cu112 the lock for NVIDIA GPUs.
+# make demo    the first networks of the book, trained; make test    the tests; make notebooks    Jupyter on them.
+# All make .venv first, once. PYTHON=/path/to/python chooses the Python, LOCK=cu112 the lock for NVIDIA GPUs.
 
 PYTHON ?=
 LOCK ?= cpu
 export LOCK
 
-.PHONY: help setup demo test
+.PHONY: help setup demo test notebooks notebooks-test
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo    train the first networks of the book on bundled digits and write runs/demo/index.html'
-	@echo 'make test    run the tests'
-	@echo 'make setup   only make .venv and install the locked requirements; demo and test do it by themselves'
+	@echo 'make demo            train the first networks of the book on bundled digits and write runs/demo/index.html'
+	@echo 'make test            run the tests'
+	@echo 'make notebooks       open the notebooks, one a chapter, in Jupyter Lab'
+	@echo 'make notebooks-test  run all notebooks in short form and compare what they show with what is committed'
+	@echo 'make setup           only make .venv and install the locked requirements; the others do it by themselves'
 	@echo
 	@echo 'PYTHON=/path/to/python   use this Python (3.8 to 3.12), not the one found on PATH or under pyenv'
 	@echo 'LOCK=cu112               install MXNet for NVIDIA GPUs instead of the one for the CPU'
@@ -25,3 +27,9 @@ demo: setup
 # Two processes of one thread each: with two threads each they would wait for each other at every operator.
 test: setup
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile tests
+
+notebooks: setup
+	@.venv/bin/python -m jupyter lab notebooks
+
+notebooks-test: setup
+	@.venv/bin/python -m notebooks.build --check

@@ -1,0 +1,157 @@
+"""The notebooks that are committed, and `python -m notebooks.build`."""
+import ast
+import re
+
+import nbformat
+import papermill
+import pytest
+
+import chapters
+from notebooks import build
+
+PATHS = sorted(build.FOLDER.glob('ch*.ipynb'))
+
+
+@pytest.fixture(scope='module', params=PATHS, ids=lambda path: path.stem)
+def notebook(request):
+    """One of the committed notebooks."""
+    return nbformat.read(request.param, 4)
+
+
+def calls(notebook):
+    """All strings that stand in the code of a notebook."""
+    return [node.value for cell in build.code_cells(notebook) for node in ast.walk(ast.parse(cell.source))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_every_chapter_has_its_notebook_and_every_experiment_a_cell():
+    assert [path.stem for path in PATHS] == sorted(
+        {experiment.module.split('.')[1] for experiment in chapters.experiments()})
+    called = {path.stem: calls(nbformat.read(path, 4)) for path in PATHS}
+    everywhere = [text for texts in called.values() for text in texts]
+    for experiment in chapters.experiments():
+        chapter = [name for name in called if int(name[2:4]) == int(experiment.section.split('.')[0])]
+        assert experiment.section in called[chapter[0]], f'{experiment.section} is not in {chapter[0]}'
+        assert experiment.section in everywhere
+
+
+def test_sections_stand_in_the_books_order_in_two_languages(notebook):
+    nbformat.validate(notebook)
+    headings = [line for cell in notebook.cells if cell.cell_type == 'markdown'
+                for line in cell.source.splitlines() if line.startswith('#')]
+    for heading in headings:
+        assert re.search('[\u4e00-\u9fff]', heading) or not re.search('[a-z]{2}', heading.split(' ', 2)[-1]) \
+            or heading.split(' ', 2)[-1] in {experiment.title for experiment in chapters.experiments()}, heading
+    numbers = [tuple(map(int, found.group(1).split('.'))) for found in
+               (re.match(r'#+ (\d+(?:\.\d+)+)', heading) for heading in headings) if found]
+    assert numbers == sorted(numbers) and len(numbers) >= 3
+    for cell in notebook.cells:  # short, and in both languages
+        if cell.cell_type == 'markdown' and len(cell.source) > 60:
+            assert re.search('[\u4e00-\u9fff]', cell.source), cell.source
+
+
+def test_notebooks_call_the_chapters_and_hold_no_logic(notebook):
+    forbidden = (ast.ClassDef, ast.FunctionDef, ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.With)
+    for cell in build.code_cells(notebook):
+        found = [type(node).__name__ for node in ast.walk(ast.parse(cell.source)) if isinstance(node, forbidden)]
+        assert not found, (found, cell.source)
+        assert not re.search(r'autograd|Trainer|nn\.', cell.source)
+
+
+def test_committed_outputs_are_of_a_whole_run_without_complaints(notebook):
+    cells = build.code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert notebook.metadata.bookcnn.cells == build.digest(notebook)
+    assert not build.unwanted(notebook)
+    for cell in cells:
+        assert bool(cell.outputs) == bool(re.search(r'book\.\w+\(|print\(', cell.source)), cell.source
+        for output in cell.outputs:
+            assert not set(output.get('data', {})) - {'image/png', 'text/markdown', 'text/plain'}
+    pictures = [output for cell in cells for output in cell.outputs if 'image/png' in output.get('data', {})]
+    assert len(pictures) >= 3
+
+
+@pytest.mark.parametrize('path', PATHS, ids=lambda path: path.stem)
+def test_committed_files_are_small_and_name_no_machine(path):
+    text = path.read_text(encoding='utf-8')
+    assert len(text.encode('utf-8')) <= build.MOST_BYTES
+    assert '/tmp/' not in text and '/work/' not in text and '/home/' not in text
+
+
+def test_papermill_sets_the_mode_before_anything_runs(tmp_path):
+    for path in PATHS:
+        prepared = papermill.execute_notebook(path, tmp_path / path.name, {'MODE': 'FULL'}, prepare_only=True)
+        sources = [cell.source for cell in build.code_cells(prepared)]
+        default, injected, opening = (next(number for number, source in enumerate(sources) if text in source)
+                                      for text in ('BOOKCNN_MODE', "MODE = \"FULL\"", 'Notebook(MODE)'))
+        assert default < injected < opening
+
+
+# ---- build, on a notebook of its own ----
+
+SOURCES = ['from ipywidgets import IntSlider\nIntSlider()', 'import matplotlib.pyplot as plt\nplt.plot([1, 2]);',
+           "print('accuracy 0.9125 of 296 images')"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, 'FOLDER', tmp_path)
+    for name in ('BOOKCNN_MODE', 'OMP_NUM_THREADS', 'TQDM_DISABLE', 'PYDEVD_DISABLE_FILE_VALIDATION', 'BOOKCNN_DATA'):
+        monkeypatch.setenv(name, '')
+    return tmp_path
+
+
+def write(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source, id=f'cell-{number}') for number, source in enumerate(sources)]
+    path.write_text(nbformat.writes(nbformat.v4.new_notebook(cells=cells)), encoding='utf-8')
+
+
+def test_build_refreshes_outputs_and_check_finds_those_that_are_old(folder, capsys):
+    path = folder / 'ch99_test.ipynb'
+    write(path, *SOURCES)
+    assert build.main(['ch99_test']) == 0
+    fresh = path.read_text(encoding='utf-8')
+    assert 'widget' not in fresh and 'image/png' in fresh and 'accuracy 0.9125' in fresh
+    assert build.main(['ch99_test', '--check']) == 0
+    assert path.read_text(encoding='utf-8') == fresh
+    capsys.readouterr()
+
+    for old, new, complaint in (
+            ('accuracy 0.9125', 'accuracy 0.55', 'committed "accuracy 0.55 of 296 images"'),  # another figure
+            ('accuracy 0.9125', 'error 0.9125', 'committed "error 0.9125 of 296 images"'),  # other words
+            ("print('accuracy 0.9125", "print('share 0.9125", 'changed and not run')):  # an edit, never run
+        path.write_text(fresh.replace(old, new) if new.startswith('print') else _in_outputs(fresh, old, new),
+                        encoding='utf-8')
+        assert build.main(['ch99_test', '--check']) == 1
+        said = capsys.readouterr().out
+        assert complaint in said and 'python -m notebooks.build' in said
+    # as far as another processor may differ
+    path.write_text(_in_outputs(fresh, 'accuracy 0.9125', 'accuracy 0.8986'), encoding='utf-8')
+    assert build.main(['ch99_test', '--check']) == 0
+
+
+def _in_outputs(text, old, new):
+    """Replace in what is printed, and leave the cells."""
+    before, after = text.rsplit('"outputs"', 1)
+    return before + '"outputs"' + after.replace(old, new, 1)
+
+
+@pytest.mark.parametrize('source, complaint', [
+    ('1 / 0', 'ZeroDivisionError'),
+    ("import warnings\nwarnings.warn('numpy.bool is old')", 'writes on stderr'),
+    ("import os\nos.system('echo [12:00:00] src/operator.cc: chatter >&2');", 'writes on stderr'),
+    ("print('FutureWarning: soon')", 'FutureWarning'),
+])
+def test_a_notebook_that_a_reader_should_not_see_is_left_as_it_was(folder, capsys, source, complaint):
+    path = folder / 'ch99_test.ipynb'
+    write(path, source)
+    before = path.read_bytes()
+    assert build.main(['ch99_test']) == 1
+    assert complaint.split(':')[0] in capsys.readouterr().out
+    assert path.read_bytes() == before
+    assert [file.name for file in folder.iterdir()] == ['ch99_test.ipynb']
+
+
+def test_a_name_without_a_notebook_is_one_line(capsys):
+    assert build.main(['ch77_nothing']) == 2
+    assert capsys.readouterr().err.count('\n') == 1
