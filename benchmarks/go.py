@@ -12,12 +12,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from numba import njit
 from sgfmill import boards
 
+from benchmarks.book import Row, save
 from data_tools.errors import UserError, one_line_errors
 from data_tools.go import sgf
 from data_tools.go.board import STATE_LENGTH, Position, clear, is_legal, play, to_cell
@@ -37,10 +37,13 @@ def seconds(function, *arguments):
     return time.perf_counter() - began
 
 
-def alternate(first, second, rounds=ROUNDS):
-    """Median seconds of two functions that take turns, and the median of the ratios second / first."""
-    pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
-    return median(a for a, _ in pairs), median(b for _, b in pairs), median(b / a for a, b in pairs)
+def rates(contestants, rounds=ROUNDS):
+    """Pieces of work a second in every round, {name: (function, pieces of work)} taking turns."""
+    found = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, (function, pieces) in contestants.items():
+            found[name].append(pieces / seconds(function))
+    return found
 
 
 # ---- rules ----
@@ -130,7 +133,12 @@ def one_by_one(function, planes, labels):
 # ---- the run ----
 
 def measure(folder, count, pack_all):
-    """Print all figures."""
+    """The rows of all figures, printed as they come."""
+    rows = []
+
+    def tell(what, unit, measured, compared=True):
+        rows.append(Row(what, unit, measured, compared))
+        print(rows[-1], flush=True)
     [(name, text)] = sgf.texts([folder / 'tom9d-val.sgf.xz'])
     lines = sgf.split_lines(text)
     games = [game for number, line in lines[::max(1, len(lines) // count)][:count]
@@ -139,17 +147,17 @@ def measure(folder, count, pack_all):
     starts = np.cumsum([0] + [len(game.events) for game in games])
 
     moves = sum(agree(game) for game in games)
-    print(f'agreement with sgfmill.boards: {len(games):,} games, {moves:,} moves, after each the same stones')
+    tell('the same stones as on sgfmill.boards after each move', 'games and moves',
+         {'games': [len(games)], 'moves': [moves]}, compared=False)
 
     few = 50
     listed = [[(18 - event % KIND // 19, event % KIND % 19, 'bw'[event // KIND - PLAY_BLACK])
                for event in game.events.tolist() if event % KIND != 361] for game in games[:few]]
     state = np.empty(STATE_LENGTH, np.int32)
     assert replay(events, starts, state) == 0
-    ours, theirs, _ = alternate(lambda: replay(events, starts, state), lambda: replay_by_sgfmill(listed))
-    ours, theirs = len(events) / ours, sum(map(len, listed)) / theirs
-    print(f'moves a second, legality and exact liberties of every chain included: {ours:,.0f}')
-    print(f'  by sgfmill.boards, which keeps no liberties: {theirs:,.0f} (ratio {ours / theirs:,.0f})')
+    tell('moves by the rules; ours with legality and the liberties of every chain', 'moves/s', rates({
+        'ours': (lambda: replay(events, starts, state), len(events)),
+        'sgfmill.boards': (lambda: replay_by_sgfmill(listed), sum(map(len, listed)))}))
 
     states = []
     for game in games[:few]:
@@ -158,10 +166,11 @@ def measure(folder, count, pack_all):
             states.append(position.state.copy())
             position.play(event % KIND, event // KIND - PLAY_BLACK + 1)
     states = np.stack(states)
-    for what, function in (("the book's 8", book_planes), ("AlphaGo's 48, ladders included", alphago_planes)):
-        function(states[:2])
-        rate = len(states) / median(seconds(function, states) for _ in range(ROUNDS))
-        print(f'positions a second to planes, {what}: {rate:,.0f}')
+    book_planes(states[:2])
+    alphago_planes(states[:2])
+    tell('positions to planes', 'positions/s', rates({
+        "the book's 8": (lambda: book_planes(states), len(states)),
+        "AlphaGo's 48 with ladders": (lambda: alphago_planes(states), len(states))}), compared=False)
 
     with tempfile.TemporaryDirectory() as temporary:
         packed = Path(temporary) / 'val.dat'
@@ -177,26 +186,26 @@ def measure(folder, count, pack_all):
             return transform_planes(planes, symmetry), transform_moves(labels, symmetry)
 
         gather()
-        for whole, fast_one in (('planes to planes', gather),
-                                ('records to planes', lambda: planes_and_labels(batch, symmetry))):
-            for what, function in (('Python swaps', swap_in_place), ('numpy flips', flip_views)):
-                fast, slow, ratio = alternate(fast_one, lambda: one_by_one(function, small, small_labels))
-                ratio *= len(batch) / len(small)
-                print(f'symmetries, positions a second: {whole}, one gather {len(batch) / fast:,.0f}; '
-                      f'one by one, {what} {len(small) / slow:,.0f} (ratio {ratio:,.0f})')
+        for whole, fast in (('planes to planes', gather),
+                            ('records to planes', lambda: planes_and_labels(batch, symmetry))):
+            tell(f'symmetries of a batch, {whole}', 'positions/s', rates({
+                'one gather': (fast, len(batch)),
+                'Python swaps': (lambda: one_by_one(swap_in_place, small, small_labels), len(small)),
+                'numpy flips': (lambda: one_by_one(flip_views, small, small_labels), len(small))}))
 
         def draw():
             planes_and_labels(records[chance.randint(len(records), size=256)], chance.randint(8, size=256))
 
-        rate = 256 / median(seconds(draw) for _ in range(50))
-        print(f'positions a second, random records of a file in random symmetries, batch 256: {rate:,.0f}')
+        tell('random records of a file in random symmetries, batches of 256', 'positions/s',
+             rates({'ours': (draw, 256)}, 50), compared=False)
 
         if pack_all:
             for source in ('tom9d-train.sgf.xz', 'tom9d-val.sgf.xz'):
                 result = pack([folder / source], packed)
                 refused = ', '.join(f'{n} {reason}' for reason, n in result.reasons.most_common()) or 'none'
-                print(f'packed {source}: {result.files[0][1]:,} positions of {result.games:,} games in '
-                      f'{result.seconds:.0f} s with {os.cpu_count()} cores; refused: {refused}')
+                tell(f'packing {result.games:,} games with {os.cpu_count()} cores: {result.files[0][1]:,} positions; '
+                     f'refused: {refused}', 's', {'ours': [result.seconds]}, compared=False)
+    return rows
 
 
 @one_line_errors
@@ -208,7 +217,7 @@ def main():
     folder = Path(os.environ.get('BOOKCNN_DATA', '')) / 'go'
     if not (folder / 'tom9d-val.sgf.xz').is_file():
         raise UserError('no games: set BOOKCNN_DATA to the folder that holds go/tom9d-val.sgf.xz')
-    measure(folder, options.games, options.pack)
+    save('benchmarks.go', 'Go: rules, planes, symmetries, packing', measure(folder, options.games, options.pack))
 
 
 if __name__ == '__main__':

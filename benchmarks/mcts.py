@@ -2,24 +2,24 @@
 
     python -m benchmarks.mcts [--run RUN] [--visits 400]
 
-One thread; seconds are those of the processor, so that other programs disturb little. Every figure is the
-median of several rounds; visits are counted from a new tree on a position in the middle of a game. Without
---run the network is the smaller one of 7.2, untrained: its speed is the same.
+One thread; seconds are those of the processor, so that other programs disturb little. Visits are counted from a
+new tree on a position in the middle of a game. Without --run the network is the smaller one of 7.2, untrained:
+its speed is the same.
 """
 import argparse
 import os
 import sys
 import time
-from statistics import median
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np  # noqa: E402
 
+from benchmarks.book import Row, save  # noqa: E402
 from data_tools.errors import one_line_errors  # noqa: E402
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-ROUNDS = 2
+ROUNDS = 3
 
 
 def middle_of_a_game():
@@ -61,22 +61,21 @@ def main(arguments=None):
         policy = Policy(network, experiment.sizes['planes'])
 
     def network_alone(states):
-        probabilities = policy(states)
-        return np.concatenate([probabilities, pass_probability(states)[:, None]], axis=1), np.zeros(len(states))
+        chances = np.concatenate([policy(states), pass_probability(states)[:, None]], axis=1)
+        return chances, np.zeros(len(states))
     evaluators = {'nothing': (nothing_known, 20), 'rollouts': (Rollouts(7.5), 1), 'network': (network_alone, 1),
                   'network and rollouts': (Rollouts(7.5, policy=policy), 1)}
-    position = middle_of_a_game()
-    print('| evaluated by | ' + ' | '.join(f'batch {batch}' for batch in BATCHES) + ' |')
-    print('| --- |' + ' ---: |' * len(BATCHES))
+    position, rows = middle_of_a_game(), []
     for name, (evaluate, more) in evaluators.items():
-        found = {batch: [] for batch in BATCHES}
+        found = {}
         for batch in BATCHES:  # one after the other: the network is compiled anew for each
             policy.batch = batch
             visits_a_second(evaluate, batch, batch, position)
-            for _ in range(ROUNDS):
-                found[batch].append(visits_a_second(evaluate, batch, options.visits * more, position))
-        speeds = ' | '.join(f'{median(found[batch]):,.0f}' for batch in BATCHES)
-        print(f'| {name} | {speeds} |', flush=True)
+            found[f'batch {batch}'] = [visits_a_second(evaluate, batch, options.visits * more, position)
+                                       for _ in range(ROUNDS)]
+        rows.append(Row(f'evaluated by {name}', 'visits/s', found, compared=False))
+        print(rows[-1], flush=True)
+    save('benchmarks.mcts', 'Tree search on 19x19, one thread', rows)
     return 0
 
 

@@ -3,7 +3,8 @@ import mxnet as mx
 
 
 def convolution(net, name, filters, side):
-    return mx.sym.Convolution(net, name=name, kernel=(side, side), pad=(side // 2, side // 2), num_filter=filters)
+    return mx.sym.Convolution(net, name=name, kernel=(side, side), pad=(side // 2, side // 2),
+                              num_filter=filters)
 
 
 def relu(net):
@@ -24,10 +25,10 @@ def symbol(layers=12, filters=192, planes=48):
 
 
 def settings(updates_per_epoch):
-    """The paper's for the policy network: the rate halved every 80 million updates; an epoch is 20 million."""
+    """The paper's for the policy network: half the rate every 80 million updates; an epoch is 20 million."""
     schedule = mx.lr_scheduler.FactorScheduler(step=4 * updates_per_epoch, factor=0.5)
-    return dict(num_epoch=17, optimizer='sgd', optimizer_params={'learning_rate': 0.003, 'lr_scheduler': schedule},
-                initializer=mx.init.Xavier(), eval_metric='acc')
+    return dict(num_epoch=17, optimizer='sgd', initializer=mx.init.Xavier(), eval_metric='acc',
+                optimizer_params={'learning_rate': 0.003, 'lr_scheduler': schedule})
 
 
 BATCH_SIZE = 16

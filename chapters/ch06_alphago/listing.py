@@ -43,8 +43,8 @@ def parity(experiment, seed=0):
     Returns
     -------
     chapters.kit.parity.Parity
-        'outputs' in prediction, before and after the updates; 'losses' of every update; 'gradients' of the first;
-        'parameters' and 'statistics' (of BN) after the last.
+        'outputs' in prediction, before and after the updates; 'losses' of every update; 'gradients' of the
+        first; 'parameters' and 'statistics' (of BN) after the last.
     """
     experiment = replace(experiment, sizes={**experiment.sizes, **experiment.small})
     symbol = experiment.symbolic_form().symbol(**experiment.sizes)
@@ -56,7 +56,7 @@ def parity(experiment, seed=0):
     pairs = paired_names(symbol, lambda data: mx.sym.Group(in_a_tuple(network(data))))
     parameters = network.collect_params()
     network.cast('float64')
-    labels = [name for name in symbol.list_arguments() if name.endswith('_label')]  # of the policy, if any; the value
+    labels = [name for name in symbol.list_arguments() if name.endswith('_label')]
     points = shape[2] * shape[3] + 1
     described = {'policy_label': mx.io.DataDesc('policy_label', (_BATCH, points), 'float64'),
                  'value_label': mx.io.DataDesc('value_label', (_BATCH, 1), 'float64')}
@@ -88,8 +88,8 @@ def parity(experiment, seed=0):
         module.forward_backward(mx.io.DataBatch([x], [known[name] for name in labels]))
         with autograd.record():
             *logits, wins = in_a_tuple(network(x))
-            losses = zero_losses(logits[0] if logits else None, wins, known['policy_label'], known['value_label'])
-            loss = sum(losses)
+            loss = sum(zero_losses(logits[0] if logits else None, wins, known['policy_label'],
+                                   known['value_label']))
         loss.backward()
         *moves, chance = (output.asnumpy() for output in module.get_outputs())
         z = known['value_label'].asnumpy()
@@ -100,7 +100,8 @@ def parity(experiment, seed=0):
         if not number:
             gradients = {name: arrays[0].asnumpy() for name, arrays in
                          zip(module._exec_group.param_names, module._exec_group.grad_arrays)}
-            least = max(np.abs(array).max() for array in gradients.values()) / 100  # 0 in theory: a bias before BN
+            # biases before BN have none in theory, and noise in practice
+            least = max(np.abs(array).max() for array in gradients.values()) / 100
             for name, array in gradients.items():
                 compare('gradients', array, parameters[pairs[name]].grad().asnumpy(), least)
         module.update()

@@ -65,7 +65,8 @@ def _back_up(path_nodes, path_moves, length, leaf_value, virtual, visits, values
 
 
 @njit(cache=True)
-def _select(states, expanded, prior, visits, values, child, count, exploration, virtual, komi, path_nodes, path_moves):
+def _select(states, expanded, prior, visits, values, child, count, exploration, virtual, komi, path_nodes,
+            path_moves):
     """Go from the root to a leaf, making its node: (what happened, length of the path, nodes there are)."""
     node = length = 0
     while True:
@@ -111,8 +112,8 @@ def _gather(states, expanded, prior, visits, values, child, count, exploration, 
     met_moves = np.empty((wanted, path_nodes.shape[1]), np.int64)
     met_lengths = np.empty(wanted, np.int64)
     while found + done < wanted and collisions < wanted:
-        what, length, count = _select(states, expanded, prior, visits, values, child, count, exploration, virtual, komi,
-                                      path_nodes[found], path_moves[found])
+        what, length, count = _select(states, expanded, prior, visits, values, child, count, exploration, virtual,
+                                      komi, path_nodes[found], path_moves[found])
         if what == LEAF:
             leaves[found], lengths[found] = count - 1, length
             found += 1
@@ -154,8 +155,8 @@ def _expand(states, expanded, prior, node, policy):
 
 
 @njit(cache=True)
-def _finish(states, expanded, prior, visits, values, virtual, found, leaves, path_nodes, path_moves, lengths, policies,
-            leaf_values):
+def _finish(states, expanded, prior, visits, values, virtual, found, leaves, path_nodes, path_moves, lengths,
+            policies, leaf_values):
     """Expand the evaluated leaves and back their values up."""
     for i in range(found):
         _expand(states, expanded, prior, leaves[i], policies[i])
@@ -318,8 +319,8 @@ class Search:
             _expand(self._states, self._expanded, self._prior, 0, policies[0])
             self._add_noise()
         else:
-            _finish(self._states, self._expanded, self._prior, self._visits, self._values, self.virtual_loss, self._found,
-                    self._leaves, self._path_nodes, self._path_moves, self._lengths, policies, values)
+            _finish(self._states, self._expanded, self._prior, self._visits, self._values, self.virtual_loss,
+                    self._found, self._leaves, self._path_nodes, self._path_moves, self._lengths, policies, values)
 
     def _add_noise(self):
         """Dirichlet noise for the root, once."""

@@ -76,7 +76,8 @@ def play_many(policies, games, size, komi, random, label=''):
 
 def imitate(network, size, batches, learning_rate, random, batch_size=128):
     """Teach a policy the moves of the built-in player; returns the last batches' mean loss."""
-    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': learning_rate, 'momentum': 0.9})
+    trainer = gluon.Trainer(network.collect_params(), 'sgd',
+                            {'learning_rate': learning_rate, 'momentum': 0.9})
     seed = random.integers(0, 2 ** 63, 1).astype(np.uint64)
     weights = np.empty(size * size)
     positions = [Position(size) for _ in range(batch_size)]
@@ -159,7 +160,7 @@ def one_position_a_game(network, games, size, komi, random):
     """
     chosen, outcomes = [], []
     while len(chosen) < games:
-        results, records = play_many((network, network), 128, size, komi, random, 'games for the value network')
+        results, records = play_many((network, network), 128, size, komi, random, 'games for the value')
         for result, (states, _) in zip(results, records):
             if len(states) and len(chosen) < games:
                 chosen.append(states[random.integers(len(states))])
@@ -193,8 +194,8 @@ def played_out(states, komi, games):
     return np.where(states[:, TO_MOVE] == BLACK, shares, 1 - shares)
 
 
-def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, rounds=150, games=64, learning_rate=0.02,
-                positions=6000, matches=200):
+def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, rounds=150, games=64,
+                learning_rate=0.02, positions=6000, matches=200):
     """Section 6.4.1 on a small board: imitation, policy gradient, value network.
 
     Parameters
@@ -215,11 +216,11 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
     Returns
     -------
     dict
-        'wins_against_imitation', the share of matches that the improved policy wins; the mean square of the error of
-        the predicted result (0 or 1) on games not trained on: 'value_mse', of the value network, 'constant_mse', of
-        the best constant, and 'rollouts1_mse' and so on, of the share of 1, 10 and 100 games played out by the
-        built-in player; 'value_accuracy', how often the network gives the winner more than one half;
-        'imitation_loss', and with which share of the games the pool was beaten first and last.
+        'wins_against_imitation', the share of matches that the improved policy wins; the mean square of the error
+        of the predicted result (0 or 1) on games not trained on: 'value_mse', of the value network,
+        'constant_mse', of the best constant, and 'rollouts1_mse' and so on, of the share of 1, 10 and 100 games
+        played out by the built-in player; 'value_accuracy', how often the network gives the winner more than one
+        half; 'imitation_loss', and with which share of the games the pool was beaten first and last.
     """
     random = seed_everything(run.seed)
     first = AlphaGoPolicy(layers, filters, BOOK)
@@ -242,9 +243,10 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
     network.save_parameters(str(run.folder / 'policy.params'))
     value.save_parameters(str(run.folder / 'value.params'))
     run.save_figure(_curves(won, results.mean(), errors), 'learning')
-    return {'wins_against_imitation': results.mean(), **{f'{name}_mse': error for name, error in errors.items()},
+    return {'wins_against_imitation': results.mean(), 'matches': matches,
+            **{f'{name}_mse': error for name, error in errors.items()},
             'value_accuracy': ((predicted > 0.5) == (outcomes[:held] > 0.5)).mean(), 'imitation_loss': loss,
-            'won_first_10_rounds': np.mean(won[:10]), 'won_last_10_rounds': np.mean(won[-10:]), 'matches': matches}
+            'won_first_10_rounds': np.mean(won[:10]), 'won_last_10_rounds': np.mean(won[-10:])}
 
 
 def _curves(won, share, errors):

@@ -23,7 +23,7 @@ from data_tools.go.symmetries import transform_planes, transform_policy
 from mxnet import autograd, gluon, nd
 
 PLANES = BOOK + 1
-OPPONENTS = ('untrained', 'first_generation', 'rollouts')  # of the matches; the third searches without a network
+OPPONENTS = ('untrained', 'first_generation', 'rollouts')  # the third searches without a network
 EXAMPLES = ('planes', 'policies', 'results')
 KEPT = 6  # generations whose games are learnt from
 WARM_MOVES = 4  # of a match: drawn, so that its games differ
@@ -90,8 +90,8 @@ def play_games(evaluators, games, size, komi, visits, noise=0.25, warm_moves=8, 
     """
     same = evaluators[0] is evaluators[1]
     positions = [Position(size) for _ in range(games)]
-    searches = [[Search(None, komi, batch=2, noise=noise, seed=[seed, game, player]) for player in range(1 if same else 2)]
-                for game in range(games)]
+    searches = [[Search(None, komi, batch=2, noise=noise, seed=[seed, game, player])
+                 for player in range(1 if same else 2)] for game in range(games)]
     records = [[] for _ in range(games)]
     playing = list(range(games))
     wins = 0.0
@@ -194,7 +194,8 @@ def learn(network, trainer, examples, batches, random, batch_size=128):
         chosen = random.integers(0, len(planes), batch_size)
         symmetry = random.integers(0, 8, batch_size)
         x = nd.array(transform_planes(planes[chosen], symmetry), dtype='float32')
-        pi, z = nd.array(transform_policy(policies[chosen], symmetry, planes.shape[-1])), nd.array(results[chosen])
+        pi = nd.array(transform_policy(policies[chosen], symmetry, planes.shape[-1]))
+        z = nd.array(results[chosen])
         with autograd.record():
             policy_loss, value_loss = zero_losses(*network(x), pi, z)
             loss = policy_loss + value_loss
@@ -204,16 +205,18 @@ def learn(network, trainer, examples, batches, random, batch_size=128):
     return tuple(totals / batches)
 
 
-def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batches=200, units=2, filters=32, every=3,
-               trials=40, matches=100):
-    """AlphaGo Zero's loop (play, learn, again); goes on from the run's checkpoint if there is one, to the same bits.
+def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batches=200, units=2, filters=32,
+               every=3, trials=40, matches=100):
+    """AlphaGo Zero's loop: play, learn, again.
+
+    Goes on from the run's checkpoint if there is one, to the same bits.
 
     Parameters
     ----------
     run : Run
     size, komi : int, float
-        Of the board and the games. On 5x5 black, to move first, takes all if he makes no mistake: half a point only
-        decides what is even.
+        Of the board and the games. On 5x5 black, to move first, takes all if he makes no mistake: half a point
+        only decides what is even.
     generations : int
     games : int
         Of each generation against itself.
@@ -231,8 +234,8 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
     Returns
     -------
     (dict, list of dict)
-        The shares of games won against each opponent, with the number of games; the last losses; positions played;
-        and a row for every generation.
+        The shares of games won against each opponent, with the number of games; the last losses; positions
+        played; and a row for every generation.
     """
     seed_everything(run.seed)
 
@@ -242,8 +245,8 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
         network(nd.zeros((2, PLANES, size, size)))
         return network
     network = new()
-    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4},
-                            kvstore=None)
+    trainer = gluon.Trainer(network.collect_params(), 'sgd',
+                            {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4}, kvstore=None)
     saved = run.checkpoint.load()
     if saved:
         arrays, history = saved[0], saved[1]['history']
@@ -266,7 +269,8 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
             loaded.load_parameters(str(run.folder / f'generation-{OPPONENTS.index(opponent)}.params'))
             other = TwoHeads(loaded)
         wins, _ = play_games((evaluate, other), games, size, komi, visits, noise=0, warm_moves=WARM_MOVES,
-                             seed=run.seed * 1000 + 500 + generation, label=f'generation {generation} against {opponent}')
+                             seed=run.seed * 1000 + 500 + generation,
+                             label=f'generation {generation} against {opponent}')
         return wins / games
 
     for generation in range(len(history) + 1, generations + 1):
@@ -286,7 +290,8 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
                'positions': len(states), 'seconds': seconds, 'samples_per_second': len(states) / seconds,
                'black_wins': float(results[states[:, TO_MOVE] == BLACK].mean())}  # by positions
         tried = generation % every == 0 or generation == generations
-        row.update({f'against_{opponent}': against(opponent, trials, generation) if tried else '' for opponent in OPPONENTS})
+        row.update({f'against_{opponent}': against(opponent, trials, generation) if tried else ''
+                    for opponent in OPPONENTS})
         history.append(row)
         run.say(', '.join(f'{name} {value:.4g}' for name, value in row.items() if value != ''))
         run.write_history(history)
@@ -296,9 +301,11 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
                        for number, part in enumerate(buffer) for kind, array in zip(EXAMPLES, part)})
         run.checkpoint.save(arrays, {'epoch': generation, 'buffer': len(buffer), 'history': history})
     network.save_parameters(str(run.folder / f'generation-{generations}.params'))
-    metrics = {f'wins_against_{opponent}': against(opponent, matches, generations + 1) for opponent in OPPONENTS}
+    metrics = {f'wins_against_{opponent}': against(opponent, matches, generations + 1)
+               for opponent in OPPONENTS}
     run.save_figure(_curves(history, metrics, matches), 'strength')
-    return dict(metrics, matches=matches, policy_loss=history[-1]['policy_loss'], value_loss=history[-1]['value_loss'],
+    last = history[-1]
+    return dict(metrics, matches=matches, policy_loss=last['policy_loss'], value_loss=last['value_loss'],
                 positions=sum(row['positions'] for row in history)), history
 
 
@@ -307,12 +314,13 @@ def _curves(history, metrics, matches):
     figure, (left, right) = figures.plt.subplots(1, 2, figsize=(11, 4))
     tried = [row for row in history if row[f'against_{OPPONENTS[0]}'] != '']
     for opponent in OPPONENTS:
-        left.plot([row['generation'] for row in tried], [100 * row[f'against_{opponent}'] for row in tried], marker='o',
-                  label=f'against {opponent.replace("_", " ")}; at the end {metrics[f"wins_against_{opponent}"]:.0%} '
-                        f'of {matches}')
+        share = metrics[f'wins_against_{opponent}']
+        left.plot([row['generation'] for row in tried], [100 * row[f'against_{opponent}'] for row in tried],
+                  marker='o', label=f'against {opponent.replace("_", " ")}; at the end {share:.0%} of {matches}')
     left.set(xlabel='generation', ylabel='games won, %', ylim=(0, 103))
     for name in ('policy_loss', 'value_loss'):
-        right.plot([row['generation'] for row in history], [row[name] for row in history], label=name.replace('_', ' '))
+        right.plot([row['generation'] for row in history], [row[name] for row in history],
+                   label=name.replace('_', ' '))
     right.set(xlabel='generation', ylim=(0, None))
     for axis in (left, right):
         axis.grid(alpha=0.3)

@@ -37,8 +37,8 @@ class Engine:
         (colour, move) so far.
     """
     def __init__(self, policy, visits=0, size=19, komi=7.5, temperature=0.0, resigns=True, seed=0):
-        self.policy, self.visits, self.temperature, self.resigns, self.seed = policy, visits, temperature, resigns, seed
-        self.komi = komi
+        self.policy, self.visits, self.temperature = policy, visits, temperature
+        self.resigns, self.seed, self.komi = resigns, seed, komi
         self.seconds = None  # for the next move; None: as many as it takes
         self.clear(size)
 

@@ -8,6 +8,7 @@ The protocol: Go Text Protocol, draft 2
 import argparse
 import sys
 import traceback
+from pathlib import Path
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Gtp:
         except Failure as failure:
             return f'?{number} {failure}\n\n'
         except TypeError as error:
-            if error.__traceback__.tb_next is None:  # the call itself: not the arguments that the command takes
+            if error.__traceback__.tb_next is None:  # the call itself: not the arguments of this command
                 return f'?{number} syntax error\n\n'
             return self._bug(number)
         except Exception:  # the session must go on
@@ -185,7 +186,7 @@ class Gtp:
     def gtp_set_free_handicap(self, *points):
         moves = [self._move(point) for point in points]
         size = self.engine.position.size
-        if len(moves) < 2 or len(set(moves)) < len(moves) or size * size in moves or len(moves) >= size * size:
+        if not 2 <= len(moves) < size * size or len(set(moves)) < len(moves) or size * size in moves:
             raise Failure('bad vertex list')
         self._handicap(moves)
 
@@ -208,8 +209,9 @@ class Gtp:
         if len(words) > 1 and words[-1].isdigit():
             *words, last = words
         try:
-            found, = list(sgf.read_games(' '.join(words)))[:1] or [None]
-        except (UserError, OSError):
+            path = Path(' '.join(words))
+            found, = list(sgf.read_games(path))[:1] if path.is_file() else [None]
+        except (UserError, OSError, ValueError):  # ValueError: no game in it
             raise Failure('cannot load file') from None
         if found is None or isinstance(found, sgf.Refused):
             raise Failure('cannot load file')
@@ -295,8 +297,9 @@ class Gtp:
         best = [move for move in np.argsort(-chances)[:9] if chances[move] > 0 and move < size * size]
         labels = ' '.join(f'{vertex(move, size)} {100 * chances[move]:.1f}' for move in best)
         lines = [f'LABEL {labels}'] if best else []
-        lines += [f'COLOR #{255 - int(155 * chances[move] / chances[best[0]]):02x}ff'
-                  f'{255 - int(155 * chances[move] / chances[best[0]]):02x} {vertex(move, size)}' for move in best]
+        for move in best:
+            paler = f'{255 - int(155 * chances[move] / chances[best[0]]):02x}'
+            lines.append(f'COLOR #{paler}ff{paler} {vertex(move, size)}')
         return '\n'.join(lines + ['TEXT the network\'s top moves, %'])
 
     def gtp_bookcnn__probabilities(self):
@@ -314,23 +317,39 @@ def serve(gtp, lines, out):
             break
 
 
-@one_line_errors
-def main(arguments=None):
-    """The command line."""
-    parser = argparse.ArgumentParser('python -m chapters.ch07_policy_net.gtp',
-                                     description=__doc__.splitlines()[0])
+def engine_options(program, description, temperature):
+    """A command line with what a program that plays needs to know.
+
+    Parameters
+    ----------
+    program, description : str
+    temperature : float
+        The default.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    parser = argparse.ArgumentParser(f'python -m chapters.ch07_policy_net.{program}', description=description)
     parser.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
     parser.add_argument('--visits', type=int, default=0, metavar='N',
                         help='of the tree search; 0: the network alone')
-    parser.add_argument('--temperature', type=float, default=0.0,
-                        metavar='T', help='without search: above 0, vary')
-    parser.add_argument('--never-resign', action='store_true')
+    parser.add_argument('--temperature', type=float, default=temperature, metavar='T',
+                        help=f'without search: above 0, moves vary (default {temperature:g})')
     parser.add_argument('--seed', type=int, default=0)
+    return parser
+
+
+@one_line_errors
+def main(arguments=None):
+    """The command line."""
+    parser = engine_options('gtp', __doc__.splitlines()[0], 0.0)
+    parser.add_argument('--never-resign', action='store_true')
     options = parser.parse_args(arguments)
     from chapters.ch07_policy_net.engine import load_engine
     engine = load_engine(options.run, options.visits, temperature=options.temperature,
                          resigns=not options.never_resign, seed=options.seed)
-    with open(sys.stdin.fileno(), encoding='latin-1', errors='replace', closefd=False) as lines:
+    with open(sys.stdin.fileno(), encoding='latin-1', newline='\n', closefd=False) as lines:  # any byte is a letter
         serve(Gtp(engine), lines, sys.stdout)
     return 0
 

@@ -5,16 +5,17 @@
 The referee keeps the board itself: an illegal move loses. A finished game is counted by Tromp-Taylor area
 after the dead stones that GNU Go names are taken off; every game is saved as SGF.
 """
-import argparse
 import math
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tqdm import tqdm
 
+from chapters.ch07_policy_net.gtp import engine_options
 from data_tools.atomic import atomic_write
 from data_tools.errors import UserError, one_line_errors
 from data_tools.go.board import BLACK, LETTERS, WHITE, Position, vertex
@@ -122,7 +123,10 @@ def play_game(engine, other, colour, size=19, komi=7.5):
         As SGF has it: 'B+R', 'W+3.5', 'B+F' (illegal move), '0'.
     moves : list of (int, int)
         (colour, move).
+    thinking : float
+        Seconds that our engine took.
     """
+    thinking = 0.0
     engine.komi = komi
     engine.clear(size)
     for command in (f'boardsize {size}', 'clear_board', f'komi {komi:g}'):
@@ -132,16 +136,18 @@ def play_game(engine, other, colour, size=19, komi=7.5):
     while position.passes < 2 and len(moves) < 3 * size * size:
         to_play = position.to_play
         if to_play == colour:
+            began = time.perf_counter()
             move = engine.generate(to_play)
+            thinking += time.perf_counter() - began
             answer = 'resign' if move is None else vertex(move, size)
         else:
             answer = other.ask(f'genmove {_NAMES[to_play]}')
             move = move_of(answer, size)
         winner = 'BW'[to_play == BLACK]
         if answer.lower() == 'resign':
-            return f'{winner}+R', moves
+            return f'{winner}+R', moves, thinking
         if move is None or not position.is_legal(move):
-            return f'{winner}+F', moves
+            return f'{winner}+F', moves, thinking
         position.play(move)
         moves.append((to_play, move))
         engine.follow(to_play, move)
@@ -150,7 +156,7 @@ def play_game(engine, other, colour, size=19, komi=7.5):
     dead = [move_of(word, size) for word in other.ask('final_status_list dead').split()]
     position.set_up(empty=[move for move in dead if move is not None])
     score = position.score(komi)
-    return '0' if score == 0 else f'{"B" if score > 0 else "W"}+{abs(score):g}', moves
+    return '0' if score == 0 else f'{"B" if score > 0 else "W"}+{abs(score):g}', moves, thinking
 
 
 def to_sgf(moves, result, black, white, size=19, komi=7.5):
@@ -160,8 +166,8 @@ def to_sgf(moves, result, black, white, size=19, komi=7.5):
     nodes = ''.join(f';{"BW"[colour == WHITE]}[' + ('' if move == size * size else
                                                   chr(97 + move % size) + chr(97 + move // size)) + ']'
                     for colour, move in moves)
-    return (f'(;GM[1]FF[4]CA[UTF-8]AP[bookcnn]SZ[{size}]KM[{komi:g}]RU[Chinese]PB[{text(black)}]PW[{text(white)}]'
-            f'RE[{result}]{nodes})\n')
+    return (f'(;GM[1]FF[4]CA[UTF-8]AP[bookcnn]SZ[{size}]KM[{komi:g}]RU[Chinese]'
+            f'PB[{text(black)}]PW[{text(white)}]RE[{result}]{nodes})\n')
 
 
 def wilson(wins, games):
@@ -175,19 +181,12 @@ def wilson(wins, games):
 @one_line_errors
 def main(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser('python -m chapters.ch07_policy_net.match',
-                                     description=__doc__.splitlines()[0])
-    parser.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
-    parser.add_argument('--visits', type=int, default=0, metavar='N',
-                        help='of the tree search; 0: the network alone')
+    parser = engine_options('match', __doc__.splitlines()[0], 0.1)
     parser.add_argument('--level', type=int, default=10, help='of GNU Go, 1 to 10 (default 10)')
     parser.add_argument('--against', metavar='COMMAND', help='another GTP engine in place of GNU Go')
     parser.add_argument('--games', type=int, default=40, metavar='N', help='colours alternate (default 40)')
     parser.add_argument('--size', type=int, default=19)
     parser.add_argument('--komi', type=float, default=7.5)
-    parser.add_argument('--temperature', type=float, default=0.1,
-                        help='of the network alone: makes games differ')
-    parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', metavar='DIR', help='where the games go (default RUN/games/OPPONENT-VISITS)')
     options = parser.parse_args(arguments)
     if options.games < 1 or not 2 <= options.size <= 19:
@@ -198,30 +197,33 @@ def main(arguments=None):
     from chapters.ch07_policy_net.engine import load_engine
     engine = load_engine(options.run, options.visits, temperature=options.temperature)
     ours = f'{Path(options.run).name} {options.visits} visits'
-    wins, played = 0.0, 0
+    wins = 0.0
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(range(options.games), 'games', disable=None) as bar:
         for number in bar:
+            seed = options.seed + number
             command = (shlex.split(options.against) if options.against else
-                       [find_gnugo(), '--mode', 'gtp', '--level', str(options.level), '--chinese-rules', '--seed',
-                        str(options.seed + number + 1)])
+                       [find_gnugo(), '--mode', 'gtp', '--level', str(options.level), '--chinese-rules',
+                        '--seed', str(seed + 1)])
             other = Program(command)
-            engine.seed = options.seed + number
+            engine.seed = seed
             colour = WHITE if number % 2 else BLACK
+            seconds = time.perf_counter()
             try:
-                result, moves = play_game(engine, other, colour, options.size, options.komi)
+                result, moves, thinking = play_game(engine, other, colour, options.size, options.komi)
             finally:
                 other.close()
+            seconds = time.perf_counter() - seconds
             players = (ours, name) if colour == BLACK else (name, ours)
             with atomic_write(folder / f'game-{number:03d}.sgf', text=True) as file:
                 file.write(to_sgf(moves, result, *players, options.size, options.komi))
-            played += 1
             wins += 0.5 if result == '0' else float(result[0] == 'BW'[colour == WHITE])
-            tqdm.write(
-                f'game {number}: {players[0]} (black) - {players[1]} (white) {result}, {len(moves)} moves')
-            bar.set_postfix_str(f'{wins:g} of {played} won')
-    low, high = wilson(wins, played)
-    print(f'{ours} won {wins:g} of {played} games against {name}: {wins / played:.1%} (95%: {low:.1%} to {high:.1%})')
+            tqdm.write(f'game {number}: {players[0]} (black) - {players[1]} (white) {result}, {len(moves)} moves, '
+                       f'{thinking:.0f} s of ours, {seconds - thinking:.0f} s of theirs')
+            bar.set_postfix_str(f'{wins:g} of {number + 1} won')
+    low, high = wilson(wins, options.games)
+    print(f'{ours} won {wins:g} of {options.games} games against {name}: {wins / options.games:.1%} '
+          f'(95%: {low:.1%} to {high:.1%})')
     print(folder)
     return 0
 

@@ -163,8 +163,8 @@ def test_more_visits_win_more_games():
     wins = 0
     for game in range(8):
         strong = BLACK if game % 2 == 0 else WHITE
-        searches = {strong: Search(Rollouts(8.5, 1, game), 8.5, batch=4), 3 - strong: Search(Rollouts(8.5, 1, 50 + game),
-                                                                                             8.5, batch=1)}
+        searches = {strong: Search(Rollouts(8.5, 1, game), 8.5, batch=4),
+                    3 - strong: Search(Rollouts(8.5, 1, 50 + game), 8.5, batch=1)}
         position = Position(7, superko=True)
         while position.passes < 2 and position.move_number < 120:
             search = searches[position.to_play]
@@ -178,7 +178,8 @@ def test_more_visits_win_more_games():
 @pytest.mark.parametrize('section', ['6.3-value', '6.3-zero'])
 def test_a_run_tells_parameters_and_differences(tmp_path, section):
     small = {'layers': 2} if section == '6.3-value' else {'units': 1}
-    _, result = run_experiment(chapters.find(section).but(filters=4, hidden=8, **small), out=tmp_path / 'run', quiet=True)
+    experiment = chapters.find(section).but(filters=4, hidden=8, **small)
+    _, result = run_experiment(experiment, out=tmp_path / 'run', quiet=True)
     assert {'parameters', 'outputs', 'losses', 'gradients'} <= set(result['metrics'])
     assert result['metrics']['gradients']['last'] < 1e-9
 
@@ -233,8 +234,8 @@ def test_the_loop_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypa
     from chapters.kit.checkpoint import Checkpoint
     from chapters.kit.program import resume
     monkeypatch.setattr(zero, 'train_zero', partial(
-        zero.train_zero, size=4, generations=2, games=4, visits=8, batches=3, units=1, filters=8, every=1, trials=2,
-        matches=2))
+        zero.train_zero, size=4, generations=2, games=4, visits=8, batches=3, units=1, filters=8, every=1,
+        trials=2, matches=2))
     experiment = chapters.find('6.4.2')
     _, result = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
     for opponent in zero.OPPONENTS:

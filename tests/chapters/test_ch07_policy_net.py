@@ -1,4 +1,5 @@
 """Chapter 7: training on packed games; a player; GTP; matches."""
+import os
 import random
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sgfmill import boards
 
 import chapters
 from chapters.ch04_cnn import positions
@@ -19,7 +21,7 @@ from chapters.kit.program import resume, run_experiment
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, WHITE, Position, to_cell
+from data_tools.go.board import BLACK, LETTERS, WHITE, Position, to_cell
 from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye
 from data_tools.go.player import selfplay_records
 
@@ -115,7 +117,8 @@ def test_training_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypa
     _, result = resume(tmp_path / 'killed', chapters.find)
     whole, killed = parameters(tmp_path / 'whole'), parameters(tmp_path / 'killed')
     assert whole.keys() == killed.keys() and all(np.array_equal(whole[name], killed[name]) for name in whole)
-    for name in ('validation_accuracy', 'validation_top10', 'validation_accuracy_1side', 'validation_loss_8sides'):
+    for name in ('validation_accuracy', 'validation_top10', 'validation_accuracy_1side',
+                 'validation_loss_8sides'):
         assert np.isfinite(result['metrics'][name]['last'])
     for name in ('curves', 'top', 'empty-board'):
         assert (tmp_path / 'killed' / 'figures' / f'{name}.png').exists()
@@ -174,8 +177,8 @@ def test_init_takes_such_a_file(tmp_path):
     module.bind([('data', (4, 8, 19, 19))], [('label', (4,))])
     module.init_params(mx.init.Normal(0.3))
     module.save_checkpoint(str(tmp_path / 'model'), 39540)
-    experiment = chapters.find('7.2').but(**TINY, epochs=1, samples_per_epoch=64, batch_size=32, learning_rate=1e-12,
-                                         least_rate=0)
+    experiment = chapters.find('7.2').but(**TINY, epochs=1, samples_per_epoch=64, batch_size=32,
+                                         learning_rate=1e-12, least_rate=0)
     run_experiment(experiment, data='selfplay', out=tmp_path / 'run', quiet=True,
                    init=tmp_path / 'model-39540.params')
     ours = sorted(float(np.abs(array).sum())
@@ -250,9 +253,9 @@ def test_a_session():
     gtp = Gtp(tiny_engine())
     assert ask(gtp, '1 protocol_version') == '=1 2'
     assert ask(gtp, 'boardsize 9') == '=' and ask(gtp, 'komi 5.5') == '=' and ask(gtp, 'clear_board') == '='
-    required = ('protocol_version name version known_command list_commands quit boardsize clear_board komi play genmove '
-                'undo loadsgf final_score final_status_list time_settings time_left fixed_handicap place_free_handicap '
-                'set_free_handicap showboard reg_genmove gogui-analyze_commands')
+    required = ('protocol_version name version known_command list_commands quit boardsize clear_board komi play '
+                'genmove undo loadsgf final_score final_status_list time_settings time_left fixed_handicap '
+                'place_free_handicap set_free_handicap showboard reg_genmove gogui-analyze_commands')
     assert set(required.split()) <= set(ask(gtp, 'list_commands')[2:].split('\n'))
     assert ask(gtp, '22 known_command genmove') == '=22 true' and ask(gtp, 'known_command dance') == '= false'
     assert ask(gtp, 'play b C3') == '=' and ask(gtp, 'play white c4 # a comment') == '='
@@ -280,7 +283,8 @@ def test_dead_stones_and_score():
     ask(gtp, 'komi 0.5')
     board = gtp.engine.position
     board.set_up(black=[2 + 7 * y for y in range(7)] + [0 + 7 * 1, 0 + 7 * 5, 1 + 7 * 1, 1 + 7 * 5],
-                 white=[3 + 7 * y for y in range(7)] + [5 + 7 * 1, 5 + 7 * 5, 4 + 7 * 1, 4 + 7 * 5, 0 + 7 * 3])
+                 white=[3 + 7 * y for y in range(7)]
+                 + [5 + 7 * 1, 5 + 7 * 5, 4 + 7 * 1, 4 + 7 * 5, 0 + 7 * 3])
     assert ask(gtp, 'final_status_list dead') == '= A4'
     assert ask(gtp, 'final_score') == '= W+7.5'
 
@@ -309,27 +313,108 @@ def test_time_is_kept():
     assert time.monotonic() - began < 2.5
 
 
+class Referee:
+    """The stones by sgfmill, and every position of the game so far."""
+    def __init__(self, board):
+        self.board = self.of(board)
+        self.seen = [board.tolist()]
+
+    @staticmethod
+    def of(board):
+        referee = boards.Board(len(board))
+        referee.apply_setup(*[[(len(board) - 1 - y, x) for y, x in np.argwhere(board == colour)]
+                              for colour in (BLACK, WHITE)], [])
+        return referee
+
+    def allows(self, colour, point):
+        """Whether a move such as 'C3' or 'PASS' is legal: no suicide, no position twice; plays it if so."""
+        if point.upper() == 'PASS':
+            return True
+        column, row = LETTERS.index(point[0].upper()), int(point[1:]) - 1
+        after = self.board.copy()
+        try:
+            after.play(row, column, colour)
+        except ValueError:
+            return False
+        names = {None: 0, 'b': BLACK, 'w': WHITE}
+        stones = [[names[stone] for stone in line] for line in after.board[::-1]]
+        if after.get(row, column) != colour or stones in self.seen:
+            return False
+        self.board = after
+        self.seen.append(stones)
+        return True
+
+
+WORDS = ['b', 'w', 'black', 'WHITE', 'A1', 'c3', 'pass', 'Z9', 'I5', '-1', '3', '5', '1e9', 'nan', 'inf', '', '#', '\x00',
+         'é', '999999999', '/', '.', 'dead', 'resign']
+
+
+def random_line(choice, commands):
+    """A line as bytes without its end: a move, a command with likely arguments, nonsense, garbage, or very long."""
+    kind, colour = choice.random(), choice.choice(['b', 'w'])
+    if kind < 0.35:
+        line = f'play {colour} {choice.choice(LETTERS[:7])}{choice.randint(1, 7)}'
+    elif kind < 0.5:
+        line = f'genmove {colour}'
+    elif kind < 0.6:
+        line = choice.choice([
+            f'boardsize {choice.randint(-1, 7)}', f'komi {choice.randint(-9, 9)}.5', 'undo', 'undo', 'clear_board',
+            f'fixed_handicap {choice.randint(0, 9)}', f'place_free_handicap {choice.randint(0, 9)}',
+            'set_free_handicap A1 B2', f'time_settings {choice.randint(0, 9)} {choice.randint(0, 3)} 1',
+            f'time_left {colour} {choice.randint(0, 9)} 0', f'reg_genmove {colour}', 'final_score'])
+    elif kind < 0.85:
+        line = ' '.join([choice.choice(commands)] + [choice.choice(WORDS + commands) for _ in range(choice.randint(0, 4))])
+    elif kind < 0.95:
+        return bytes(choice.choice([byte for byte in range(256) if byte != 10]) for _ in range(choice.randint(0, 60)))
+    elif kind < 0.97:
+        line = ' '.join([choice.choice(commands)] + [choice.choice(WORDS)] * choice.randint(1000, 20000))
+    else:
+        line = f'\tplay\x07 {colour}\r C3 # {choice.choice(WORDS)}'
+    return line.encode('utf-8')
+
+
 def test_survives_random_lines():
-    """Every line is answered with its id, and every move that it generates is legal for a referee."""
+    """Every line is answered with its id, and moves are accepted and made as an independent referee allows.
+
+    GTP_LINES=10000 in the environment: so many lines instead of 1,500.
+    """
     gtp, choice = Gtp(tiny_engine(size=5, resigns=False)), random.Random(1)
-    ask(gtp, 'boardsize 5')
-    words = sorted(gtp._commands) + ['genmove'] * 4 + ['play'] * 20 + ['b', 'w', 'black', 'A1', 'pass', 'Z9', '-1', '3',
-                                                                         '1e9', 'nan', '', '#', '\x00', 'é', '999999999']
-    for number in range(1500):
-        line = ' '.join(choice.choice(words) for _ in range(choice.randint(1, 4)))
-        if choice.random() < 0.5:
-            line = f'play {choice.choice("bw")} {choice.choice("ABCDE")}{choice.randint(1, 5)}'
-        elif choice.random() < 0.2:
-            line = f'genmove {choice.choice("bw")}'
-        if 'quit' in line or line.startswith('boardsize'):
-            continue
-        before = gtp.engine.position.copy()
-        answer = gtp.answer(f'{number} {line}')
-        assert answer.startswith((f'={number}', f'?{number}')) and answer.endswith('\n\n'), line
-        assert 'internal error' not in answer, line
-        if line.startswith('genmove ') and answer.startswith('='):
-            colour = BLACK if line[8] == 'b' else WHITE
-            assert before.is_legal(match.move_of(answer.split()[1], before.size), colour)
+    engine, commands = gtp.engine, sorted(gtp._commands)
+    referee, moves, refused = Referee(engine.position.board), 0, 0
+    for number in range(int(os.environ.get('GTP_LINES', 1500))):
+        line = random_line(choice, commands)
+        before, played, size = engine.position.board.copy(), len(engine.moves), engine.position.size
+        answer = gtp.answer(f'{number} {line.decode("latin-1")}')
+        assert answer.startswith((f'={number}', f'?{number}')) and answer[-2:] == '\n\n' != answer[-3:-1], line
+        assert not answer[len(str(number)) + 1].isdigit() and 'internal error' not in answer, line
+        gtp.running = True  # quit is among them
+        words = line.decode('latin-1').split('#')[0].translate({number: None for number in (*range(9), *range(10, 32))
+                                                                }).split()
+        command, accepted = words[0] if words else '', answer[0] == '='
+        if command in ('genmove', 'reg_genmove') and accepted:
+            colour, judge = words[1][0].lower(), Referee(before)
+            judge.seen = referee.seen[:]
+            assert judge.allows(colour, answer.split()[1]), (line, answer)
+            if command == 'genmove':
+                referee, moves = judge, moves + 1
+        elif command == 'play':
+            if accepted:
+                assert referee.allows(words[1][0].lower(), words[2]), line
+                moves += 1
+            elif answer.endswith('illegal move\n\n'):
+                off = Referee(before)
+                off.seen = referee.seen[:]
+                assert not off.allows(words[1][0].lower(), words[2]), line
+                refused += 1
+        elif command == 'undo' and accepted:
+            if not np.array_equal(before, engine.position.board):
+                referee.seen.pop()
+            referee.board = Referee.of(engine.position.board)
+        elif len(engine.moves) < played or size != engine.position.size \
+                or not np.array_equal(before, engine.position.board):
+            referee = Referee(engine.position.board)  # another game
+        assert Referee.of(engine.position.board).board == referee.board.board, line
+    assert moves > 200 and refused > 20
 
 
 def test_the_program_itself(tmp_path):
@@ -341,8 +426,8 @@ def test_the_program_itself(tmp_path):
     assert answers[0] == '=1 bookcnn' and answers[1].startswith('?') and answers[3].startswith('=3 ')
     assert answers[4] == '=4' and len(answers) == 6
     # the same program as the opponent of a match
-    assert match.main(['--run', str(tmp_path / 'run'), '--against', ' '.join(command), '--games', '1', '--size', '5',
-                       '--komi', '0.5', '--out', str(tmp_path / 'games')]) == 0
+    assert match.main(['--run', str(tmp_path / 'run'), '--against', ' '.join(command), '--games', '1',
+                       '--size', '5', '--komi', '0.5', '--out', str(tmp_path / 'games')]) == 0
     from sgfmill import sgf
     game = sgf.Sgf_game.from_bytes((tmp_path / 'games' / 'game-000.sgf').read_bytes())
     assert game.get_size() == 5 and len(list(game.main_sequence_iter())) > 5
@@ -357,10 +442,10 @@ def test_gnugo_referees(tmp_path):
     engine = tiny_engine(temperature=0.5)
     other = match.Program([gnugo, '--mode', 'gtp', '--level', '1', '--chinese-rules', '--seed', '1'])
     try:
-        result, moves = match.play_game(engine, other, BLACK, size=7, komi=8.5)
+        result, moves, thinking = match.play_game(engine, other, BLACK, size=7, komi=8.5)
     finally:
         other.close()
-    assert result.startswith('W+') and moves[0][0] == BLACK and len(moves) > 6
+    assert result.startswith('W+') and moves[0][0] == BLACK and len(moves) > 6 and thinking > 0
 
 
 def test_a_missing_opponent_is_told(tmp_path):

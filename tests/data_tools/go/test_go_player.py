@@ -4,7 +4,8 @@ import pytest
 
 from data_tools.go.board import BLACK, RECENT, RECENT_MOVES, TO_MOVE, WHITE, Position, to_cell
 from data_tools.go.dat import first_fault, labels_of, planes_and_labels, states_of
-from data_tools.go.features import ALPHAGO, BOOK, DAT_ORDER, TACTICS, alphago_planes, book_planes, is_own_eye, planes_of
+from data_tools.go.features import (ALPHAGO, BOOK, DAT_ORDER, TACTICS, alphago_planes, book_planes, is_own_eye,
+                                    planes_of)
 from data_tools.go.player import choose, ownership, play_out, selfplay_records, weigh
 
 
@@ -98,7 +99,7 @@ def test_ownership_of_a_settled_board(diagram):
 
 
 def test_positions_come_back_from_records(random_game):
-    """Planes of the record's position are those that the book's byte holds, and AlphaGo's but for history and ko."""
+    """A record's planes are those that the book's byte holds, and AlphaGo's but for history and ko."""
     from data_tools.go.features import encode
     compared = 0
     for position, move in random_game(19, 250, 5):
