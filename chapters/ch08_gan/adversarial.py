@@ -26,6 +26,7 @@ from mxnet import nd
 
 _COLLAPSED = 0.1  # of the variety of real images
 _PATIENCE = 5  # epochs
+_NEAR = 0.1  # e in `GradientPenalty`: a move that nobody sees, spread over a thousand pixels
 _FIRST_UPDATES = 2000  # in which samples may look alike
 
 
@@ -83,6 +84,52 @@ class _Learner:
             self.updater(index, self.gradients[0][name], self.weights[name])
 
 
+class GradientPenalty:
+    """weight * (|gradient of D by the image| - 1)^2, between real and made images; https://arxiv.org/abs/1704.00028.
+
+    To learn from it, D is to be differentiated by the image and then by its parameters, and MXNet cannot
+    differentiate the backward pass of a convolution. But if u is the direction of the gradient, of length 1, then
+    |gradient| = u . gradient = (D(x + e u) - D(x - e u)) / 2e for a small e, and u does not turn as the parameters
+    begin to move: what is left to differentiate by the parameters is D itself, at two points. At the kinks of leaky
+    ReLU no gradient tells how the length changes; two points on either side do, with the less noise the larger e is.
+
+    Parameters
+    ----------
+    learner : _Learner
+        Of D, which must be without batch normalisation; its last set of gradients is filled.
+    logits : mxnet.sym.Symbol
+        What D says of 'image'.
+    images : NDArray, (N, C, H, W)
+        Of the shape of those to come.
+    weight : float
+    """
+    def __init__(self, learner, logits, images, weight):
+        self._weight = weight
+        self.between, self.slope = nd.zeros_like(images), nd.zeros_like(images)
+        self._ends, self._shares = nd.concat(images, images, dim=0), nd.zeros(2 * len(images), images.context, images.dtype)
+        self._at = learner.bind(mx.sym.MakeLoss(logits), {'image': self.between}, {'image': self.slope}, images.context)
+        self._beside = learner.bind(mx.sym.MakeLoss(logits * mx.sym.var('shares')),
+                                    {'image': self._ends, 'shares': self._shares}, learner.gradients[-1], images.context)
+
+    def __call__(self, real, made):
+        """Compute the gradients; returns the lengths |gradient| (N,) at points between the images, drawn at random."""
+        t = nd.random.uniform(shape=(len(real), 1, 1, 1), dtype=real.dtype, ctx=real.context)
+        (nd.broadcast_mul(t, real) + nd.broadcast_mul(1 - t, made)).copyto(self.between)
+        self._at.forward(is_train=True)
+        self._at.backward()
+        nd.waitall()
+        lengths = nd.sqrt(nd.square(self.slope).sum(axis=(1, 2, 3)))
+        step = _NEAR * nd.broadcast_div(self.slope, (lengths + 1e-12).reshape((-1, 1, 1, 1)))
+        nd.concat(self.between + step, self.between - step, dim=0).copyto(self._ends)
+        shares = self._weight * (lengths - 1) / _NEAR  # 2 (length - 1) times a half
+        nd.concat(shares, -shares, dim=0).copyto(self._shares)
+        nd.waitall()
+        self._beside.forward(is_train=True)
+        self._beside.backward()
+        nd.waitall()
+        return lengths
+
+
 class AdversarialStep:
     """One step of the book: D once, by real and made images together, then G once.
 
@@ -117,7 +164,7 @@ class AdversarialStep:
             figures = mx.sym.concat(mx.sym.mean(values), mx.sym.mean(logits > 0), dim=0)
             graphs.append(mx.sym.Group([mx.sym.MakeLoss(values), mx.sym.BlockGrad(figures)]))
         made = g(code)
-        self._d = _Learner(d, recipe, updates_per_epoch, 2, workers)
+        self._d = _Learner(d, recipe, updates_per_epoch, 3 if network.penalty else 2, workers)
         self._g = _Learner(g, recipe, updates_per_epoch, 1, workers)
         part = workers.share(recipe.batch_size)
         self._code = nd.zeros((part.stop - part.start, network.codes), device, dtype)
@@ -127,6 +174,7 @@ class AdversarialStep:
         self._image, self._back = nd.zeros_like(images), nd.zeros_like(images)
         self._real = self._d.bind(graphs[0], {'image': self._image}, self._d.gradients[0], device)
         self._fake = self._d.bind(graphs[1], {'image': images}, self._d.gradients[1], device)
+        self._penalty = network.penalty and GradientPenalty(self._d, logits, images, network.penalty)
         self._through = self._d.bind(graphs[2], {'image': images}, {'image': self._back}, device)
 
     def __call__(self, images, codes):
@@ -149,6 +197,8 @@ class AdversarialStep:
         self._fake.forward(is_train=True)
         self._fake.backward()
         nd.waitall()
+        if self._penalty:
+            self._penalty(self._image, self.images)
         self._d.update()
         if self._network.clip:
             for array in self._d.weights.values():

@@ -111,24 +111,30 @@ class Discriminator(gluon.HybridBlock):
         As for `Generator`; without learnt slopes they are 0.2.
     spectral : bool
         Divide every weight by its largest singular value (https://arxiv.org/abs/1802.05957).
+    normalised : bool
+        With batch normalisation, as printed.
+    outputs : int
+        Numbers to find in an image: with more than one it is an encoder.
 
-    Input (N, channels, size, size), output logits (N,).
+    Input (N, channels, size, size), output logits (N,), or (N, outputs).
     """
-    def __init__(self, size=64, channels=3, width=64, learnt_slopes=True, spectral=False, **kwargs):
+    def __init__(self, size=64, channels=3, width=64, learnt_slopes=True, spectral=False, normalised=True, outputs=1,
+                 **kwargs):
         super().__init__(**kwargs)
+        self._shape = (-1,) if outputs == 1 else (0, outputs)
         convolution = SpectralConv2D if spectral else nn.Conv2D
         with self.name_scope():
             self.layers = nn.HybridSequential()
             for number in range(doublings(size)):
                 self.layers.add(convolution(width << number, 4, strides=2, padding=1,
                                             in_channels=width << number >> 1 if number else channels))
-                if number:
+                if number and normalised:
                     self.layers.add(nn.BatchNorm(epsilon=_EPSILON, scale=False))
                 self.layers.add(LearntSlopes(width << number) if learnt_slopes else nn.LeakyReLU(0.2))
-            self.layers.add(convolution(1, 4, in_channels=width << number))
+            self.layers.add(convolution(outputs, 4, in_channels=width << number))
 
     def hybrid_forward(self, F, x):
-        return F.reshape(self.layers(x), shape=(-1,))
+        return F.reshape(self.layers(x), shape=self._shape)
 
     def iterate(self):
         """With `spectral`: follow the largest singular vectors, after each update of the weights."""
@@ -173,16 +179,19 @@ class DCGAN(gluon.HybridBlock):
         A name in `chapters.ch08_gan.adversarial.LOSSES`.
     clip : float
         Keep the discriminator's numbers between -clip and clip, as the Wasserstein loss asks; 0: do not.
+    penalty : float
+        Weight of the gradient penalty (see `chapters.ch08_gan.adversarial.GradientPenalty`), another way to what the
+        Wasserstein loss asks; then the discriminator is without batch normalisation. 0: none.
 
     Input: codes (N, codes); output: what the discriminator says of the images made of them, (N,).
     """
     def __init__(self, size=64, channels=3, width=64, codes=100, learnt_slopes=True, loss='book', spectral=False,
-                 clip=0.0, **kwargs):
+                 clip=0.0, penalty=0.0, **kwargs):
         super().__init__(**kwargs)
-        self.codes, self.loss, self.clip, self.spectral = codes, loss, clip, spectral
+        self.codes, self.loss, self.clip, self.spectral, self.penalty = codes, loss, clip, spectral, penalty
         with self.name_scope():
             self.generator = Generator(size, channels, width, codes, learnt_slopes)
-            self.discriminator = Discriminator(size, channels, width, learnt_slopes, spectral)
+            self.discriminator = Discriminator(size, channels, width, learnt_slopes, spectral, not penalty)
 
     def hybrid_forward(self, F, z):
         return self.discriminator(self.generator(z))

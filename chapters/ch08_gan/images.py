@@ -18,7 +18,7 @@ def images(experiment, name, data_root, seed):
     Images of 28x28 get a black frame of 2; then all are enlarged or reduced to the size. Packs are streamed,
     their short sides resized and cut at the centre; a few thousand images are also read into memory.
     """
-    size = experiment.sizes.get('size', 64)
+    size = experiment.sizes.get('size', 32)
     recipe = experiment.recipe
     if name == 'cifar10' or os.path.exists(os.path.join(name, 'train.rec')):
         return _packed(name, data_root, size, recipe.batch_size, recipe.train_samples)

@@ -85,6 +85,38 @@ def squared_distances(x, y):
     return np.maximum(0, np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T)
 
 
+def nearest_classes(images, real, labels, neighbours=5):
+    """The class of each image, or code, by the nearest known ones: a judge that need not be trained."""
+    distances = squared_distances(images.reshape(len(images), -1), real.reshape(len(real), -1))
+    votes = labels[np.argsort(distances, axis=1)[:, :neighbours]].astype(int)
+    return np.array([np.bincount(row).argmax() for row in votes])
+
+
+def by_neighbours(made, data):
+    """Figures of samples (N, C, S, S) by their nearest training images, where no classifier is at hand.
+
+    Returns
+    -------
+    dict
+        'neighbours_agree': how often the ten nearest mostly are of one class, beside the same of test images;
+        'smallest_share' and 'largest_share' of a class; 'distance': how far the nearest is, 1 being as far as from test
+        images; 'variety' as the function of this name.
+    """
+    from chapters.ch08_gan.images import scaled
+    real, labels = scaled(data.train_x[:5000]), data.train_y[:5000].astype(int)
+
+    def nearest(images):
+        distances = squared_distances(images.reshape(len(images), -1), real.reshape(len(real), -1))
+        order = np.argsort(distances, axis=1)[:, :10]
+        votes = np.stack([np.bincount(labels[row], minlength=len(data.class_names)) for row in order])
+        return votes, np.sqrt(distances.min(axis=1)).mean()
+    (votes, distance), (of_test, distance_of_test) = nearest(made), nearest(scaled(data.validation_x[:len(made)]))
+    shares = np.bincount(votes.argmax(axis=1), minlength=votes.shape[1]) / len(made)
+    return {'neighbours_agree': (votes.max(axis=1) >= 8).mean(),
+            'neighbours_agree_of_test': (of_test.max(axis=1) >= 8).mean(), 'distance': distance / distance_of_test,
+            'smallest_share': shares.min(), 'largest_share': shares.max(), 'variety': variety(made, real)}
+
+
 def between(first, second, steps, spherical=True):
     """Codes on the way from one to another.
 

@@ -206,6 +206,44 @@ def test_clipping_and_spectral_steps():
     assert (network.discriminator.layers[0].u.data().asnumpy() != before).any()
 
 
+def test_the_gradient_penalty_is_differentiated_by_the_parameters(monkeypatch):
+    monkeypatch.setattr(adversarial, '_NEAR', 1e-7)  # so near that no kink is in between
+    step, network, images, codes = pair(loss='wasserstein', penalty=10.0, learnt_slopes=False)
+    made = network.generator(codes)
+    lengths = step._penalty(images, made).asnumpy()
+    between, d = step._penalty.between.copy(), network.discriminator
+
+    def penalty():
+        between.attach_grad()
+        with autograd.record():
+            answers = d(between)
+        answers.backward()
+        return 10 * np.square(np.sqrt(np.square(between.grad.asnumpy()).sum(axis=(1, 2, 3))) - 1).sum()
+    assert penalty() == pytest.approx(10 * np.square(lengths - 1).sum())
+    gradients = {name: array.copy() for name, array in step._d.gradients[-1].items()}
+    for name, gradient in gradients.items():  # by a small move of each weight along its gradient
+        weight, kept = step._d.weights[name], step._d.weights[name].copy()
+        length = float(gradient.norm().asscalar())
+        if name.endswith('bias') and length < 1e-6:
+            continue
+        values = []
+        for sign in (1, -1):
+            (kept + sign * 1e-6 * gradient / length).copyto(weight)
+            values.append(penalty())
+        kept.copyto(weight)
+        assert (values[0] - values[1]) / 2e-6 == pytest.approx(length, rel=0.05), name
+
+
+def test_the_gradient_penalty_holds_the_gradient_near_one():
+    lengths = {}
+    for penalty in (0.1, 100.0):
+        step, _, images, codes = pair('float32', loss='wasserstein', penalty=penalty, learnt_slopes=False, size=16, batch=32)
+        for _ in range(60):
+            step(images, codes)
+        lengths[penalty] = step._penalty(images, step.images).asnumpy().mean()
+    assert abs(lengths[100.0] - 1) < 0.15 < abs(lengths[0.1] - 1), lengths
+
+
 def test_it_learns_and_resumes_bit_for_bit(tmp_path):
     experiment = chapters.find('8.3').but(width=8, epochs=3, train_samples=256, learning_rate=0.001)
     run, result = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)

@@ -1,0 +1,121 @@
+"""Section 8.5: CVAE-GAN: a variational auto-encoder that is told the class, and judged by a discriminator.
+
+    python -m chapters.ch08_gan.cvae_gan --data mnist
+
+"CVAE-GAN: Fine-Grained Image Generation through Asymmetric Training", https://arxiv.org/abs/1703.10155.
+"""
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+import numpy as np
+
+from chapters.ch08_gan import samples
+from chapters.ch08_gan.adversarial import LOSSES
+from chapters.ch08_gan.dcgan import Discriminator, Generator
+from chapters.ch08_gan.images import scaled
+from chapters.ch08_gan.turns import Players
+from mxnet import nd
+from mxnet.gluon import nn
+
+_REAL, _MADE, _ = LOSSES['book']
+
+
+class CVAEGAN(Players):
+    """Encoder, generator, discriminator and classifier.
+
+    Parameters
+    ----------
+    size, channels, width
+        As for `DCGAN`.
+    codes, classes : int
+        A code is so many numbers; with it comes the class as ones and zeros.
+    pixels, matching : float
+        Weights of the squared error of pixels, and of the features' (the paper's lambda 2 and 3, 4).
+    """
+    def __init__(self, size=32, channels=1, width=16, codes=16, classes=10, pixels=1.0, matching=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.codes, self.classes, self.pixels, self.matching = codes, classes, pixels, matching
+        with self.name_scope():
+            self.encoder = Discriminator(size, channels + classes, width, learnt_slopes=False, outputs=2 * codes)
+            self.generator = Generator(size, channels, width, codes + classes, learnt_slopes=False)
+            # Features of 64 numbers, and behind them the answer.
+            self.d_features, self.c_features = (
+                Discriminator(size, channels, width, learnt_slopes=False, outputs=64) for _ in 'dc')
+            self.d_answer, self.c_answer = nn.HybridSequential(), nn.HybridSequential()
+            self.d_answer.add(nn.LeakyReLU(0.2), nn.Dense(1))
+            self.c_answer.add(nn.LeakyReLU(0.2), nn.Dense(classes))
+
+    def turns(self):
+        """As `Players` has it: discriminator and classifier, then encoder and generator."""
+        return [('d', [self.d_features, self.d_answer, self.c_features, self.c_answer], self.discriminator_loss),
+                ('g', [self.encoder, self.generator], self.generator_loss)]
+
+    def draw(self, data, numbers, random):
+        """Images; their labels, as numbers and as ones and zeros; noise for the codes that are found, and codes."""
+        labels = data.train_y[numbers].astype(int)
+        noise, codes = (nd.array(random.standard_normal((len(numbers), self.codes))) for _ in '12')
+        return (*super().draw(data, numbers, random), nd.array(labels), self.one_hot(labels), noise, codes)
+
+    def one_hot(self, labels):
+        """(N,) -> (N, classes)."""
+        return nd.array(np.eye(self.classes, dtype=np.float32)[labels])
+
+    def encode(self, x, one_hot):
+        """Mean and logarithm of the variance of the codes of images, (N, codes) each."""
+        planes = one_hot.reshape((0, 0, 1, 1)).broadcast_axes((2, 3), x.shape[2:])
+        both = self.encoder(nd.concat(x, planes, dim=1))
+        return both[:, :self.codes], both[:, self.codes:]
+
+    def _made(self, x, one_hot, noise, codes):
+        """(images made of the codes found in x, images made of other codes, divergence of what was found)."""
+        mean, log_variance = self.encode(x, one_hot)
+        found = mean + nd.exp(log_variance / 2) * noise
+        divergence = (nd.square(mean) + nd.exp(log_variance) - 1 - log_variance).sum(axis=1) / 2
+        # Both in one call: oneDNN 2.4 crashes where a transposed convolution is used twice before one backward pass.
+        made = self.generator(nd.concat(nd.concat(found, codes, dim=0), nd.concat(one_hot, one_hot, dim=0), dim=1))
+        return made[:len(x)], made[len(x):], divergence
+
+    def discriminator_loss(self, x, labels, one_hot, noise, codes):
+        """(N,): real against both kinds of made images, half each; and the classifier's on the real ones."""
+        again, made, _ = (array.detach() for array in self._made(x, one_hot, noise, codes))
+        of_real, of_again, of_made = (self.d_answer(self.d_features(images))[:, 0] for images in (x, again, made))
+        named = nd.log_softmax(self.c_answer(self.c_features(x)))
+        return _REAL(nd, of_real) + (_MADE(nd, of_again) + _MADE(nd, of_made)) / 2 - nd.pick(named, labels)
+
+    def generator_loss(self, x, labels, one_hot, noise, codes):
+        """(N,): divergence; error of pixels and features; and that features of other codes have the right means.
+
+        The paper has G match mean features instead of raising D's answer: of all images for D, of a class for C.
+        """
+        again, made, divergence = self._made(x, one_hot, noise, codes)
+        loss = 0.1 * divergence + self.pixels * nd.square(again - x).sum(axis=(1, 2, 3)) / 2
+        of_classes = nd.dot(one_hot, one_hot, transpose_b=True)  # 1 for two of one class
+        of_classes = nd.broadcast_div(of_classes, of_classes.sum(axis=1, keepdims=True))
+        for features, average in ((self.d_features, None), (self.c_features, of_classes)):
+            real = features(x).detach()
+            loss = loss + self.matching * nd.square(features(again) - real).sum(axis=1) / 2
+            if average is None:
+                off = (features(made).mean(axis=0) - real.mean(axis=0)).expand_dims(0).broadcast_axes(0, len(x))
+            else:
+                off = nd.dot(average, features(made)) - nd.dot(average, real)
+            loss = loss + self.matching * nd.square(off).sum(axis=1) / 2
+        return loss
+
+    def measure(self, run, random):
+        """Rows of one code each, in every class; test images and the same made again; how often classes are right."""
+        x, y = scaled(run.data.validation_x[:300]), run.data.validation_y[:300].astype(int)
+        mean, _ = self.encode(nd.array(x), self.one_hot(y))
+        again = self.generator(nd.concat(mean, self.one_hot(y), dim=1)).asnumpy()
+        samples.save_tiles(np.concatenate([x[:10], again[:10], x[10:20], again[10:20]]),
+                           run.folder / 'figures' / 'again.png', 10)
+        z, labels = random.standard_normal((30, self.codes)).repeat(10, axis=0), np.tile(np.arange(10), 30)
+        made = self.generator(nd.concat(nd.array(z), self.one_hot(labels), dim=1)).asnumpy()
+        samples.save_tiles(made[:80], run.folder / 'figures' / 'classes.png', 10)
+        real, known = scaled(run.data.train_x[:5000]), run.data.train_y[:5000]
+        apart = np.square(x - np.roll(x, 1, axis=0)).mean()
+        return {'label_recognised': (samples.nearest_classes(made, real, known) == labels).mean(),
+                'error_again': np.square(again - x).mean() / apart,
+                'variety': samples.variety(made[::10], real)}
+
+
+if __name__ == '__main__':
+    from chapters.__main__ import run_script
+    run_script('8.5-cvae-gan')

@@ -1,0 +1,144 @@
+"""Section 8.4: InfoGAN, which finds the ten digits in images without labels.
+
+    python -m chapters.ch08_gan.infogan --data mnist
+
+"InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets",
+https://arxiv.org/abs/1606.03657; networks and settings as in its appendix C.1.
+"""
+from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from chapters.ch08_gan import samples
+from chapters.ch08_gan.adversarial import LOSSES
+from chapters.ch08_gan.dcgan import GrayConv2DTranspose
+from chapters.ch08_gan.images import scaled
+from chapters.ch08_gan.turns import Players
+from mxnet import nd
+from mxnet.gluon import nn
+
+_REAL, _MADE, _G = LOSSES['book']
+
+
+class InfoGAN(Players):
+    """Part of the code is read back from the image by a second head of the discriminator, and so takes on a meaning.
+
+    Before the transposed convolutions the generator has a layer of units for the whole image. Without it c1
+    only adds a pattern to what the noise draws, and comes to mean boldness or slant rather than the digit.
+
+    Parameters
+    ----------
+    channels, width : int
+        Of the images, 32x32, and of the layer next to them.
+    units : int
+        Of the layers without a place in the image.
+    noise, classes, continuous : int
+        A code is `noise` normal numbers, then c1, one of so many classes as ones and zeros, then c2, c3, ...
+        evenly from -1 to 1.
+    weight : float
+        Of the continuous ones in the loss.
+    d_rate : float
+        The discriminator's learning rate, as a share of the recipe's; that of what reads the codes is whole.
+    """
+    def __init__(self, channels=1, width=32, units=512, noise=62, classes=10, continuous=2, weight=0.1, d_rate=0.2,
+                 **kwargs):
+        super().__init__(**kwargs)
+        self.noise, self.classes, self.continuous, self.weight = noise, classes, continuous, weight
+
+        def normed(act):
+            return nn.BatchNorm(epsilon=1e-5), nn.LeakyReLU(0.1) if act == 'leaky' else nn.Activation('relu')
+        last = GrayConv2DTranspose if channels == 1 else nn.Conv2DTranspose
+        with self.name_scope():
+            self.generator = nn.HybridSequential()
+            self.generator.add(
+                nn.HybridLambda(lambda F, x: F.expand_dims(F.expand_dims(x, axis=2), axis=3)),
+                nn.Conv2DTranspose(units, 1, use_bias=False), *normed('relu'),
+                nn.Conv2DTranspose(2 * width, 8, use_bias=False), *normed('relu'),
+                nn.Conv2DTranspose(width, 4, 2, 1, use_bias=False), *normed('relu'),
+                last(channels, 4, strides=2, padding=1, use_bias=False, in_channels=width), nn.Activation('tanh'))
+            self.features = nn.HybridSequential()
+            self.features.add(
+                nn.Conv2D(width, 4, 2, 1), nn.LeakyReLU(0.1),
+                nn.Conv2D(2 * width, 4, 2, 1, use_bias=False), *normed('leaky'),
+                nn.Dense(units, use_bias=False), *normed('leaky'))
+            self.judge = nn.Dense(1)
+            self.reader = nn.HybridSequential()
+            self.reader.add(nn.Dense(128, use_bias=False), *normed('leaky'), nn.Dense(classes + continuous))
+        for block in (self.features, self.judge):
+            for parameter in block.collect_params().values():
+                parameter.lr_mult = d_rate
+
+    def turns(self):
+        """As `Players` has it; the codes are read by whoever plays, so that both learn to make that easy."""
+        return [('d', [self.features, self.judge, self.reader], self.discriminator_loss),
+                ('g', [self.generator], self.generator_loss)]
+
+    def draw(self, data, numbers, random):
+        """Images, codes, c1 and the continuous part; the labels of the data are not looked at."""
+        c1 = random.integers(0, self.classes, len(numbers))
+        c2 = random.uniform(-1, 1, (len(numbers), self.continuous))
+        return (*super().draw(data, numbers, random), self.codes(c1, c2, random), nd.array(c1), nd.array(c2))
+
+    def codes(self, c1, c2, random):
+        """Codes for classes (N,) and numbers (N, continuous)."""
+        one_hot = np.eye(self.classes, dtype=np.float32)[c1]
+        return nd.array(np.concatenate([random.standard_normal((len(c1), self.noise)), one_hot, c2], axis=1))
+
+    def read(self, features):
+        """What is read from images: logits of c1 (N, classes), then c2, c3, ... (N, continuous)."""
+        read = self.reader(features)
+        return read[:, :self.classes], read[:, self.classes:]
+
+    def discriminator_loss(self, x, codes, c1, c2):
+        """(N,): real against made, and to read the codes of the made."""
+        made = self.features(self.generator(codes).detach())
+        return (_REAL(nd, self.judge(self.features(x))[:, 0]) + _MADE(nd, self.judge(made)[:, 0])
+                + self._misread(made, c1, c2))
+
+    def generator_loss(self, x, codes, c1, c2):
+        """(N,): to be taken for real, and to be read rightly."""
+        made = self.features(self.generator(codes))
+        return _G(nd, self.judge(made)[:, 0]) + self._misread(made, c1, c2)
+
+    def _misread(self, features, c1, c2):
+        """How far what is read from made images is from their codes, (N,)."""
+        logits, numbers = self.read(features)
+        return self.weight * nd.square(numbers - c2).sum(axis=1) - nd.pick(nd.log_softmax(logits), c1)
+
+    def digit_error(self, data):
+        """(share of test images whose c1, as read, does not stand for their digit; the digit of each c1).
+
+        Each c1 stands for one digit, in the assignment that errs least.
+        """
+        x, y = scaled(data.validation_x), data.validation_y.astype(int)
+        read = np.concatenate([self.read(self.features(nd.array(x[start:start + 250])))[0].asnumpy().argmax(axis=1)
+                               for start in range(0, len(x), 250)])
+        counts = np.zeros((self.classes, self.classes))
+        np.add.at(counts, (read, y), 1)
+        best = linear_sum_assignment(-counts)
+        return 1 - counts[best].sum() / len(y), best[1]
+
+    def validate(self, data):
+        """The error after each epoch."""
+        return {'validation_digit_error': self.digit_error(data)[0]}
+
+    def measure(self, run, random):
+        """Figures and pictures: c1 down, in the order of the digits, and c2, c3 across."""
+        error, digits = self.digit_error(run.data)
+        z = np.repeat(random.standard_normal((1, self.noise)), self.classes * 10, axis=0)
+        c1 = np.repeat(np.argsort(digits), 10)
+        for number in range(self.continuous):
+            c2 = np.zeros((len(c1), self.continuous))
+            c2[:, number] = np.tile(np.linspace(-1.5, 1.5, 10), self.classes)
+            made = self.generator(nd.array(np.concatenate([z, np.eye(self.classes)[c1], c2], axis=1)))
+            samples.save_tiles(made.asnumpy(), run.folder / 'figures' / f'c{number + 2}.png', 10)
+        _, codes, c1, c2 = self.draw(run.data, np.zeros(500, int), random)
+        logits, numbers = self.read(self.features(self.generator(codes)))
+        return {'digit_error': error,
+                'c1_misread': float((logits.argmax(axis=1) != c1).mean().asscalar()),
+                'c2_correlation': float(np.corrcoef(numbers[:, 0].asnumpy(), c2[:, 0].asnumpy())[0, 1])}
+
+
+if __name__ == '__main__':
+    from chapters.__main__ import run_script
+    run_script('8.4-infogan')

@@ -1,0 +1,151 @@
+"""Training by turns: what the relatives of DCGAN in 8.4 and 8.5 share.
+
+A batch is drawn; then each player learns by a loss of its own while the others stand still: a discriminator,
+then a generator; or an auto-encoder alone. Reads from top to bottom: what a relative must say of itself
+(`Players`), then the loop over epochs (`train_by_turns`).
+"""
+import math
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from chapters.ch08_gan.images import scaled
+from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.runtime import mx
+from chapters.kit.training import Diverged, make_initializer, make_optimizer, seed_everything
+from data_tools.errors import UserError
+from mxnet import autograd, gluon, nd
+
+
+class Players(gluon.HybridBlock):
+    """One or more networks that learn by turns: base of the relatives.
+
+    Attributes
+    ----------
+    progress : float
+        Share of all training that is done, from 0 to 1.
+    """
+    progress = 0.0
+
+    @staticmethod
+    def sizes_for(data):
+        """{name: value} of the constructor's arguments that the data decides."""
+        return {'channels': data.train_x.shape[1]}
+
+    def turns(self):
+        """[(name, blocks that learn, loss)], in the order of play.
+
+        A loss takes what `draw` gives and returns a number a sample, (N,).
+        """
+        raise NotImplementedError
+
+    def draw(self, data, numbers, random):
+        """A batch: tuple of NDArrays, of the training samples with these numbers (N,) and of chance."""
+        return (nd.array(scaled(data.train_x[numbers])),)
+
+    def exported(self):
+        """The block to export after training."""
+        return self.generator
+
+    def hybrid_forward(self, F, x):
+        """What is exported, so that `show` can draw it."""
+        return self.exported()(x)
+
+    def validate(self, data):
+        """{name: value} that are measured after every epoch."""
+        return {}
+
+    def measure(self, run, random):
+        """Draw the pictures of a trained network; returns {name: value} of its figures."""
+        raise NotImplementedError
+
+
+def train_by_turns(run):
+    """Train a run's `Players` by its recipe with `gluon.Trainer`, one for each player.
+
+    Returns
+    -------
+    (dict, list of dict)
+        Figures and history. Resumes bit for bit.
+
+    Raises
+    ------
+    Diverged
+        A loss became NaN or infinite.
+    """
+    recipe, data, experiment = run.recipe, run.data, run.experiment
+    if run.devices != [mx.cpu()] or run.form != 'gluon' or run.init or data.stream:
+        raise UserError(f'{experiment.section}: takes the CPU, image sets of arrays, and neither --form nor --init')
+    seed_everything(run.seed)
+    players = experiment.code(experiment.network)
+    players = players(prefix='players_', **{**experiment.sizes, **players.sizes_for(data)})
+    players.initialize(make_initializer(recipe.initializer))
+    drawn = players.draw(data, np.arange(4), np.random.default_rng(run.seed))
+    turns, trainers, counts = players.turns(), {}, {}
+    for _, _, loss_of in turns:
+        loss_of(*drawn)  # fixes all shapes
+    for block in players._children.values():
+        block.hybridize(static_alloc=True)
+    batches = max(1, len(data.train_x) // recipe.batch_size)
+    for name, blocks, _ in turns:
+        parameters = [parameter for block in blocks for parameter in block.collect_params().values()]
+        optimizer = make_optimizer(recipe, batches, players)
+        optimizer.param_dict = dict(enumerate(parameters))
+        trainers[name] = gluon.Trainer(parameters, optimizer, update_on_kvstore=False)
+        trainers[name]._init_kvstore()
+    history, first_epoch, saved = [], 0, run.checkpoint.load()
+    if saved:
+        arrays, state = saved
+        history, first_epoch = state['history'], state['epoch']
+        restore_model(arrays, players)
+        for name, trainer in trainers.items():
+            _restore(trainer, name, arrays, state['updates'][name])
+    (run.folder / 'figures').mkdir(exist_ok=True)
+    for epoch in range(first_epoch, recipe.epochs):
+        random = seed_everything(run.seed, epoch)
+        started, totals = time.perf_counter(), dict.fromkeys(trainers, 0)
+        order = np.resize(random.permutation(len(data.train_x)), (batches, recipe.batch_size))
+        bar = tqdm(order, run.label(epoch), leave=False, unit_scale=recipe.batch_size, unit=' samples', disable=None)
+        for batch, numbers in enumerate(bar):
+            players.progress = (epoch + batch / batches) / recipe.epochs
+            drawn = players.draw(data, numbers, random)
+            for name, _, loss_of in turns:
+                with autograd.record():
+                    loss = loss_of(*drawn)
+                loss.backward()
+                # The optimizer divides by the batch size. What takes no part yet has no gradient.
+                trainers[name].step(1, ignore_stale_grad=True)
+                totals[name] = totals[name] + loss.mean()
+        row = {'epoch': epoch, 'learning_rate': recipe.rate((epoch + 1) * batches, batches),
+               **{f'train_{name}_loss': float(total.asscalar()) / batches for name, total in totals.items()}}
+        row['seconds'] = time.perf_counter() - started
+        row['samples_per_second'] = order.size / row['seconds']
+        players.progress = (epoch + 1) / recipe.epochs
+        row.update((name, float(value)) for name, value in players.validate(data).items())
+        if not math.isfinite(sum(row.values())):
+            raise Diverged(f'{run.folder}: a loss became NaN or infinite in epoch {epoch}: lower --learning-rate (now '
+                           f'{recipe.learning_rate:g}); the checkpoint of the last good epoch is kept')
+        history.append(row)
+        states = {f'{name}:{key}': array for name, trainer in trainers.items()
+                  for key, array in optimizer_arrays(trainer._updaters[0]).items()}
+        counts = {name: trainer._optimizer._index_update_count for name, trainer in trainers.items()}
+        run.checkpoint.save({**model_arrays(players), **states},
+                            {'epoch': epoch + 1, 'history': history, 'updates': counts})
+        run.write_history(history)
+        run.say(run.line(row))
+    players.progress = 1.0
+    figures = players.measure(run, np.random.default_rng(run.seed))
+    players.exported().export(str(run.folder / 'model'), len(history))
+    return figures, history
+
+
+def _restore(trainer, name, arrays, counts):
+    """Go on with the optimizer of a checkpoint: its state, and the updates of each parameter."""
+    updater = trainer._updaters[0]
+    restore_optimizer({f'optimizer:{key[len(name) + 1:]}': array for key, array in arrays.items()
+                       if key.startswith(f'{name}:')}, updater,
+                      {number: parameter.data() for number, parameter in enumerate(trainer._params)})
+    optimizer = updater.optimizer
+    optimizer._index_update_count.update({int(index): count for index, count in counts.items()})
+    optimizer.num_update = max(optimizer._index_update_count.values())
