@@ -74,7 +74,8 @@ def save(module, title, rows, folder=RESULTS):
     path = Path(folder) / f'{module.rpartition(".")[2]}.json'
     kept = json.loads(path.read_text(encoding='utf-8'))['rows'] if path.exists() else {}
     about = {'command': ' '.join([f'python -m {module}'] + sys.argv[1:]), 'versions': versions()}
-    kept.update((row.what, {'unit': row.unit, 'measured': row.measured, 'compared': row.compared, **about}) for row in rows)
+    kept.update((row.what, {'unit': row.unit, 'measured': row.measured, 'compared': row.compared, **about})
+                for row in rows)
     path.parent.mkdir(exist_ok=True)
     with atomic_write(path, text=True) as file:
         json.dump({'title': title, 'rows': kept}, file, indent=1)
@@ -90,10 +91,10 @@ def write_page(folder=RESULTS, out=PAGE):
     pathlib.Path
     """
     lines = ['# Benchmarks', '',
-             'Written by `python -m benchmarks` from `benchmarks/results`. A figure is the median of several rounds in '
-             'which the sides took turns, with the smallest and the largest in brackets; **2.00x**: the first column is '
-             'twice as fast, or half as large. The machines that this is run on are shared: distrust anything under '
-             '20%.', '']
+             'Written by `python -m benchmarks` from `benchmarks/results`. A figure is the median of several rounds '
+             'in which the sides took turns, with the smallest and the largest in brackets; **2.00x**: the first '
+             'column is twice as fast, or half as large. The machines that this is run on are shared: distrust '
+             'anything under 20%.', '']
     for path in sorted(Path(folder).glob('*.json')):
         result = json.loads(path.read_text(encoding='utf-8'))
         rows = {what: Row(what, row['unit'], row['measured'], row['compared']) for what, row in result['rows'].items()}

@@ -1,7 +1,7 @@
 """The PyTorch side of `benchmarks.training`; runs in PyTorch's own environment and needs nothing else of ours.
 
-Prints samples a second of training and of prediction as JSON: the best of the default layout and channels last, each as it
-is and through `torch.compile`; of prediction the best of six batch sizes.
+Prints samples a second of training and of prediction as JSON: the best of the default layout and channels last, each
+as it is and through `torch.compile`; of prediction the best of six batch sizes.
 """
 import json
 import sys

@@ -2,10 +2,10 @@
 
     python -m benchmarks.training [--rounds 5] [--torch .venv-torch/bin/python] [SECTION ...]
 
-Every measurement is a process of its own, and the sides take turns, so that a busy machine treats them alike; the table
-shows medians. "Module" is measured twice: as MXNet starts by default, which is how the book's programs run, and with the
-engine settings that our programs choose. PyTorch lives in an environment of its own, because GluonCV refuses to load
-beside it:
+Every measurement is a process of its own, and the sides take turns, so that a busy machine treats them alike; the
+table shows medians. "Module" is measured twice: as MXNet starts by default, which is how the book's programs run, and
+with the engine settings that our programs choose. PyTorch lives in an environment of its own, because GluonCV refuses
+to load beside it:
 
     python3.11 -m venv .venv-torch && .venv-torch/bin/pip install torch==2.13.0 numpy
 """

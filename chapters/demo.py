@@ -15,7 +15,8 @@ _LEFT_OUT = ('3.4.3', '4.4.5', '6.')
 # 1,500 digits are soon seen: 3.4.2 and 4.4 need more epochs for the plateau at their start.
 _EPOCHS = {'3.3.4': 60, '3.3.4-data30': 60, '3.4.2': 30, '4.4': 8}
 _MOST_EPOCHS = 10
-# Of Go, on games of the built-in player: what to run, and how much of it. The rest of chapters 6 and 7 takes an hour or more.
+# Of Go, on games of the built-in player: what to run, and how much of it. The rest of chapters 6 and 7 takes an hour
+# or more.
 _GO = {'4.2.2': dict(epochs=2, samples_per_epoch=12800),
        '7.2-small': dict(epochs=3, samples_per_epoch=6400, units=2, filters=16, planes=8)}
 _DIGITS_EPOCHS = 4
@@ -63,8 +64,8 @@ def run_demo(out):
         out, out / 'index.html', chapters.experiments(), 'Deep convolutional networks: the book\'s first networks',
         ['The first networks of Peng Bo\'s "深度卷积网络：原理与实践", trained on this machine just now, in short form. '
          'Where the book uses MNIST or Fashion-MNIST, 1,797 handwritten digits that come with scikit-learn, called '
-         '"digits", stand in for them; where it uses games of Go, games that a simple built-in player plays against itself, '
-         'called "selfplay". Their figures are not comparable with the book\'s, which are printed beside.',
+         '"digits", stand in for them; where it uses games of Go, games that a simple built-in player plays against '
+         'itself, called "selfplay". Their figures are not comparable with the book\'s, which are printed beside.',
          '本页是刚刚在这台机器上训练的结果（简短形式）。书中使用 MNIST 或 Fashion-MNIST 之处，这里以 scikit-learn '
          '自带的 1,797 个手写数字（称为 digits）代替；书中使用围棋棋谱之处，以内置简单程序的自我对局（称为 selfplay）代替，'
          '因此数值不能与书中直接比较。'])

@@ -30,7 +30,8 @@ def _one_plane(section, title, title_zh, sizes, remark='', **printed):
     """The simplest policy network, on packed games."""
     return Experiment(
         section, title, title_zh, 'chapters.ch04_cnn.policy', 'OnePlanePolicy', {'planes': 8, **sizes}, _GO, 'go',
-        loader='games', top=(2, 5, 10), sample_shape=(8, 19, 19), symbolic='sec_4_2_2', drawings=('draw_kernels',), remark=remark,
+        loader='games', top=(2, 5, 10), sample_shape=(8, 19, 19), symbolic='sec_4_2_2', drawings=('draw_kernels',),
+        remark=remark,
         book=tuple(BookFigure(value, f'validation_{metric}', 'go') for metric, value in printed.items()))
 
 

@@ -13,8 +13,8 @@ from data_tools.go.symmetries import transform_moves, transform_planes
 
 VALIDATED = 5000  # positions that are looked at after every epoch
 SELFPLAY_GAMES = 400
-SELFPLAY_NOTE = (f'selfplay: {SELFPLAY_GAMES} games of a simple built-in player against itself, standing in for games of '
-                 'people; what is learnt is how it plays')
+SELFPLAY_NOTE = (f'selfplay: {SELFPLAY_GAMES} games of a simple built-in player against itself, standing in for games '
+                 'of people; what is learnt is how it plays')
 _HOW = 'pack games first: python -m data_tools go pack GAMES.sgf ... FOLDER/train.dat, and others into FOLDER/val.dat'
 
 

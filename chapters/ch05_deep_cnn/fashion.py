@@ -75,7 +75,8 @@ def few_images(experiment, name, data_root, seed):
     return TrainingData(
         name, *part(0, _FOR_TRAINING), *part(_FOR_TRAINING, _FOR_TRAINING + _FOR_VALIDATION), classes,
         datasets.CLASS_NAMES_ZH['fashion'],
-        f'{experiment.section}: {_FOR_TRAINING} + {_FOR_VALIDATION} images of each class of Fashion-MNIST, from {source}')
+        f'{experiment.section}: {_FOR_TRAINING} + {_FOR_VALIDATION} images of each class of Fashion-MNIST, from '
+        f'{source}')
 
 
 def read_sprite(path):

@@ -76,8 +76,8 @@ class Experiment:
     symbolic : str
         Module of `book_code` with the same graph in symbolic form.
     proof : str
-        Name of a function of `module`, `proof(experiment) -> chapters.kit.parity.Parity`, where the listing is more than
-        one graph and `parity` cannot compare by itself.
+        Name of a function of `module`, `proof(experiment) -> chapters.kit.parity.Parity`, where the listing is more
+        than one graph and `parity` cannot compare by itself.
     remark : str
         Why our figures differ from the book's, in a sentence for the report.
     changed : mapping of str to value

@@ -1,7 +1,7 @@
 """Training in 16 bits: MXNet's automatic mixed precision (AMP), one network at a time.
 
-Convolutions and matrix products compute in `bfloat16` or `float16`; normalisations, the loss and the parameters that the
-optimizer sees stay in float32. Micikevicius et al., "Mixed precision training", ICLR 2018
+Convolutions and matrix products compute in `bfloat16` or `float16`; normalisations, the loss and the parameters that
+the optimizer sees stay in float32. Micikevicius et al., "Mixed precision training", ICLR 2018
 (https://arxiv.org/abs/1710.03740).
 """
 from chapters.kit.runtime import mx, quiet_stderr

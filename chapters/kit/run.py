@@ -188,7 +188,8 @@ class Run:
         for name in history[-1] if history else ():
             if name.startswith(('train_', 'validation_')):
                 values = [row[name] for row in history]
-                figures[name] = {'last': values[-1], 'best': min(values) if name.endswith(('loss', 'mse')) else max(values)}
+                best = min if name.endswith(('loss', 'mse')) else max
+                figures[name] = {'last': values[-1], 'best': best(values)}
         for name, value in metrics.items():
             figures[name] = {'last': float(value), 'best': float(value)}
         for printed in self.experiment.book:  # the book's log of a certain epoch, 'validation_accuracy_epoch1'

@@ -149,7 +149,8 @@ def same_as_in_the_zoo():
     ]
 
 
-@pytest.mark.parametrize('name, ours, side', same_as_in_the_zoo(), ids=lambda value: value if isinstance(value, str) else '')
+@pytest.mark.parametrize('name, ours, side', same_as_in_the_zoo(),
+                         ids=lambda value: value if isinstance(value, str) else '')
 def test_same_outputs_as_the_zoo(name, ours, side):
     mx.random.seed(1)
     theirs, ours, shape = zoo(name), ours(), (2 if side < 100 else 1, 3, side, side)

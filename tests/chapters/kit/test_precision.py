@@ -1,4 +1,4 @@
-"""Training in 16 bits: the graph, the refusal, the scaling of the loss; and the training itself where the device can."""
+"""Training in 16 bits: the graph, the refusal, the scaled loss; and the training itself where the device can."""
 import json
 
 import numpy as np
