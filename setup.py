@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 # Not needed to run a chapter; extras of their own.
 NOTEBOOKS = ('jupyter', 'nbconvert', 'nbclient', 'papermill', 'ipywidgets', 'ipykernel')
-TEST = ('pytest', 'pytest-xdist')
+TEST = ('pytest', 'pytest-xdist', 'playwright')
 CLUSTER = ('dask',)
 
 
@@ -37,7 +37,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.8,<3.13',
     packages=find_packages(include=['chapters*', 'book_code*', 'data_tools*']),
-    package_data={'chapters.kit': ['templates/*']},
+    package_data={'chapters.kit': ['templates/*'], 'chapters': ['page/dist/*']},
     extras_require={
         'cpu': chapters + lines(requirements('cpu.in'), requirements('cpu.in')),
         'cu112': chapters + lines(requirements('cu112.in'), requirements('cu112.in')),
