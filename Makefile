@@ -5,7 +5,7 @@ PYTHON ?=
 LOCK ?= cpu
 export LOCK
 
-.PHONY: help setup demo test notebooks notebooks-test
+.PHONY: help setup demo test notebooks notebooks-test web web-test
 .DEFAULT_GOAL := help
 
 help:
@@ -33,3 +33,10 @@ notebooks: setup
 
 notebooks-test: setup
 	@.venv/bin/python -m notebooks.build --check
+
+# The page's bundle, after a change of its sources: needs Node; serving it does not.
+web:
+	@cd chapters/page && npm ci --no-audit --no-fund --ignore-scripts && npm run build
+
+web-test: setup
+	@tests/page/run.sh
