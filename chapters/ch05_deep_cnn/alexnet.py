@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import scaled
+from chapters.ch05_deep_cnn.layers import scaled, two_hidden_layers
 
 # filters, kernel, stride, padding, whether a pooling 3x3 with stride 2 follows
 CONVOLUTIONS = [(96, 11, 4, 0, True), (256, 5, 1, 2, True), (384, 3, 1, 1, False), (384, 3, 1, 1, False),
@@ -39,9 +39,7 @@ class AlexNet(gluon.HybridBlock):
                                             activation='relu', prefix=f'conv{number}_'))
                 if pool:
                     self.features.add(nn.MaxPool2D(pool_size=3, strides=2))
-            for number in (1, 2):
-                self.features.add(nn.Dense(hidden, activation='relu', prefix=f'fc{number}_'),
-                                  nn.Dropout(dropout))
+            self.features.add(*two_hidden_layers(hidden, dropout))
             self.output = nn.Dense(classes, prefix='fc3_')
 
     def hybrid_forward(self, F, x):

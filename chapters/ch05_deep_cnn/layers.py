@@ -35,6 +35,12 @@ def bn_relu_conv(filters, kernel, stride=1, **kwargs):
     return [batch_norm(), nn.Activation('relu'), same(filters, kernel, stride, **kwargs)]
 
 
+def two_hidden_layers(units, dropout):
+    """The fully connected layers of AlexNet and VGG but for the last, as a list."""
+    return [layer for number in (1, 2) for layer in (
+        nn.Dense(units, activation='relu', prefix=f'fc{number}_'), nn.Dropout(dropout))]
+
+
 def chain(*layers):
     """The layers one after the other, as one block."""
     block = nn.HybridSequential()

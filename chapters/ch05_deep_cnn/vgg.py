@@ -7,7 +7,7 @@ from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything 
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import choose, same, scaled
+from chapters.ch05_deep_cnn.layers import choose, same, scaled, two_hidden_layers
 
 FILTERS = (64, 128, 256, 512, 512)
 
@@ -52,9 +52,7 @@ class VGG(gluon.HybridBlock):
                     if lrn and stage == 1:
                         self.features.add(nn.HybridLambda(_local_response))
                 self.features.add(nn.MaxPool2D())
-            for number in (1, 2):
-                self.features.add(nn.Dense(hidden, activation='relu', prefix=f'fc{number}_'),
-                                  nn.Dropout(dropout))
+            self.features.add(*two_hidden_layers(hidden, dropout))
             self.output = nn.Dense(classes, prefix='fc3_')
 
     def hybrid_forward(self, F, x):
