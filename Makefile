@@ -13,6 +13,7 @@ help:
 	@echo 'make test            run the tests'
 	@echo 'make notebooks       open the notebooks, one a chapter, in Jupyter Lab'
 	@echo 'make notebooks-test  run all notebooks in short form and compare what they show with what is committed'
+	@echo 'make web-test        test the page of `chapters serve` in Chromium; as root it installs Chromium and Node'
 	@echo 'make setup           only make .venv and install the locked requirements; the others do it by themselves'
 	@echo
 	@echo 'PYTHON=/path/to/python   use this Python (3.8 to 3.12), not the one found on PATH or under pyenv'
