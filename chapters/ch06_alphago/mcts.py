@@ -7,7 +7,8 @@ positions at once.
 
 Papers: Silver et al., Nature 529, 2016 (https://doi.org/10.1038/nature16961), and Nature 550, 2017
 (https://doi.org/10.1038/nature24270). Departures: a move never tried counts as good as its node so far, less
-`UNTRIED`; moves that fill an own eye are not searched.
+`UNTRIED` times the root of the prior of what was tried, so that a node of many even moves is searched in breadth;
+moves that fill an own eye are not searched.
 """
 import numpy as np
 from numba import njit
@@ -17,7 +18,7 @@ from data_tools.go.board import (PASSES, SIZE, STATE_LENGTH, TO_MOVE, area,
 from data_tools.go.features import is_own_eye
 from data_tools.go.player import play_out, weigh
 
-UNTRIED = 0.2
+UNTRIED = 0.3
 LONGEST = 400  # moves from the root of a path
 
 # what `_select` says
@@ -38,11 +39,13 @@ def terminal_value(state, komi):
 @njit(cache=True)
 def _best_edge(prior, visits, value, exploration):
     """The edge with the highest Q + U; priors below 0 mark moves that are not searched."""
-    total, mean = 0, 0.0
+    total, mean, tried = 0, 0.0, 0.0
     for move in range(len(prior)):
-        total += visits[move]
-        mean += value[move]
-    mean = mean / total - UNTRIED if total else 0.0
+        if visits[move]:
+            total += visits[move]
+            mean += value[move]
+            tried += max(0.0, prior[move])
+    mean = mean / total - UNTRIED * np.sqrt(tried) if total else 0.0
     best, best_score = -1, -1e30
     root = np.sqrt(max(1, total))
     for move in range(len(prior)):
