@@ -36,6 +36,10 @@ def main(arguments=None):
     rate = commands.add_parser('rate', help='find a learning rate: let it grow and watch the loss (3.3.1)')
     rate.add_argument('sections', nargs=1, metavar='SECTION')
     add_run_options(rate)
+    profile = commands.add_parser('profile', help='where the time of a training step goes')
+    profile.add_argument('sections', nargs=1, metavar='SECTION')
+    profile.add_argument('--steps', type=int, default=10, metavar='N', help='to measure (default 10)')
+    add_run_options(profile)
     predict = commands.add_parser('predict', help='what a trained network says of image files')
     predict.add_argument('run', metavar='RUN', help='its run folder')
     predict.add_argument('paths', nargs='+', metavar='IMAGE', help='image files, or folders of them')
@@ -242,6 +246,18 @@ def _rate(options):
         raise UserError(f'{experiment.section}: trains no network by a recipe')
     out = options.out or free_folder(f'rate-{experiment.section}', options.data or experiment.data, options.seed)
     find_and_draw(Run(experiment, options.data, options.data_root, out, options.seed, options.device))
+
+
+def _profile(options):
+    from chapters.kit.profiling import print_profile, profile
+    from chapters.kit.run import Run, free_folder
+    if options.steps < 1:
+        raise UserError(f'--steps {options.steps}: give a number from 1 on')
+    experiment = changed_experiment(options.sections[0], options)
+    out = options.out or free_folder(f'profile-{experiment.section}', options.data or experiment.data, options.seed)
+    run = Run(experiment, options.data, options.data_root, out, options.seed, options.device, options.form, options.init)
+    print_profile(profile(run, options.steps), console())
+    print(run.folder / 'trace.json')
 
 
 def _predict(options):

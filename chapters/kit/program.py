@@ -24,7 +24,7 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
     run = workers.together(lambda: _checked(Run(experiment, resume=resume, workers=workers, **settings)))
     run.say(f'{experiment.section} {experiment.title} {experiment.title_zh}'
             + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''))
-    return _train(run) if workers.size == 1 else _train_together(run)
+    return run_program(run) if workers.size == 1 else _train_together(run)
 
 
 def _train_together(run):
@@ -35,7 +35,7 @@ def _train_together(run):
     workers.send_files(run.checkpoint.folder)
     run.say(f'{workers}, together {run.recipe.batch_size} samples an update; run folder {run.folder}')
     try:
-        return _train(run)
+        return run_program(run)
     except (Diverged, WorkerLost) as error:
         if workers.rank:  # all have seen it; the first says it
             raise SystemExit(2) from None
@@ -58,7 +58,8 @@ def _checked(run):
     return run
 
 
-def _train(run):
+def run_program(run):
+    """Train the network of a run and draw, or call its program; returns what `run_experiment` does."""
     experiment = run.experiment
     if not experiment.trains:
         answer = experiment.code(experiment.program)(run)
