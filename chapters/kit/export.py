@@ -203,6 +203,11 @@ def onnx_model(graph):
         inputs = [value for value in body.input if value.name == graph.input_name]
         del body.input[:]  # the parameters are constants: listed as inputs they could not be optimised
         body.input.extend(inputs)
+        outputs = {value.name: value for value in body.output}  # it has them in the order in which they are computed
+        wanted = [name[:-len('_output')] if name.endswith('_output') else name for name in graph.symbol.list_outputs()]
+        if set(wanted) == set(outputs):
+            del body.output[:]
+            body.output.extend(outputs[name] for name in wanted)
         model = helper.make_model(body, opset_imports=[helper.make_opsetid('', OPSET)],
                                        producer_name='bookcnn')
         model.ir_version = IR_VERSION

@@ -28,6 +28,7 @@ export function Digits({ network, run, words, language }) {
 
   const best = answer && answer.probabilities.indexOf(Math.max(...answer.probabilities));
   const [, height, width] = network.shape;
+  const said = answer ? words.answer(classes[best], percent(answer.probabilities[best])) : run ? words.nothingYet : words.loading;
   return <div class="digits">
     <section>
       <h2>{words.draw}</h2>
@@ -41,7 +42,7 @@ export function Digits({ network, run, words, language }) {
     </section>
     <section class="says">
       <h2>{words.says}</h2>
-      <p role="status" class="answer">{answer ? words.answer(classes[best], percent(answer.probabilities[best])) : words.nothingYet}</p>
+      <p role="status" class="answer">{said}</p>
       <ol class="bars">
         {classes.map((name, index) => <li class={index === best ? 'best' : ''}>
           <span class="name">{name}</span>
@@ -71,7 +72,7 @@ function DrawingCanvas({ reference, changed, words }) {
   const pen = useRef({ x: SIDE / 2, y: SIDE / 2, down: false });
 
   function line(x, y) {
-    const context = reference.current.getContext('2d');
+    const context = reference.current.getContext('2d', { willReadFrequently: true });
     Object.assign(context, { lineWidth: PEN, lineCap: 'round', lineJoin: 'round', strokeStyle: '#fff' });
     context.beginPath();
     context.moveTo(pen.current.x, pen.current.y);
@@ -133,7 +134,7 @@ function DrawingCanvas({ reference, changed, words }) {
 
 /** What is drawn as the network wants it, numbers from 0 to 1; null where nothing is. */
 function imageOf(canvas, { shape: [, height, width], centred }) {
-  const alpha = canvas.getContext('2d').getImageData(0, 0, SIDE, SIDE).data.filter((_, index) => index % 4 === 3);
+  const alpha = canvas.getContext('2d', { willReadFrequently: true }).getImageData(0, 0, SIDE, SIDE).data.filter((_, index) => index % 4 === 3);
   let left = SIDE, right = -1, top = SIDE, bottom = -1;
   for (let y = 0; y < SIDE; y++) {
     for (let x = 0; x < SIDE; x++) {
@@ -157,7 +158,9 @@ function imageOf(canvas, { shape: [, height, width], centred }) {
       y += weight * (row + 0.5);
     }
   }
-  return shrunk(alpha, x / mass - scale * width / 2, y / mass - scale * height / 2, scale, width, height);
+  const within = (low, start, high) => Math.max(low, Math.min(start, high)); // and nothing cut off at an edge
+  return shrunk(alpha, within(right + 1 - scale * width, x / mass - scale * width / 2, left),
+    within(bottom + 1 - scale * height, y / mass - scale * height / 2, top), scale, width, height);
 }
 
 /** The mean of each pixel's square, `scale` wide, from (left, top) on. */
@@ -185,8 +188,8 @@ const signed = (value) => (value >= 0 ? [20 + 235 * value, 20 + 140 * value, 25]
 /** Planes (count, height, width) side by side in one picture, scaled by the largest number of them all. */
 function Planes({ values, shape: [count, height, width], paint, label, ...others }) {
   const canvas = useRef();
-  const columns = Math.min(count, Math.max(8, Math.ceil(Math.sqrt(2 * count)))), rows = Math.ceil(count / columns);
-  const gap = count > 1 ? 1 : 0;
+  const columns = count <= 12 ? count : count <= 32 ? 8 : 16, rows = Math.ceil(count / columns);
+  const gap = height * width > 1 ? 1 : 0;
   useEffect(() => {
     const context = canvas.current.getContext('2d');
     const picture = context.createImageData(canvas.current.width, canvas.current.height);

@@ -133,7 +133,9 @@ export function Go({ network, run, words }) {
   const map = (fill) => state.board.signMap.map((row) => row.map(() => fill));
   const heat = map(null), markers = map(null);
   if (show && seen && !turn) {
-    seen.top.forEach(({ vertex: [x, y], share }, rank) => { heat[y][x] = { strength: SHOWN - rank, text: percent(share) }; });
+    seen.top.forEach(({ vertex: [x, y], share }) => {
+      heat[y][x] = { strength: Math.max(1, Math.round(9 * share / seen.top[0].share)), text: String(Math.round(100 * share)) };
+    });
   }
   if (state.move?.vertex) markers[state.move.vertex[1]][state.move.vertex[0]] = { type: 'circle' };
   const counted = over && area(state.board, dead), lead = counted && counted.black - counted.white - KOMI;
@@ -147,22 +149,22 @@ export function Go({ network, run, words }) {
           paintMap={counted ? counted.owner : undefined} dimmedVertices={[...dead].map((one) => one.split(',').map(Number))}
           selectedVertices={cursor ? [cursor] : []} onVertexClick={click} />
       </div>
-      <p role="status" class="said">{said(words) || (turn ? words.thinking : '')}</p>
+      <p role="status" class="said">{said(words) || (!run ? words.loading : turn ? words.thinking : '')}</p>
       <p class="hint" id="board-hint">{words.boardHint}</p>
     </section>
     <section class="panel">
       <p class="turn"><b>{over ? words.over : words.toPlay(name(state.toMove))}</b>{' '}
-        {words.move} {game.index} {words.of} {game.states.length - 1} · {words.byBlack} {state.board.getCaptures(1)},{' '}
+        {words.move} {game.index} {words.of} {game.states.length - 1}. {words.captured}{words.byBlack} {state.board.getCaptures(1)},{' '}
         {words.byWhite} {state.board.getCaptures(-1)}</p>
       {counted && <p>{words.dead} {words.score(counted.black, counted.white, KOMI)}{' '}
         <b>{words.wins(name(lead), Math.abs(lead))}</b></p>}
       <div class="buttons walk">
-        <button aria-label={words.first} title={words.first} disabled={!game.index} onClick={() => go(0)}>⏮</button>
+        <button aria-label={words.first} title={words.first} disabled={!game.index} onClick={() => go(0)}>|◀</button>
         <button aria-label={words.previous} title={words.previous} disabled={!game.index} onClick={() => go(game.index - 1)}>◀</button>
         <button aria-label={words.next} title={words.next} disabled={game.index === game.states.length - 1}
           onClick={() => go(game.index + 1)}>▶</button>
         <button aria-label={words.last} title={words.last} disabled={game.index === game.states.length - 1}
-          onClick={() => go(game.states.length - 1)}>⏭</button>
+          onClick={() => go(game.states.length - 1)}>▶|</button>
       </div>
       <div class="buttons">
         <button onClick={() => move(null)} disabled={over || turn}>{words.pass}</button>

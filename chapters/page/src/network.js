@@ -1,6 +1,7 @@
 // A network, as the server exported it to ONNX, in the browser: onnxruntime on WebAssembly, one thread.
 import * as ort from 'onnxruntime-web/wasm';
 
+ort.env.logLevel = 'error'; // it would remark on some processors
 ort.env.wasm.numThreads = 1; // more would need SharedArrayBuffer, which a plain http address has not
 ort.env.wasm.wasmPaths = { wasm: new URL('ort.wasm', import.meta.url).href };
 
@@ -11,7 +12,7 @@ ort.env.wasm.wasmPaths = { wasm: new URL('ort.wasm', import.meta.url).href };
  * one after another.
  */
 export async function loadNetwork(url) {
-  const session = await ort.InferenceSession.create(url);
+  const session = await ort.InferenceSession.create(url, { logSeverityLevel: 3 });
   let before = Promise.resolve();
   return function run(data, shape) {
     const answer = before.then(async () => {

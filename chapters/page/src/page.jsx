@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { Digits } from './digits.jsx';
 import { Go } from './go.jsx';
 import { loadNetwork } from './network.js';
-import { WORDS, firstLanguage, percent } from './words.js';
+import { WORDS, firstLanguage } from './words.js';
 import './style.css';
 
 export { planesOf, position, sensibleMoves } from './planes.js'; // for the tests
@@ -36,7 +36,7 @@ function Page({ networks }) {
       <button class="language" lang={other === 'zh' ? 'zh-CN' : 'en'} title={words.switchLanguage} onClick={switchLanguage}>
         {words.language}
       </button>
-      {networks.length > 1 && <label class="choice">{words.network}{' '}
+      {networks.length > 1 && <label class="choice">{words.network}
         <select value={number} onChange={(event) => setNumber(Number(event.target.value))}>
           {networks.map((one, index) => <option value={index}>{one.name}: {one.title[language]}</option>)}
         </select>
@@ -44,12 +44,11 @@ function Page({ networks }) {
     </header>
     <main>
       {loaded.error && loaded.number === number && <p role="alert">{words.failed}{String(loaded.error.message)}</p>}
-      {!loaded.error && !run && <p role="status">{words.loading}</p>}
       <View key={number} network={network} run={run} words={words} language={language} />
     </main>
     <footer>
       <span>{network.section} · {network.name} · {network.parameters.toLocaleString()} {words.parameters}</span>
-      {network.accuracy != null && <span> · {percent(network.accuracy)} {words.accuracy}</span>}
+      {network.accuracy != null && <span> · {(100 * network.accuracy).toFixed(2)}% {words.accuracy}</span>}
       <br />{words.local}
     </footer>
   </>;

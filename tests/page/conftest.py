@@ -1,0 +1,89 @@
+"""Trained networks, the server, and a real Chromium for the page's tests."""
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in Path(item.fspath).parents and not os.environ.get('BOOKCNN_WEB_TEST'):
+            item.add_marker(pytest.mark.skip(reason='needs Chromium and Node: `make web-test` runs it'))
+
+
+@pytest.fixture(scope='session')
+def digits_run(tmp_path_factory):
+    """4.4, trained in some seconds on the digits that come with scikit-learn."""
+    import chapters
+    from chapters.kit.program import run_experiment
+    folder = tmp_path_factory.mktemp('runs') / 'digits'
+    run_experiment(chapters.find('4.4').but(epochs=6, learning_rate=0.1), data='digits', out=folder, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def go_run(tmp_path_factory):
+    """7.2-small with its 36 planes, smaller still, after a glance at games of the built-in player."""
+    import chapters
+    from chapters.ch04_cnn import positions
+    from chapters.ch07_policy_net import policy_net
+    from chapters.kit.program import run_experiment
+    folder = tmp_path_factory.mktemp('runs') / 'go'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(positions, 'SELFPLAY_GAMES', 20)
+        patch.setattr(policy_net, 'MEASURED', 50)
+        run_experiment(chapters.find('7.2-small').but(units=1, filters=8, epochs=1, samples_per_epoch=640, batch_size=32),
+                       data='selfplay', out=folder, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def server(digits_run, go_run):
+    """The page of both, as `serve` serves it."""
+    import chapters
+    from chapters.kit.serve import PageServer, page_files
+    with PageServer(page_files([digits_run, go_run], chapters.find), port=0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope='session')
+def chromium():
+    from playwright.sync_api import sync_playwright
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert path, f'none of {", ".join(BROWSERS)} is installed'
+    with sync_playwright() as playwright:
+        # Chromium's sandbox refuses to run as root; the page is our own.
+        browser = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, server):
+    """A function (language, viewport) -> page that has loaded; at the end: no error in it, nothing asked of others."""
+    contexts, problems = [], []
+
+    def open_one(locale='en-US', viewport=None, network=0):
+        viewport = viewport or {'width': 1180, 'height': 900}
+        context = chromium.new_context(locale=locale, viewport=viewport, has_touch=viewport['width'] < 500)
+        context.set_default_timeout(60000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on('console', lambda message: problems.append(message.text) if message.type in ('error', 'warning') else None)
+        page.on('pageerror', lambda error: problems.append(str(error)))
+        page.on('request', lambda request: None if request.url.startswith((server.address, 'data:', 'blob:'))
+                else problems.append(f'asks for {request.url}'))
+        page.goto(server.address)
+        page.locator('header select').select_option(str(network))
+        return page
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not problems
