@@ -105,7 +105,7 @@ class Notebook:
             with open(shown.folder / 'history.csv', encoding='utf-8') as file:
                 axis.plot([float(row[metric]) for row in csv.DictReader(file)], marker='o', markersize=3, label=section)
             printed = experiment.figure(metric, experiment.data)
-            lines.append(f'| {section} | {experiment.title} {experiment.title_zh} | '
+            lines.append(f'| {section} | {_title(experiment)} | '
                          f'{_printed(printed, shown.result["data"]) if printed else ""} | '
                          f'{_number(shown.result["metrics"][metric]["last"])} |')
         axis.set(xlabel='epoch', ylabel=metric.replace('_', ' '))
@@ -164,11 +164,13 @@ class Notebook:
         if changes:
             experiment = experiment.but(**changes)
         rows = layer_table(experiment.build(), experiment.input_shape)
-        display(Image(_png(figures.costs([row for row in rows if row.weighted][1:],
-                            figures.text(f'{section} {experiment.title}', experiment.title_zh)))))
+        weighted = [row for row in rows if row.weighted]
+        display(Image(_png(figures.costs(
+            [row.name for row in weighted[1:]], [row.parameters / 1e6 for row in weighted[1:]],
+            [row.flops / 1e6 for row in weighted[1:]], figures.text(f'{section} {experiment.title}', experiment.title_zh)))))
         lines = ['| layer 层 | kind | output | parameters 参数 | MFLOPs |', '| --- | --- | --- | ---: | ---: |']
         lines += [f'| {row.name} | {row.kind} | {"x".join(map(str, row.output_shape))} | {row.parameters:,} '
-                  f'| {row.flops / 1e6:.4g} |' for row in rows if row.weighted]
+                  f'| {row.flops / 1e6:.4g} |' for row in weighted]
         display(Markdown('\n'.join(lines)))
         totals = _totals(rows)
         printed = [(figure.metric, _number(figure.value)) for figure in experiment.book if figure.metric in totals]
@@ -188,11 +190,11 @@ class Notebook:
             for name, value in totals.items():
                 printed = experiment.figure(name)
                 cells.append(f'{value:.4g}' + (f' ({printed.value:g})' if printed else ''))
-            lines.append(f'| {section} | {experiment.title} {experiment.title_zh} | '
+            lines.append(f'| {section} | {_title(experiment)} | '
                          f'{"x".join(map(str, experiment.input_shape[1:]))} | {sum(row.weighted for row in rows) - 1} | '
                          + ' | '.join(cells) + ' |')
-            points.append((section, totals['million_parameters'], totals['gflops']))
-        display(Image(_png(figures.costs_of_networks(points))))
+            points.append((section, totals['million_parameters'], 1000 * totals['gflops']))
+        display(Image(_png(figures.costs(*zip(*points)))))
         display(Markdown('\n'.join(lines)))
 
     def parity(self, *sections):
@@ -250,7 +252,7 @@ class Notebook:
             if (config['seed'], Path(config['data']).name, config['form'], config['init']) == \
                     (seed, Path(name).name, 'gluon', '') and _same(experiment_of(config, chapters.find), experiment):
                 return Shown(experiment, path.parent, json.loads(path.read_text(encoding='utf-8')))
-        out = RUNS / free_folder(experiment.section, name, seed).name
+        out = free_folder(experiment.section, name, seed, RUNS)
         run, result = run_experiment(experiment, data=data, out=out, seed=seed, quiet=True)
         return Shown(experiment, run.folder, result)
 
@@ -344,6 +346,11 @@ def _png(picture):
 def _in_full(short, *sections):
     """What was cut short, and the command that does not."""
     return f'In short form 简短运行: {short}. In full 完整运行: `python -m chapters run {" ".join(sections)}`'
+
+
+def _title(experiment):
+    """In English and, where it differs, in Chinese."""
+    return ' '.join(dict.fromkeys((experiment.title, experiment.title_zh)))
 
 
 def _number(value):

@@ -19,7 +19,7 @@ _BOARD = '''
 '''
 
 
-def draw_search(visits=100, exploration=1.5, komi=7.5, seed=0):
+def draw_search(visits=1000, exploration=5.0, komi=7.5, seed=0):
     """A search from a position on 7x7, without a network: by games played out, and how the player of those likes moves.
 
     Parameters

@@ -1,6 +1,7 @@
 """Every picture of the project is drawn here or with what is here. Needs no window."""
 import functools
 import os
+import textwrap
 
 import matplotlib
 
@@ -81,7 +82,8 @@ def curves(history, experiment, run):
 
 def _caption(run):
     """Data and what was cut short, for under a title."""
-    return f'\n{run.data_name}, {run.recipe.epochs} epochs, seed {run.seed}' + (f', {run.short}' if run.short else '')
+    words = f'{run.data_name}, {run.recipe.epochs} epochs, seed {run.seed}' + (f', {run.short}' if run.short else '')
+    return '\n' + textwrap.fill(words, 100)
 
 
 def image_grid(images, captions=None, columns=8, title='', size=1.25):
@@ -181,49 +183,28 @@ def bars(values, names, title=''):
     return figure
 
 
-def costs(rows, title=''):
-    """What each layer of a network costs: parameters on the left, FLOPs on the right.
+def costs(names, parameters, flops, title=''):
+    """What layers, or networks, cost: parameters on the left, FLOPs on the right.
 
     Parameters
     ----------
-    rows : list of chapters.kit.layer_table.Layer
+    names : list of str
+    parameters, flops : list of float
+        In millions.
     title : str
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 1.2 + 0.22 * len(rows)), sharey=True)
-    for axis, values, name, color in ((axes[0], [row.parameters / 1e6 for row in rows], 'million parameters', 'C0'),
-                                      (axes[1], [row.flops / 1e6 for row in rows], 'MFLOPs', 'C1')):
-        axis.barh(range(len(rows)), values, color=color)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 1.2 + 0.22 * len(names)), sharey=True)
+    for axis, values, name, color in ((axes[0], parameters, 'million parameters', 'C0'), (axes[1], flops, 'MFLOPs', 'C1')):
+        axis.barh(range(len(names)), values, color=color)
         axis.set(xlabel=name)
         axis.grid(axis='x', alpha=0.3)
-    axes[0].set_yticks(range(len(rows)))
-    axes[0].set_yticklabels([row.name for row in rows], fontsize=8)
+    axes[0].set_yticks(range(len(names)))
+    axes[0].set_yticklabels(names, fontsize=8)
     axes[0].invert_yaxis()
     figure.suptitle(title)
-    figure.tight_layout()
-    return figure
-
-
-def costs_of_networks(networks):
-    """Networks as points: parameters across, FLOPs upwards, both logarithmic.
-
-    Parameters
-    ----------
-    networks : list of (str, float, float)
-        Name, million parameters, GFLOPs.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    figure, axis = plt.subplots(figsize=(8, 4.5))
-    for number, (name, parameters, flops) in enumerate(networks):
-        axis.loglog(parameters, flops, 'o', color=f'C{number % 10}', label=name)
-    axis.set(xlabel='million parameters', ylabel='GFLOPs')
-    axis.grid(alpha=0.3, which='both')
-    axis.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     return figure

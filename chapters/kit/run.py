@@ -224,12 +224,12 @@ class Run:
             file.write('\n')
 
 
-def free_folder(what, data, seed):
-    """A folder under `runs/` that is not there yet: WHAT-DATA-seedN, with a number after it if that is taken."""
+def free_folder(what, data, seed, runs='runs'):
+    """A folder under `runs` that is not there yet: WHAT-DATA-seedN, with a number after it if that is taken."""
     name = f'{what}-{Path(data).name or "book"}-seed{seed}'
-    number, folder = 2, Path('runs') / name
+    number, folder = 2, Path(runs) / name
     while folder.exists():
-        folder, number = Path('runs') / f'{name}-{number}', number + 1
+        folder, number = Path(runs) / f'{name}-{number}', number + 1
     return folder
 
 

@@ -41,7 +41,8 @@ def test_the_mode_is_one_of_two():
 
 
 def test_a_run_shows_settings_pictures_and_figures_beside_the_books(shown):
-    neuron = Notebook('QUICK').run('2.2.8', quick=dict(train_samples=200), rows=('validation*',))
+    book = Notebook('QUICK')
+    neuron = book.run('2.2.8', quick=dict(train_samples=200), rows=('validation*',))
     assert 'train_samples=200' in texts(shown) and 'train_samples 200 in place of 1000' in texts(shown)
     assert '`python -m chapters run 2.2.8`' in texts(shown)
     assert len(pictures(shown)) == 1
