@@ -2,7 +2,7 @@
 
     BOOKCNN_DATA=/path/to/data python -m benchmarks.go [--games 1000] [--pack]
 
-Every figure is a median of several rounds on one core; two that are compared take turns. The games are
+Every figure but packing's is of one core: the median of several rounds; those compared take turns. The games are
 every n-th of `go/tom9d-val.sgf.xz`. `--pack` also packs all games there are, with all cores.
 """
 import argparse
@@ -30,11 +30,11 @@ from data_tools.go.symmetries import transform_moves, transform_planes
 ROUNDS = 5
 
 
-def seconds(function, *arguments):
-    """How long one call takes."""
-    began = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - began
+def seconds(function):
+    """How long one call takes: seconds of the processor, so that other programs disturb little."""
+    began = time.process_time()
+    function()
+    return time.process_time() - began
 
 
 def rates(contestants, rounds=ROUNDS):
