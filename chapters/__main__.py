@@ -158,7 +158,12 @@ def _run(options):
 
 def _launch(options):
     from chapters.kit.launch import launch
-    return launch(options.arguments, options.workers, options.servers,
+    command = options.arguments
+    if command[:1] != ['run']:
+        raise UserError('launch: which run? For example: python -m chapters launch -n 2 run 4.4 --data digits')
+    if '--distributed' not in command:
+        command = [*command, '--distributed', 'dist_sync']
+    return launch(command, options.workers, options.servers,
                   [host for host in options.hosts.split(',') if host])
 
 

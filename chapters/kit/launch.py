@@ -75,17 +75,19 @@ class _Process:
         return f'ended with exit code {self.code}'
 
 
-def launch(command, workers, servers=1, hosts=()):
+def launch(command, workers, servers=1, hosts=(), program='chapters'):
     """Run a command of this project in several workers that train together.
 
     Parameters
     ----------
     command : list of str
-        What follows `python -m chapters`: ['run', '4.4', ...].
+        What follows `python -m chapters`: ['run', '4.4', '--distributed', 'dist_sync', ...].
     workers, servers : int
         How many, spread over the hosts in turn. The scheduler runs on this machine.
     hosts : sequence of str
         Names or addresses, also `user@name`; empty: this machine.
+    program : str
+        Another module than `chapters`.
 
     Returns
     -------
@@ -99,10 +101,6 @@ def launch(command, workers, servers=1, hosts=()):
     """
     if workers < 1 or servers < 1:
         raise UserError(f'launch: {workers} workers and {servers} servers; give at least one of each')
-    if not command or command[0] != 'run':
-        raise UserError('launch: which run? For example: python -m chapters launch -n 2 run 4.4 --data digits')
-    if '--distributed' not in command:
-        command = [*command, '--distributed', 'dist_sync']
     places = [_place(host) for host in hosts] or [('localhost', '127.0.0.1', False)]
     far = [where for _, where, remote in places if remote]
     here = _address_towards(far[0]) if far else '127.0.0.1'
@@ -125,7 +123,7 @@ def launch(command, workers, servers=1, hosts=()):
             start(f'server {number}', 'server', places[number % len(places)], helper, OMP_NUM_THREADS='1')
         for number in range(workers):
             start(f'worker {number}', 'worker', places[number % len(places)],
-                  [sys.executable, '-m', 'chapters', *command], seen=number == 0, BOOKCNN_WORKER=str(number),
+                  [sys.executable, '-m', program, *command], seen=number == 0, BOOKCNN_WORKER=str(number),
                   BOOKCNN_LOCAL_WORKER=str(number // len(places)),
                   BOOKCNN_LOCAL_WORKERS=str(-(-workers // len(places))))
         return _watch(processes, command, workers)
