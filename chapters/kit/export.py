@@ -5,6 +5,7 @@ What is written has computed the same as MXNet just before; what did not is not 
 import contextlib
 import json
 import os
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ def onnx_model(graph):
         try:
             with contextlib.redirect_stdout(None):  # it prints names of operators
                 body = MXNetGraph().create_onnx_graph_proto(
-                    graph.symbol, dict(graph.arrays), [graph.input_shape], [TensorProto.FLOAT],
+                    _with_plain_reshapes(graph), dict(graph.arrays), [graph.input_shape], [TensorProto.FLOAT],
                     opset_version=OPSET, dynamic=True, dynamic_input_shapes=[('batch',) + graph.input_shape[1:]])
         except AttributeError as error:  # "No conversion function registered for op type NAME yet."
             raise UserError(f'{graph.folder}: MXNet cannot write this network as ONNX ({error}); `--mxnet` can') from None
@@ -225,6 +226,18 @@ def onnx_model(graph):
             raise UserError(f'{graph.folder}: onnxruntime refuses the exported network ({error}); nothing was written'
                             ) from None
     return model.SerializeToString(), _compare(graph, graph.outputs(x), theirs, 'onnxruntime')
+
+
+def _with_plain_reshapes(graph):
+    """The graph with sizes where a reshape says -2, -3 or -4, which MXNet's exporter does not know."""
+    internals = graph.symbol.get_internals()
+    shapes = dict(zip(internals.list_outputs(), internals.infer_shape(**{graph.input_name: graph.input_shape})[1]))
+    description = json.loads(graph.symbol.tojson())
+    for node in description['nodes']:
+        wanted = node.get('attrs', {}).get('shape', '')
+        if node['op'] in ('Reshape', 'reshape') and wanted.startswith('(0,') and re.search('-[234]', wanted):
+            node['attrs']['shape'] = str((0,) + shapes[node['name'] + '_output'][1:])  # 0: the samples, however many
+    return mx.sym.load_json(json.dumps(description))
 
 
 def _variable(node, **found):

@@ -4,8 +4,8 @@ import base64
 import numpy as np
 import pytest
 
-from data_tools.go.board import KO, RECENT, RECENT_MOVES, TO_MOVE, Position, stones, to_move
-from data_tools.go.features import planes_of
+from data_tools.go.board import KO, RECENT, TO_MOVE, Position, clear, set_up, stones, to_cell, to_move
+from data_tools.go.features import is_own_eye, planes_of
 
 CODE = """async ([positions, count]) => {
     const {position, planesOf} = await import('/page.js');
@@ -20,8 +20,6 @@ CODE = """async ([positions, count]) => {
 
 def random_states(number, size):
     """Positions of games that play anywhere but in their own eyes: captures, kos, ataris and ladders without end."""
-    from data_tools.go.board import to_cell
-    from data_tools.go.features import is_own_eye
     random = np.random.default_rng(size)
     states = []
     while len(states) < number:
@@ -37,6 +35,18 @@ def random_states(number, size):
             if random.random() < 0.1:
                 states.append(position.state.copy())
     return np.array(states[:number])
+
+
+def as_packed(states, size):
+    """The same positions, their chains made anew as in packed positions; only the last move is known of those before."""
+    fresh, board = np.empty_like(states), np.empty(size * size, np.uint8)
+    cells = np.array([to_cell(move, size) for move in range(size * size)])
+    for state, packed in zip(states, fresh):
+        stones(state, board)
+        clear(packed, size)
+        assert set_up(packed, cells, board.astype(np.int64))
+        packed[[TO_MOVE, KO, RECENT]] = state[[TO_MOVE, KO, RECENT]]
+    return fresh
 
 
 def asked(states, size):
@@ -56,8 +66,7 @@ def in_the_page(page, states, size, count):
 
 @pytest.mark.parametrize('size, number', [(19, 900), (9, 80), (5, 20)])
 def test_planes_are_those_of_python(open_page, size, number):
-    states = random_states(number, size)
-    states[:, RECENT + 1:RECENT + RECENT_MOVES] = 0  # what packed positions do not know either
+    states = as_packed(random_states(number, size), size)
     page = open_page(network=1)
     for count in (8, 36, 48):
         expected = planes_of(states, count)

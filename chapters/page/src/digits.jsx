@@ -188,7 +188,7 @@ const signed = (value) => (value >= 0 ? [20 + 235 * value, 20 + 140 * value, 25]
 /** Planes (count, height, width) side by side in one picture, scaled by the largest number of them all. */
 function Planes({ values, shape: [count, height, width], paint, label, ...others }) {
   const canvas = useRef();
-  const columns = count <= 12 ? count : count <= 32 ? 8 : 16, rows = Math.ceil(count / columns);
+  const columns = count <= 12 ? count : count <= 64 ? 8 : 16, rows = Math.ceil(count / columns);
   const gap = height * width > 1 ? 1 : 0;
   useEffect(() => {
     const context = canvas.current.getContext('2d');

@@ -2,8 +2,9 @@
 // what AlphaGo's planes say of a move (36), and AlphaGo's 48. What the planes mean stands at the top of that file.
 // tests/page/test_planes.py holds both sides together.
 //
-// The rules are here a second time, beside @sabaki/go-board, which keeps the game: the ladders try a thousand moves,
-// and so need a board that is copied quickly.
+// The rules are here a second time, beside @sabaki/go-board, which keeps the game: a ladder tries up to a thousand moves
+// and needs a board that is copied quickly; and where that many are not enough, the order in which they are tried
+// decides, which follows from the order of the stones in a chain.
 
 export const EMPTY = 0, BLACK = 1, WHITE = 2, BORDER = 3; // the opponent of a colour is 3 - colour
 export const PLANES = [8, 36, 48]; // how many there may be
@@ -15,62 +16,117 @@ const DIAGONALS = [-STRIDE - 1, -STRIDE + 1, STRIDE - 1, STRIDE + 1];
 const LADDER_NODES = 1000; // moves tried for one ladder before giving up
 const LADDER_DEPTH = 300;
 
-/** A position: the stones, who is to move, the cell that ko forbids to them (or 0), the cell of the last move (or 0). */
+/**
+ * A position, as board.py has it, with exact liberties.
+ *
+ * chain: of a stone, the cell that names its chain; next: the next stone of its chain, round in a circle; liberties: of a
+ * chain's name. ko is the cell that is forbidden to the player to move, last that of the last move; 0 for none.
+ */
 class Position {
-  constructor(size, colours, toMove, ko = 0, last = 0) {
-    Object.assign(this, { size, colours, toMove, ko, last });
+  constructor(size, colours, toMove, ko, last) {
+    Object.assign(this, { size, colours, toMove, ko, last, captured: 0 });
   }
 
-  /** The chain at a cell: its stones and its liberties, each once. */
-  chain(cell) {
-    const { colours } = this, colour = colours[cell];
-    const stones = [cell], liberties = [], seen = new Uint8Array(CELLS);
-    seen[cell] = 1;
-    for (let i = 0; i < stones.length; i++) {
+  /** Make the chains of stones that were just put on the board, in the order in which `set_up` of board.py makes them. */
+  findChains() {
+    const { colours } = this;
+    this.chain = new Int16Array(CELLS);
+    this.next = new Int16Array(CELLS);
+    this.liberties = new Int16Array(CELLS);
+    for (let start = 0; start < CELLS; start++) {
+      const colour = colours[start];
+      if (colour === EMPTY || colour === BORDER || this.chain[start]) continue;
+      this.chain[start] = this.next[start] = start;
+      const todo = [start];
+      while (todo.length) {
+        const stone = todo.pop();
+        for (const step of STEPS) {
+          const around = stone + step;
+          if (colours[around] !== colour || this.chain[around]) continue;
+          this.chain[around] = start;
+          this.next[around] = this.next[start];
+          this.next[start] = around;
+          todo.push(around);
+        }
+      }
+      this.liberties[start] = this.libertiesOf(start).length;
+    }
+    return this;
+  }
+
+  /** The stones of a chain, from the one that names it. */
+  stonesOf(chain) {
+    const stones = [];
+    let stone = chain;
+    do {
+      stones.push(stone);
+      stone = this.next[stone];
+    } while (stone !== chain);
+    return stones;
+  }
+
+  /** The liberties of a chain, each once, in the order in which its stones meet them. */
+  libertiesOf(chain) {
+    const found = [];
+    for (const stone of this.stonesOf(chain)) {
       for (const step of STEPS) {
-        const around = stones[i] + step;
-        if (seen[around]) continue;
-        seen[around] = 1;
-        if (colours[around] === colour) stones.push(around);
-        else if (colours[around] === EMPTY) liberties.push(around);
+        const point = stone + step;
+        if (this.colours[point] === EMPTY && !found.includes(point)) found.push(point);
       }
     }
-    return { stones, liberties };
+    return found;
   }
 
   /** Whether the player to move may play at a cell: empty, not the ko point, no suicide. */
   isLegal(cell) {
     const { colours, toMove } = this;
     if (colours[cell] !== EMPTY || cell === this.ko) return false;
-    for (const step of STEPS) if (colours[cell + step] === EMPTY) return true;
     for (const step of STEPS) {
       const found = colours[cell + step];
+      if (found === EMPTY) return true;
       if (found === BORDER) continue;
-      const inAtari = this.chain(cell + step).liberties.length === 1;
+      const inAtari = this.liberties[this.chain[cell + step]] === 1;
       if (inAtari === (found !== toMove)) return true; // ours with a liberty to spare, or theirs to be captured
     }
     return false;
   }
 
-  /** The position after a legal move, and how many stones it captured. */
+  /** The position after a legal move; `captured` is how many stones it took. */
   play(cell) {
-    const colours = this.colours.slice(), opponent = 3 - this.toMove;
-    const after = new Position(this.size, colours, opponent, 0, cell);
-    colours[cell] = this.toMove;
-    let captured = 0, capturedCell = 0;
-    for (const step of STEPS) {
-      if (colours[cell + step] !== opponent) continue;
-      const { stones, liberties } = after.chain(cell + step);
-      if (liberties.length) continue;
-      for (const stone of stones) colours[stone] = EMPTY;
-      captured += stones.length;
+    const colour = this.toMove, opponent = 3 - colour;
+    const after = new Position(this.size, this.colours.slice(), opponent, 0, cell);
+    const chain = after.chain = this.chain.slice(), next = after.next = this.next.slice();
+    const liberties = after.liberties = this.liberties.slice();
+    after.colours[cell] = colour;
+    chain[cell] = next[cell] = cell;
+    let mine = cell;
+    for (const step of STEPS) { // join our neighbours, whose chain gives the name
+      const other = chain[cell + step];
+      if (after.colours[cell + step] !== colour || other === mine) continue;
+      for (const stone of after.stonesOf(mine)) chain[stone] = other;
+      [next[mine], next[other]] = [next[other], next[mine]];
+      mine = other;
+    }
+    let capturedCell = 0;
+    const seen = [];
+    for (const step of STEPS) { // each neighbouring chain of the opponent loses this liberty, once
+      const other = chain[cell + step];
+      if (after.colours[cell + step] !== opponent || seen.includes(other)) continue;
+      seen.push(other);
+      liberties[other] -= 1;
+      if (liberties[other]) continue;
       capturedCell = cell + step;
+      for (const stone of after.stonesOf(other)) {
+        after.colours[stone] = EMPTY;
+        chain[stone] = 0;
+        after.captured += 1;
+        for (const freed of new Set(STEPS.map((one) => (after.colours[stone + one] === colour ? chain[stone + one] : 0)))) {
+          if (freed) liberties[freed] += 1;
+        }
+      }
     }
-    if (captured === 1) {
-      const { stones, liberties } = after.chain(cell);
-      if (stones.length === 1 && liberties.length === 1) after.ko = capturedCell;
-    }
-    after.captured = captured;
+    liberties[mine] = after.libertiesOf(mine).length;
+    if (after.captured === 1 && next[cell] === cell && liberties[mine] === 1) after.ko = capturedCell;
     return after;
   }
 
@@ -100,7 +156,7 @@ const toMove = (cell, size) => (Math.floor(cell / STRIDE) - 1) * size + cell % S
 export function position(size, stones, colour, ko = -1, last = -1) {
   const colours = new Uint8Array(CELLS).fill(BORDER);
   for (let move = 0; move < size * size; move++) colours[toCell(move, size)] = stones[move];
-  return new Position(size, colours, colour, ko < 0 ? 0 : toCell(ko, size), last < 0 ? 0 : toCell(last, size));
+  return new Position(size, colours, colour, ko < 0 ? 0 : toCell(ko, size), last < 0 ? 0 : toCell(last, size)).findChains();
 }
 
 /** Of each move 1 if it is legal and fills no own eye: what a player considers. */
@@ -128,47 +184,29 @@ export function planesOf(of, count) {
 
 /** The last move, chains of 4 and more, 3, 2, 1 liberties, empty, opponent's, own: the order of the packed files (7.1). */
 function bookPlanes(of) {
-  const area = of.size * of.size, planes = new Float32Array(8 * area), liberties = libertiesOf(of);
+  const area = of.size * of.size, planes = new Float32Array(8 * area);
   for (let move = 0; move < area; move++) {
     const cell = toCell(move, of.size), found = of.colours[cell];
     if (found === EMPTY) planes[5 * area + move] = 1;
     else {
       planes[(found === of.toMove ? 7 : 6) * area + move] = 1;
-      planes[(5 - Math.min(liberties[cell], 4)) * area + move] = 1;
+      planes[(5 - Math.min(of.liberties[of.chain[cell]], 4)) * area + move] = 1;
     }
   }
   if (of.last) planes[toMove(of.last, of.size)] = 1;
   return planes;
 }
 
-/** Of each cell with a stone the liberties of its chain. */
-function libertiesOf(of) {
-  const counts = new Int32Array(CELLS);
-  for (const { stones, liberties } of chainsOf(of)) for (const stone of stones) counts[stone] = liberties.length;
-  return counts;
-}
-
-function chainsOf(of) {
-  const seen = new Uint8Array(CELLS), chains = [];
-  for (let cell = 0; cell < CELLS; cell++) {
-    if (of.colours[cell] === EMPTY || of.colours[cell] === BORDER || seen[cell]) continue;
-    const chain = of.chain(cell);
-    for (const stone of chain.stones) seen[stone] = 1;
-    chains.push(chain);
-  }
-  return chains;
-}
-
 function alphagoPlanes(of) {
   const { size, colours, toMove: colour } = of, area = size * size;
-  const planes = new Float32Array(48 * area).fill(1, 3 * area, 4 * area), liberties = libertiesOf(of);
+  const planes = new Float32Array(48 * area).fill(1, 3 * area, 4 * area);
   for (let move = 0; move < area; move++) {
     const cell = toCell(move, size), found = colours[cell];
     const set = (plane) => { planes[plane * area + move] = 1; };
     if (found !== EMPTY) {
       set(found === colour ? 0 : 1);
       set(cell === of.last ? 4 : 11); // turns since: only the last move is known, as in packed positions
-      set(11 + Math.min(liberties[cell], 8));
+      set(11 + Math.min(of.liberties[of.chain[cell]], 8));
       continue;
     }
     set(2);
@@ -178,39 +216,38 @@ function alphagoPlanes(of) {
     for (const step of STEPS) {
       const around = colours[cell + step];
       free += around === EMPTY;
-      if (around === colour || (around === 3 - colour && liberties[cell + step] === 1)) alone = false;
+      if (around === colour || (around === 3 - colour && of.liberties[of.chain[cell + step]] === 1)) alone = false;
     }
     if (!alone) { // it joins or captures: play it and look
-      const after = of.play(cell), chain = after.chain(cell);
+      const after = of.play(cell), chain = after.chain[cell];
       captured = after.captured;
-      free = chain.liberties.length;
-      stones = chain.stones.length;
+      free = after.liberties[chain];
+      stones = after.stonesOf(chain).length;
     }
     if (captured) set(19 + Math.min(captured, 8));
     if (free === 1) set(27 + Math.min(stones, 8));
     set(35 + Math.min(free, 8));
   }
-  for (const { stones, liberties: free } of chainsOf(of)) {
-    const theirs = colours[stones[0]] !== colour;
-    if (free.length !== (theirs ? 2 : 1)) continue;
-    for (const cell of answers(of, stones[0])) {
-      if (isCaught(of, stones[0], cell) === theirs) planes[(theirs ? 44 : 45) * area + toMove(cell, size)] = 1;
+  for (let chain = 1; chain < CELLS; chain++) {
+    const theirs = colours[chain] !== colour;
+    if (of.chain[chain] !== chain || of.liberties[chain] !== (theirs ? 2 : 1)) continue;
+    for (const cell of answers(of, chain)) {
+      if (isCaught(of, chain, cell) === theirs) planes[(theirs ? 44 : 45) * area + toMove(cell, size)] = 1;
     }
   }
   return planes;
 }
 
 /** The moves that matter to a chain with 1 or 2 liberties: these, and with 1, captures of what attacks it. */
-function answers(of, stone) {
-  const { stones, liberties } = of.chain(stone), cells = [...liberties];
-  if (liberties.length > 1) return cells;
-  for (const one of stones) {
+function answers(of, chain) {
+  const cells = of.libertiesOf(chain);
+  if (cells.length > 1) return cells;
+  for (const stone of of.stonesOf(chain)) {
     for (const step of STEPS) {
-      if (of.colours[one + step] !== 3 - of.colours[stone]) continue;
-      const attacker = of.chain(one + step);
-      if (attacker.liberties.length === 1 && !cells.includes(attacker.liberties[0]) && cells.length < 16) {
-        cells.push(attacker.liberties[0]);
-      }
+      const attacker = of.chain[stone + step];
+      if (of.colours[stone + step] !== 3 - of.colours[chain] || of.liberties[attacker] !== 1) continue;
+      const [point] = of.libertiesOf(attacker);
+      if (!cells.includes(point) && cells.length < 16) cells.push(point);
     }
   }
   return cells;
@@ -237,9 +274,9 @@ function isCaught(of, stone, first) {
   }
 
   function after(now, depth) {
-    const hunting = now.colours[stone] !== now.toMove, liberties = now.chain(stone).liberties.length;
+    const hunting = now.colours[stone] !== now.toMove, liberties = now.liberties[now.chain[stone]];
     if (liberties !== (hunting ? 2 : 1)) return liberties < 2;
-    return caught(now, answers(now, stone), depth);
+    return caught(now, answers(now, now.chain[stone]), depth);
   }
 
   try {
