@@ -22,10 +22,15 @@ class Policy:
         Of the board.
     batch : int
         Positions that the network takes at once, at most.
+
+    Attributes
+    ----------
+    network, planes, size, batch
+        As given.
     """
     def __init__(self, network, planes=8, size=19, batch=8):
         self.planes, self.size, self.batch = planes, size, batch
-        self._network = network
+        self.network = network
         self._device = next(iter(network.collect_params().values())).list_ctx()[0]
         network.hybridize()  # not static: a search asks for batches of any size
 
@@ -34,9 +39,7 @@ class Policy:
 
         With `symmetries=8` each position is looked at from all 8 sides, and the answers averaged (3.2).
         """
-        states = states.copy()
-        states[:, RECENT + 1:RECENT + RECENT_MOVES] = 0  # packed positions do not know of these either
-        return self.of_planes(planes_of(states, self.planes), symmetries)
+        return self.of_planes(planes_of(without_history(states), self.planes), symmetries)
 
     def of_planes(self, planes, symmetries=1):
         """The same for planes that are there already, uint8 (N, planes, size, size)."""
@@ -54,8 +57,15 @@ class Policy:
         outputs = []
         for start in range(0, len(planes), self.batch):
             part = planes[start:start + self.batch]
-            outputs.append(self._network(nd.array(part, self._device, 'float32')).asnumpy())
+            outputs.append(self.network(nd.array(part, self._device, 'float32')).asnumpy())
         return np.concatenate(outputs)
+
+
+def without_history(states):
+    """Positions, int32 (N, STATE_LENGTH), without all moves but the last: packed positions do not know of them."""
+    states = states.copy()
+    states[:, RECENT + 1:RECENT + RECENT_MOVES] = 0
+    return states
 
 
 def load_policy(folder, batch=8):

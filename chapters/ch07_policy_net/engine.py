@@ -5,6 +5,7 @@ import numpy as np
 
 from chapters.ch06_alphago.mcts import Rollouts, Search
 from chapters.ch06_alphago.policy import load_policy
+from chapters.ch07_policy_net.ownership import OwnersAndRollouts, load_head
 from data_tools.go.board import BLACK, CHAIN, EMPTY, Position, to_cell
 from data_tools.go.features import is_own_eye
 from data_tools.go.player import ownership
@@ -12,6 +13,7 @@ from data_tools.go.player import ownership
 SETTLED = 0.9  # a point is settled if nearly all games played out from here give it to the same player
 RESIGN_BELOW = 0.03  # resign if less than so many of them are won,
 RESIGN_AFTER = 0.3  # but not before so many moves a point
+LATE = 0.5  # from so many moves a point on, moves where all is settled are not played, and passes are thought of
 
 
 class Engine:
@@ -28,6 +30,8 @@ class Engine:
         Without search: above 0, draw moves by probability ** (1 / temperature), for variety.
     resigns : bool
     seed : int
+    head : OwnershipHead, optional
+        Has a say in the value of what is searched.
 
     Attributes
     ----------
@@ -36,8 +40,8 @@ class Engine:
     moves : list of (int, int)
         (colour, move) so far.
     """
-    def __init__(self, policy, visits=0, size=19, komi=7.5, temperature=0.0, resigns=True, seed=0):
-        self.policy, self.visits, self.temperature = policy, visits, temperature
+    def __init__(self, policy, visits=0, size=19, komi=7.5, temperature=0.0, resigns=True, seed=0, head=None):
+        self.policy, self.visits, self.temperature, self.head = policy, visits, temperature, head
         self.resigns, self.seed, self.komi = resigns, seed, komi
         self.seconds = None  # for the next move; None: as many as it takes
         self.clear(size)
@@ -114,15 +118,14 @@ class Engine:
         """The move that `colour` would play, size * size for a pass, or None to resign. Plays nothing."""
         self.position.to_play = colour
         position, passing = self.position, self.position.size ** 2
-        owned, wins = ownership(position.state, self.komi, 64, len(self.moves))
-        mine = wins if colour == BLACK else 1 - wins
-        if self.resigns and position.move_number > RESIGN_AFTER * passing and mine < RESIGN_BELOW:
-            return None
-        late = position.move_number > 0.4 * passing
-        if position.passes and late and self.score() * (1 if colour == BLACK else -1) > 0:
-            return passing
         chances = self.probabilities()
-        if late:
+        if position.move_number > RESIGN_AFTER * passing:
+            owned, wins = ownership(position.state, self.komi, 48, len(self.moves))
+            if self.resigns and (wins if colour == BLACK else 1 - wins) < RESIGN_BELOW:
+                return None
+        if position.move_number > LATE * passing:
+            if position.passes and self.score() * (1 if colour == BLACK else -1) > 0:
+                return passing
             open_points = np.append(np.abs(owned) < SETTLED, False)
             touching = open_points.copy()
             board = np.pad(open_points[:-1].reshape(position.size, -1), 1)
@@ -139,7 +142,9 @@ class Engine:
 
     def _searched(self, forbidden):
         if self._search is None:
-            self._search = Search(Rollouts(self.komi, 1, self.seed, self.policy), self.komi, seed=self.seed)
+            evaluate = (OwnersAndRollouts(self.policy, self.head, self.komi, self.seed) if self.head
+                        else Rollouts(self.komi, 1, self.seed, self.policy))
+            self._search = Search(evaluate, self.komi, seed=self.seed)
         search = self._search
         search.batch = self.policy.batch
         search.start(self.position)
@@ -176,4 +181,4 @@ class Engine:
 
 def load_engine(folder, visits=0, **settings):
     """The engine of a run folder, with the settings of `Engine`."""
-    return Engine(load_policy(folder), visits, **settings)
+    return Engine(load_policy(folder), visits, head=load_head(folder), **settings)

@@ -42,8 +42,9 @@ MAX_SIZE = 19
 REMOVE, ADD_BLACK, ADD_WHITE, PLAY_BLACK, PLAY_WHITE = 0, 1, 2, 3, 4
 KIND = 512
 
-Game = namedtuple('Game', 'file number size events')
-Game.__doc__ = """A game's main line: source file, number in it (from 1), board size, events uint16 (n,)."""
+Game = namedtuple('Game', 'file number size events result')
+Game.__doc__ = """A game's main line: source file, number in it (from 1), board size, events uint16 (n,), result as RE says
+it ('B+R', 'W+3.5'; '' if it does not)."""
 
 Refused = namedtuple('Refused', 'file number move reason')
 Refused.__doc__ = """What was not used: source file, game and move number (or None), reason (`kind: more`)."""
@@ -95,7 +96,7 @@ def _stones(values, size, move):
 
 
 def _events(tree):
-    """(size, events) of a game's main line; raises _Broken."""
+    """(size, events, result) of a game's main line; raises _Broken."""
     nodes = list(sgf_grammar.main_sequence_iter(tree))
     root = nodes[0]
     if _number(root, 'GM', 1) != 1:
@@ -137,7 +138,8 @@ def _events(tree):
         opening = [event // KIND for event in events if event // KIND >= PLAY_BLACK][:handicap]
         if opening != [PLAY_BLACK] * handicap:  # neither set up nor played one after another
             raise _Broken(f'handicap stones missing: HA[{handicap}]')
-    return size, np.array(events, np.uint16)
+    result = root.get('RE', [b''])[0].decode('ascii', 'replace').strip()
+    return size, np.array(events, np.uint16), result
 
 
 # ---- the games of a text ----
@@ -232,11 +234,11 @@ def games_of_text(file, text, number=None):
         try:
             if isinstance(tree, _Broken):
                 raise tree
-            size, events = _events(tree)
+            size, events, result = _events(tree)
         except _Broken as error:
             games.append(Refused(file, index, error.move, str(error)))
         else:
-            games.append(Game(file, index, size, events))
+            games.append(Game(file, index, size, events, result))
     return games
 
 

@@ -21,9 +21,9 @@ from chapters.kit.program import resume, run_experiment
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, LETTERS, WHITE, Position, to_cell
+from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell
 from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye
-from data_tools.go.player import selfplay_records
+from data_tools.go.player import choose, selfplay_records
 
 TINY = dict(units=1, filters=4)
 EMPTY_PLANE = DAT_ORDER.index('empty')
@@ -415,6 +415,53 @@ def test_survives_random_lines():
             referee = Referee(engine.position.board)  # another game
         assert Referee.of(engine.position.board).board == referee.board.board, line
     assert moves > 200 and refused > 20
+
+
+def write_games(path, number):
+    """Whole games of the built-in player, one a line."""
+    weights, chance = np.empty(361), np.array([3], np.uint64)
+    with open(path, 'w') as file:
+        for _ in range(number):
+            position, moves = Position(), []
+            while position.passes < 2 and len(moves) < 600:
+                move = int(choose(position.state, weights, chance))
+                moves.append((position.to_play, move))
+                position.play(move)
+            score = position.score(6.5)
+            file.write(match.to_sgf(moves, f'{"BW"[score < 0]}+{abs(score)}', 'a', 'b', 19, 6.5))
+
+
+def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
+    from chapters.ch07_policy_net import ownership
+    from chapters.ch07_policy_net.engine import load_engine
+    write_games(tmp_path / 'games.sgf', 40)
+    run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
+    before = parameters(tmp_path / 'run')
+    assert ownership.main(['--run', str(tmp_path / 'run'), '--data', str(tmp_path / 'games.sgf'), '--games', '40']) == 0
+    assert 'winner_by_head' in capsys.readouterr().out
+    policy = load_policy(tmp_path / 'run')
+    states, owners = ownership.positions_with_owners([tmp_path / 'games.sgf'], 40, per_game=8)
+    assert len(states) == len(owners) == 320 and owners.min() < -0.9 and owners.max() > 0.9
+    head = ownership.fit_head(policy.network, policy.planes, np.tile(states[80:], (4, 1)),
+                              np.tile(owners[80:], (4, 1)), batch_size=16)
+    result = ownership.measure(policy, head, states[:80], owners[:80])
+    assert result['owners_mse'] < 0.9 * result['all_even_mse']
+    now = {name: parameter.data().asnumpy() for name, parameter in policy.network.collect_params().items()}
+    assert all(np.array_equal(array, now[name.split(':')[1]]) for name, array in before.items())
+    theirs = states[states[:, TO_MOVE] == WHITE][:5]
+    turned = ownership._owners_of_mover(theirs, owners[:len(theirs)], np.zeros(len(theirs), int))
+    assert np.array_equal(turned, -owners[:len(theirs)])
+    policies, values = ownership.OwnersAndRollouts(policy, head)(states[:5].astype(np.int32))
+    assert policies.shape == (5, 362) and (np.abs(values) <= 1).all()
+    engine = load_engine(tmp_path / 'run', visits=8, size=9)
+    assert engine.head and engine.generate(BLACK) is not None
+
+
+def test_games_without_an_end_are_refused(tmp_path):
+    from chapters.ch07_policy_net import ownership
+    (tmp_path / 'short.sgf').write_text('(;GM[1]SZ[19]RE[B+R];B[aa];W[bb])')
+    with pytest.raises(UserError, match='no game there that was played to its end'):
+        ownership.positions_with_owners([tmp_path / 'short.sgf'], 1)
 
 
 def test_the_program_itself(tmp_path):
