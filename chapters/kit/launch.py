@@ -46,7 +46,9 @@ class _Process:
 
     def _read(self):
         for line in self._process.stdout:
-            self._lines.append(line.decode(errors='replace').rstrip())
+            line = line.decode(errors='replace').rstrip()
+            if '\r' not in line:  # a progress bar
+                self._lines.append(line)
 
     @property
     def code(self):
