@@ -29,8 +29,8 @@ writeFileSync(`${out}/ort.wasm.gz`, gzipSync(wasm, { level: 9 }));
 
 const packages = new Set(Object.keys(metafile.inputs).map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]).filter(Boolean));
 const licences = [...packages].sort().map((name) => {
-  const folder = `node_modules/${name}`, { version, license } = JSON.parse(readFileSync(`${folder}/package.json`));
+  const folder = `node_modules/${name}`, { version, license, repository } = JSON.parse(readFileSync(`${folder}/package.json`));
   const file = readdirSync(folder).find((one) => /^licen[sc]e/i.test(one));
-  return `${name} ${version}: ${license}\n\n${file ? readFileSync(`${folder}/${file}`, 'utf8') : `https://www.npmjs.com/package/${name}`}`;
+  return `${name} ${version}: ${license}\n\n${file ? readFileSync(`${folder}/${file}`, 'utf8') : `The texts of its licences: ${repository.url.replace('git+', '')}`}`;
 });
 writeFileSync(`${out}/licences.txt`, licences.map((text) => text.trim()).join(`\n\n${'-'.repeat(60)}\n\n`) + '\n');

@@ -248,7 +248,7 @@ def test_fits_speaks_both_languages_and_names_everything(open_page, network, vie
     page = open_page('zh-CN', viewport, network)
     folder = Path(os.environ.get('BOOKCNN_SCREENSHOTS') or tmp_path)
     for language, other in (('zh', 'Show this page in English'), ('en', '用中文显示本页')):
-        assert page.locator('html').get_attribute('lang').startswith(language)
+        page.locator(f'html[lang|={language}]').wait_for(state='attached')
         if network:
             page.locator('.moves[aria-busy=false] li').nth(8).wait_for()
         else:
@@ -259,9 +259,7 @@ def test_fits_speaks_both_languages_and_names_everything(open_page, network, vie
             .map((one) => one.outerHTML)""")
         assert nameless == []
         page.screenshot(path=folder / f'page-{("digits", "go")[network]}-{page.viewport_size["width"]}-{language}.png')
-        page.locator('.language').click()
-        assert page.locator('html').get_attribute('lang').startswith({'zh': 'en', 'en': 'zh'}[language])
-        assert other
+        page.get_by_title(other).click()
     page.reload()
     assert page.locator('.language').inner_text() == 'English'  # the choice is kept: Chinese again
 

@@ -31,7 +31,7 @@ export function Go({ network, run, words }) {
 
   useEffect(() => {
     let current = true;
-    if (run && !over) choices(network, run, states, sides).then((found) => current && setAnswer({ state, ...found }));
+    if (run && !over) choices(network, run, states, sides, () => current).then((found) => current && setAnswer({ state, ...found }));
     return () => { current = false; };
   }, [run, state, sides]);
   const seen = answer && answer.state === state ? answer : null;
@@ -203,10 +203,11 @@ export function Go({ network, run, words }) {
  *
  * Illegal moves and own eyes have 0, as in chapters/ch07_policy_net/engine.py; {probabilities, top: [{vertex, share}]}.
  */
-async function choices({ planes, size }, run, states, sides) {
+async function choices({ planes, size }, run, states, sides, wanted) {
   const of = positionOf(states[states.length - 1]);
   const turned = turnedPlanes(planesOf(of, planes), size, sides);
-  const [logits] = await run(turned, [sides, planes, size, size]);
+  const [logits] = await run(turned, [sides, planes, size, size], wanted);
+  if (!logits) return null; // the board has moved on
   const sensible = sensibleMoves(of);
   const probabilities = meanProbabilities(logits.data, size, sides).map((share, move) => (sensible[move] ? share + 1e-9 : 0));
   const all = vertices(size), order = [...probabilities.keys()].sort((one, other) => probabilities[other] - probabilities[one]);

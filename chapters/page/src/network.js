@@ -8,14 +8,15 @@ ort.env.wasm.wasmPaths = { wasm: new URL('ort.wasm', import.meta.url).href };
 /**
  * Load a network.
  *
- * Returns a function (data Float32Array, shape) -> promise of [{data, dims}], its outputs in their order. Calls are answered
- * one after another.
+ * Returns a function (data Float32Array, shape, wanted) -> promise of [{data, dims}], its outputs in their order. Calls are
+ * answered one after another, with [] where `wanted()` is no longer true when it is a call's turn.
  */
 export async function loadNetwork(url) {
   const session = await ort.InferenceSession.create(url, { logSeverityLevel: 3 });
   let before = Promise.resolve();
-  return function run(data, shape) {
+  return function run(data, shape, wanted = () => true) {
     const answer = before.then(async () => {
+      if (!wanted()) return [];
       const outputs = await session.run({ [session.inputNames[0]]: new ort.Tensor('float32', data, shape) });
       return session.outputNames.map((name) => outputs[name]);
     });

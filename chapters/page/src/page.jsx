@@ -22,7 +22,10 @@ function Page({ networks }) {
     document.title = title;
   }, [language, title]);
   useEffect(() => {
-    loadNetwork(network.model).then((run) => setLoaded({ number, run }), (error) => setLoaded({ number, error }));
+    let current = true; // no more, if another network is chosen before this one is there
+    const set = (loaded) => current && setLoaded({ number, ...loaded });
+    loadNetwork(network.model).then((run) => set({ run }), (error) => set({ error }));
+    return () => { current = false; };
   }, [number]);
   const run = loaded.number === number ? loaded.run : null;
   const other = language === 'zh' ? 'en' : 'zh';
