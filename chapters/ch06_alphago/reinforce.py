@@ -195,7 +195,7 @@ def played_out(states, komi, games):
 
 
 def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, rounds=150, games=64,
-                learning_rate=0.02, positions=6000, matches=200):
+                learning_rate=0.02, positions=6000, updates=1000, matches=200):
     """Section 6.4.1 on a small board: imitation, policy gradient, value network.
 
     Parameters
@@ -210,6 +210,8 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
         Of `reinforce`.
     positions : int
         Games for the value network, a fifth of them to measure it.
+    updates : int
+        Of the value network.
     matches : int
         Games of the improved policy against the imitation that it began as.
 
@@ -235,7 +237,7 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
     run.say(f'won {results.mean():.1%} of {matches} games against the imitation')
     states, outcomes = one_position_a_game(network, positions, size, komi, random)
     planes, held = zero_planes(states), positions // 5
-    value = fit_value(planes[held:], outcomes[held:], layers, filters, 1000, random)
+    value = fit_value(planes[held:], outcomes[held:], layers, filters, updates, random)
     predicted = nd.sigmoid(value(nd.array(planes[:held], dtype='float32'))).asnumpy()[:, 0]
     guesses = {'value': predicted, 'constant': outcomes[held:].mean(),
                **{f'rollouts{number}': played_out(states[:held], komi, number) for number in (1, 10, 100)}}

@@ -275,6 +275,26 @@ def test_reinforcement_makes_what_won_more_probable():
     assert not np.array_equal(old, new) and np.isfinite(new).all()
 
 
+def test_all_of_alphagos_way(tmp_path, monkeypatch):
+    from chapters.ch06_alphago import reinforce
+    monkeypatch.setattr(reinforce, 'alphago_way', partial(
+        reinforce.alphago_way, size=5, layers=2, filters=8, imitation=3, rounds=10, games=4, positions=20,
+        updates=5, matches=4))
+    _, result = run_experiment(chapters.find('6.4.1'), out=tmp_path / 'run', quiet=True)
+    metrics = {name: value['last'] for name, value in result['metrics'].items()}
+    assert 0 <= metrics['wins_against_imitation'] <= 1 and metrics['matches'] == 4
+    for name in ('value', 'constant', 'rollouts1', 'rollouts10', 'rollouts100'):
+        assert 0 <= metrics[f'{name}_mse'] <= 1
+    for name in ('policy.params', 'value.params', 'figures/learning.png'):
+        assert (tmp_path / 'run' / name).exists()
+
+
+def test_played_out_positions_are_judged_from_both_sides():
+    from chapters.ch06_alphago.reinforce import played_out
+    for to_play, komi, expected in ((BLACK, 1e9, 0), (BLACK, -1e9, 1), (WHITE, 1e9, 1), (WHITE, -1e9, 0)):
+        assert played_out(position_of(RACE, to_play).state[None], komi, 5) == [expected]
+
+
 def test_policy_gradient_has_the_right_sign(monkeypatch):
     """With results that depend on the first move alone, that move becomes the favourite."""
     from chapters.ch06_alphago import reinforce
