@@ -43,7 +43,7 @@ def worker(rank, size):
 @contextlib.contextmanager
 def started(*commands):
     """Processes, given as (arguments, environment); killed at the end if they still run."""
-    processes = [subprocess.Popen(arguments, env=dict(os.environ, PYTHONPATH=os.getcwd(), **environment), text=True,
+    processes = [subprocess.Popen(arguments, env={**os.environ, 'PYTHONPATH': os.getcwd(), **environment}, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
                  for arguments, environment in commands]
     try:
@@ -161,6 +161,38 @@ def test_two_workers_with_horovod_across_two_networks_learn_what_one_learns(name
                 assert code == 0 and 'all alike' in text, text
 
 
+@pytest.mark.skipif(not os.path.exists('/usr/sbin/sshd'), reason='sshd is not installed')
+def test_the_launcher_reaches_another_machine_by_ssh_and_misses_it_when_it_is_lost(namespaces, tmp_path):
+    (here, one), (there, two) = namespaces
+    os.makedirs('/run/sshd', exist_ok=True)
+    for key in ('host', 'user'):
+        subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(tmp_path / key)], check=True)
+    ssh = tmp_path / 'ssh'
+    ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F /dev/null -i {tmp_path}/user -o StrictHostKeyChecking=no '
+                   '-o UserKnownHostsFile=/dev/null "$@"\n')
+    ssh.chmod(0o755)
+    daemon = [*there, '/usr/sbin/sshd', '-D', '-f', '/dev/null', '-h', f'{tmp_path}/host', '-o', 'StrictModes=no', '-o',
+              f'AuthorizedKeysFile={tmp_path}/user.pub', '-o', 'PermitRootLogin=yes', '-o', f'PidFile={tmp_path}/pid']
+    folder = tmp_path / 'run'
+    launch = [*here, sys.executable, '-m', 'chapters', 'launch', '-n', '2', '-H', f'{one},{two}', 'run', '3.4.2', '--data',
+              'digits', '--epochs', '100000', '--out', str(folder)]
+    with started((daemon, {})), started((launch, {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'OMP_NUM_THREADS': '1'})) as (
+            job,):
+        wait_for(lambda: epochs_in(folder) >= 2, job)
+        (away,) = [pid for pid in os.listdir('/proc') if pid.isdigit() and _started_with(pid, 'BOOKCNN_WORKER=1')
+                   and f'DMLC_NODE_HOST={two}' in Path(f'/proc/{pid}/environ').read_text()]
+        os.kill(int(away), signal.SIGKILL)
+        code, text = output(job)
+    assert code == 2 and f'error: worker 1 on {two} was killed' in text.splitlines()[-1], text
+
+
+def _started_with(pid, setting):
+    try:
+        return f'{setting}\0' in Path(f'/proc/{pid}/environ').read_text()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 # A run with all that has a state, without what each worker draws for itself.
 _RUN = ['3.4.2', '--data', 'digits', '--batch-size', '50', '--epochs', '30', '--learning-rate', '0.01', *(
     word for setting in ('momentum=0.5', 'dropout=0', 'mixup=0', 'initializer=xavier', 'warmup_epochs=2',
@@ -260,8 +292,13 @@ def test_horovod_ends_with_one_line_when_a_worker_is_lost(tmp_path):
     (['run', '3.4.2', '--distributed', 'dist_sync'],
      {'DMLC_ROLE': 'worker', 'DMLC_PS_ROOT_URI': 'nosuch.invalid', 'DMLC_PS_ROOT_PORT': '9', 'DMLC_NUM_WORKER': '1',
       'DMLC_NUM_SERVER': '1'}, "DMLC_PS_ROOT_URI: there is no host 'nosuch.invalid'"),
-    (['launch', '-n', '2', 'run', '3.4.2', '--data', 'nosuch'], {}, 'nosuch: no such data set')])
-def test_a_mistake_is_told_in_one_line(words, environment, said):
+    (['launch', '-n', '2', 'run', '3.4.2', '--data', 'nosuch'], {}, 'nosuch: no such data set'),
+    (['run', '3.4.2', '--distributed', 'horovod'], {'WITHOUT': 'horovod'}, 'pip install --no-build-isolation horovod')])
+def test_a_mistake_is_told_in_one_line(words, environment, said, tmp_path):
+    for name in environment.get('WITHOUT', '').split():  # hide what may be installed
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').touch()
+        environment = {'PYTHONPATH': f'{tmp_path}:{os.getcwd()}'}
     with started(([sys.executable, '-m', 'chapters', *words], environment)) as (process,):
         code, text = output(process)
     assert code == 2 and said in text and len(text.splitlines()) == 1, text
