@@ -324,10 +324,11 @@ def test_policy_gradient_has_the_right_sign(monkeypatch):
 
 def test_value_network_learns_a_rule():
     from chapters.ch06_alphago.reinforce import fit_value
+    from chapters.kit.training import seed_everything
     from mxnet import nd
-    random = np.random.default_rng(0)
+    random = seed_everything(0)
     planes = random.integers(0, 2, (400, 9, 5, 5)).astype(np.uint8)
     planes[:, 8] = planes[:, 8, :1, :1]  # the colour of the player to move: here, who wins
-    network = fit_value(planes[100:], planes[100:, 8, 0, 0].astype(np.float32), 2, 8, 150, random)
+    network = fit_value(planes[100:], planes[100:, 8, 0, 0].astype(np.float32), 2, 8, 300, random)
     said = network(nd.array(planes[:100], dtype='float32')).asnumpy()[:, 0] > 0
     assert (said == planes[:100, 8, 0, 0]).mean() > 0.95
