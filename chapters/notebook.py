@@ -123,8 +123,8 @@ class Notebook:
         Parameters
         ----------
         draw : callable
-            Its arguments by name -> matplotlib figure, PIL image, or the path of a picture file. Their defaults,
-            where they have some, are what the sliders start from.
+            Its arguments by name -> matplotlib figure, PIL image, or the path of a picture file. Sliders start from
+            their defaults; without one at the last of a list, or at the low end.
         choices
             For each argument (low, high, step), or a list of values.
         """
@@ -133,7 +133,8 @@ class Notebook:
         sliders = {}
         for name, values in choices.items():
             start = parameters[name].default if name in parameters else inspect.Parameter.empty
-            start = values[0] if start is inspect.Parameter.empty else start
+            if start is inspect.Parameter.empty:
+                start = values[-1] if isinstance(values, list) else values[0]
             settings = dict(value=start, description=name.replace('_', ' '), continuous_update=False,
                             style={'description_width': '9em'}, layout={'width': '32em'})
             if isinstance(values, list):
@@ -329,7 +330,7 @@ def _same(one, other):
 def _png(picture):
     """A matplotlib figure, a PIL image or a picture file as the bytes of a PNG file, in few colours.
 
-    With 128 colours it takes a third of the bytes, which are kept in git with every refresh of the outputs.
+    With 64 colours it takes a third of the bytes, which are kept in git with every refresh of the outputs.
     """
     if hasattr(picture, 'savefig'):
         file = io.BytesIO()
@@ -339,7 +340,7 @@ def _png(picture):
     elif isinstance(picture, Path):
         picture = PIL.Image.open(picture)
     file = io.BytesIO()
-    picture.convert('RGB').quantize(128, dither=PIL.Image.NONE).save(file, format='png', optimize=True)
+    picture.convert('RGB').quantize(64, dither=PIL.Image.NONE).save(file, format='png', optimize=True)
     return file.getvalue()
 
 

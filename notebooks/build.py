@@ -138,7 +138,7 @@ def unwanted(notebook):
                 found.append(f'{_name(cell)} fails: {output.ename}: {output.evalue}')
             elif output.output_type == 'stream' and output.name == 'stderr':
                 found.append(f'{_name(cell)} writes on stderr: {" ".join(text.split())[:200]}')
-            elif re.search(r'\bWarning\b', text):
+            elif re.search(r'Warning\b', text):
                 found.append(f'{_name(cell)} shows a warning: {" ".join(text.split())[:200]}')
     return found
 

@@ -137,7 +137,7 @@ def test_pictures_have_few_colours_and_the_figure_is_closed():
     figure, axis = figures.plt.subplots()
     axis.imshow(np.random.default_rng(0).random((40, 40)), cmap='viridis')
     with Image.open(io.BytesIO(module._png(figure))) as image:
-        assert image.mode == 'P' and len(image.getcolors()) <= 128
+        assert image.mode == 'P' and len(image.getcolors()) <= 64
     assert not figures.plt.fignum_exists(figure.number)
 
 

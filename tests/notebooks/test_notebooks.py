@@ -5,6 +5,7 @@ import re
 import nbformat
 import papermill
 import pytest
+from nbclient import NotebookClient
 
 import chapters
 from notebooks import build
@@ -111,7 +112,7 @@ def test_build_refreshes_outputs_and_check_finds_those_that_are_old(folder, caps
     write(path, *SOURCES)
     assert build.main(['ch99_test']) == 0
     fresh = path.read_text(encoding='utf-8')
-    assert 'widget' not in fresh and 'image/png' in fresh and 'accuracy 0.9125' in fresh
+    assert 'widget-view' not in fresh and 'image/png' in fresh and 'accuracy 0.9125' in fresh
     assert build.main(['ch99_test', '--check']) == 0
     assert path.read_text(encoding='utf-8') == fresh
     capsys.readouterr()
@@ -142,7 +143,8 @@ def _in_outputs(text, old, new):
     ("import os\nos.system('echo [12:00:00] src/operator.cc: chatter >&2');", 'writes on stderr'),
     ("print('FutureWarning: soon')", 'FutureWarning'),
 ])
-def test_a_notebook_that_a_reader_should_not_see_is_left_as_it_was(folder, capsys, source, complaint):
+def test_a_notebook_that_a_reader_should_not_see_is_left_as_it_was(folder, capsys, monkeypatch, source, complaint):
+    monkeypatch.delenv('PYTEST_CURRENT_TEST')  # a kernel that sees it does not show what other programs write
     path = folder / 'ch99_test.ipynb'
     write(path, source)
     before = path.read_bytes()
@@ -155,3 +157,15 @@ def test_a_notebook_that_a_reader_should_not_see_is_left_as_it_was(folder, capsy
 def test_a_name_without_a_notebook_is_one_line(capsys):
     assert build.main(['ch77_nothing']) == 2
     assert capsys.readouterr().err.count('\n') == 1
+
+
+@pytest.mark.parametrize('silent', ['', '1'])
+def test_long_work_shows_a_bar_in_a_notebook_and_short_work_none(monkeypatch, silent):
+    monkeypatch.setenv('TQDM_DISABLE', silent)
+    loop = 'for _ in tqdm(range(3), {!r}, leave=False, disable=None):\n    time.sleep({})'
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('\n'.join((
+        'import time\nfrom chapters.kit.progress import tqdm', loop.format('short', 0.01), loop.format('long', 0.6))))])
+    NotebookClient(notebook, kernel_name='python3', resources={'metadata': {'path': str(build.FOLDER.parent)}}).execute()
+    said = ''.join(output.text for output in notebook.cells[0].outputs)
+    assert 'short' not in said and ('long' in said) == (not silent)
+    assert all(output.name == 'stdout' for output in notebook.cells[0].outputs)
