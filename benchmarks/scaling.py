@@ -5,7 +5,8 @@
 
 Measured on this machine: the processor time of one training step of each network (forward, backward, update) in one
 thread, and the time in which two workers add up blocks of its gradients' size over loopback, by Horovod and by MXNet's
-parameter server. Of each the least of many, because other programs can only make it more. The formulas are in docs/SCALING.md.
+parameter server. Of each the least of many, because other programs can only make it more. The formulas are in
+docs/SCALING.md.
 """
 import argparse
 import json
@@ -160,7 +161,8 @@ def draw(found):
         axis.set_xscale('log', base=2)
         axis.set_xticks([1, 8, 64, 512])
         axis.set_xticklabels([1, 8, 64, 512])
-        axis.set(ylim=(0, 103), title=f'{section}: {network["bytes"] / 1e6:.2g} MB, {_milliseconds(network["seconds"])}')
+        axis.set_ylim(0, 103)
+        axis.set_title(f'{section}: {network["bytes"] / 1e6:.2g} MB, {_milliseconds(network["seconds"])}')
         axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
         axis.set_ylabel('% of perfect scaling')

@@ -179,8 +179,8 @@ class _Horovod(Workers):
         try:
             import horovod.mxnet
         except ImportError:
-            raise UserError(f'--distributed horovod: Horovod is not installed; with MXNet in place, cmake and a compiler '
-                            f'it takes two minutes: {HOROVOD}') from None
+            raise UserError('--distributed horovod: Horovod is not installed; with MXNet in place, cmake and a '
+                            f'compiler it takes two minutes: {HOROVOD}') from None
         self._horovod = horovod.mxnet
         host = os.environ.get('HOROVOD_GLOO_RENDEZVOUS_ADDR')
         if host:

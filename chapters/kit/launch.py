@@ -151,7 +151,9 @@ def _watch(processes, command, workers):
         return 0
     if any(process.code == 2 for process in lost):  # then one has said what is wrong
         for process in lost:
-            print(*(f'{line}\n' for line in process.said() if line.startswith('error: ')), sep='', end='', file=sys.stderr)
+            for line in process.said():
+                if line.startswith('error: '):
+                    print(line, file=sys.stderr)
         return 2
     folder = next((command[place + 1] for place, word in enumerate(command[:-1]) if word in ('--out', '--resume')),
                   'RUN')

@@ -124,8 +124,8 @@ def profile(run, steps=10):
             with atomic_write(trace, text=True) as file:
                 file.write('{"traceEvents": [' + text[1:])
     if clock.count < steps:
-        raise UserError(f'profile {run.experiment.section}: the training ended after {clock.count + _UNMEASURED} steps; '
-                        f'give it more samples or epochs, or --steps {max(1, clock.count)}')
+        raise UserError(f'profile {run.experiment.section}: the training ended after {clock.count + _UNMEASURED} '
+                        f'steps; give it more samples or epochs, or --steps {max(1, clock.count)}')
     total = sum(clock.seconds)
     operators = sorted(((name, calls / steps, seconds / steps, seconds / total)
                         for name, (calls, seconds) in _operators(trace).items()), key=lambda row: -row[2])

@@ -50,11 +50,11 @@ def _checked(run):
     if run.workers.size > 1:
         section = run.experiment.section
         if not run.experiment.shared or run.form == 'symbolic':
-            raise UserError(f'{section}: --distributed is for the training of classifiers, policy networks and DCGAN by '
-                            'the gluon form')
+            raise UserError(f'{section}: --distributed is for the training of classifiers, policy networks and DCGAN '
+                            'by the gluon form')
         if min(run.recipe.batch_size, len(run.data.validation_x)) < run.workers.size:
-            raise UserError(f'{section}: batches of {run.recipe.batch_size} and {len(run.data.validation_x)} validation '
-                            f'samples are not enough for {run.workers}; use fewer, or a larger --batch-size')
+            raise UserError(f'{section}: batches of {run.recipe.batch_size} and {len(run.data.validation_x)} '
+                            f'validation samples are not enough for {run.workers}; use fewer, or a larger --batch-size')
     return run
 
 

@@ -174,10 +174,10 @@ def test_the_launcher_reaches_another_machine_by_ssh_and_misses_it_when_it_is_lo
     daemon = [*there, '/usr/sbin/sshd', '-D', '-f', '/dev/null', '-h', f'{tmp_path}/host', '-o', 'StrictModes=no', '-o',
               f'AuthorizedKeysFile={tmp_path}/user.pub', '-o', 'PermitRootLogin=yes', '-o', f'PidFile={tmp_path}/pid']
     folder = tmp_path / 'run'
-    launch = [*here, sys.executable, '-m', 'chapters', 'launch', '-n', '2', '-H', f'{one},{two}', 'run', '3.4.2', '--data',
-              'digits', '--epochs', '100000', '--out', str(folder)]
-    with started((daemon, {})), started((launch, {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'OMP_NUM_THREADS': '1'})) as (
-            job,):
+    launch = [*here, sys.executable, '-m', 'chapters', 'launch', '-n', '2', '-H', f'{one},{two}', 'run', '3.4.2',
+              '--data', 'digits', '--epochs', '100000', '--out', str(folder)]
+    settings = {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'OMP_NUM_THREADS': '1'}
+    with started((daemon, {})), started((launch, settings)) as (job,):
         wait_for(lambda: epochs_in(folder) >= 2, job)
         (away,) = [pid for pid in os.listdir('/proc') if pid.isdigit() and _started_with(pid, 'BOOKCNN_WORKER=1')
                    and f'DMLC_NODE_HOST={two}' in Path(f'/proc/{pid}/environ').read_text()]
@@ -273,8 +273,8 @@ def test_a_worker_is_waited_for_or_missed_and_three_others_go_on_to_what_one_wou
 @needs_horovod
 def test_horovod_ends_with_one_line_when_a_worker_is_lost(tmp_path):
     folder = tmp_path / 'run'
-    command = [str(Path(sys.executable).with_name('horovodrun')), '--gloo', '-np', '2', sys.executable, '-m', 'chapters',
-               'run', *_RUN, '--distributed', 'horovod', '--out', str(folder)]
+    command = [str(Path(sys.executable).with_name('horovodrun')), '--gloo', '-np', '2', sys.executable, '-m',
+               'chapters', 'run', *_RUN, '--distributed', 'horovod', '--out', str(folder)]
 
     def second(job):
         return [pid for pid in started_by(job, ('HOROVOD_RANK', '1'))
