@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.images import scaled
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.data import load_data
 from chapters.kit.distributed import Workers
+from chapters.kit.progress import tqdm
 from chapters.kit.recipe import Recipe
 from chapters.kit.run import read_config, save_figure
 from chapters.kit.runtime import mx
@@ -106,10 +106,13 @@ class GradientPenalty:
     def __init__(self, learner, logits, images, weight):
         self._weight = weight
         self.between, self.slope = nd.zeros_like(images), nd.zeros_like(images)
-        self._ends, self._shares = nd.concat(images, images, dim=0), nd.zeros(2 * len(images), images.context, images.dtype)
-        self._at = learner.bind(mx.sym.MakeLoss(logits), {'image': self.between}, {'image': self.slope}, images.context)
+        self._ends = nd.concat(images, images, dim=0)
+        self._shares = nd.zeros(2 * len(images), images.context, images.dtype)
+        self._at = learner.bind(mx.sym.MakeLoss(logits), {'image': self.between}, {'image': self.slope},
+                                images.context)
         self._beside = learner.bind(mx.sym.MakeLoss(logits * mx.sym.var('shares')),
-                                    {'image': self._ends, 'shares': self._shares}, learner.gradients[-1], images.context)
+                                    {'image': self._ends, 'shares': self._shares}, learner.gradients[-1],
+                                    images.context)
 
     def __call__(self, real, made):
         """Compute the gradients; returns the lengths |gradient| (N,) at points between the images, drawn at random."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
-from chapters.ch08_gan.dcgan import Discriminator, Generator
 from chapters.ch08_gan.images import scaled
 from chapters.ch08_gan.samples import nearest_classes
 from chapters.ch08_gan.turns import Players
@@ -27,32 +26,39 @@ class BiGAN(Players):
 
     Parameters
     ----------
-    size, channels, width
-        As for `DCGAN`.
-    codes : int
-        Numbers of a code, normally distributed.
+    size, channels : int
+        Of the images.
+    units, codes : int
+        Of the hidden layers, two in each network as in the paper for MNIST; numbers of a code, evenly from -1 to 1.
     """
-    def __init__(self, size=32, channels=1, width=16, codes=50, **kwargs):
+    def __init__(self, size=32, channels=1, units=512, codes=50, **kwargs):
         super().__init__(**kwargs)
-        self.codes = codes
+        self.codes, self._shape = codes, (-1, channels, size, size)
         with self.name_scope():
-            self.generator = Generator(size, channels, width, codes, learnt_slopes=False)
-            self.encoder = Discriminator(size, channels, width, learnt_slopes=False, outputs=codes)
-            self.of_image = Discriminator(size, channels, width, learnt_slopes=False, outputs=8 * width)
-            self.of_pair = nn.HybridSequential()
-            self.of_pair.add(nn.Dense(16 * width), nn.LeakyReLU(0.2), nn.Dense(16 * width), nn.LeakyReLU(0.2), nn.Dense(1))
+            self.generator, self.encoder, self.judge = (nn.HybridSequential() for _ in '123')
+            for _ in '12':
+                self.generator.add(nn.Dense(units, use_bias=False), nn.BatchNorm(), nn.Activation('relu'))
+                self.encoder.add(nn.Dense(units, use_bias=False), nn.BatchNorm(), nn.LeakyReLU(0.2))
+                self.judge.add(nn.Dense(units), nn.LeakyReLU(0.2))
+            self.generator.add(nn.Dense(channels * size * size, activation='tanh'))
+            self.encoder.add(nn.Dense(codes))
+            self.judge.add(nn.Dense(1))
 
     def turns(self):
         """As `Players` has it."""
-        return [('d', [self.of_image, self.of_pair], self.discriminator_loss),
+        return [('d', [self.judge], self.discriminator_loss),
                 ('g', [self.generator, self.encoder], self.generator_loss)]
 
     def draw(self, data, numbers, random):
         """Images, and codes for as many others."""
-        return (*super().draw(data, numbers, random), nd.array(random.standard_normal((len(numbers), self.codes))))
+        return (*super().draw(data, numbers, random), nd.array(random.uniform(-1, 1, (len(numbers), self.codes))))
 
     def _judge(self, x, z):
-        return self.of_pair(nd.concat(self.of_image(x), z, dim=1))[:, 0]
+        return self.judge(nd.concat(x.flatten(), z, dim=1))[:, 0]
+
+    def decode(self, z):
+        """Codes (N, codes) to images (N, C, H, W)."""
+        return self.generator(z).reshape(self._shape)
 
     def discriminator_loss(self, x, z):
         """(N,): images with their codes against codes with their images."""
@@ -68,17 +74,18 @@ class BiGAN(Players):
         data = run.data
         x, y = scaled(data.validation_x[:1000]), data.validation_y[:1000].astype(int)
         codes = self.encoder(nd.array(x))
-        back = self.generator(codes).asnumpy()
-        samples.save_tiles(np.concatenate([np.concatenate([x[row:row + 10], back[row:row + 10]])
-                                           for row in (0, 10, 20, 30)]), run.folder / 'figures' / 'there-and-back.png', 10)
-        samples.save_tiles(samples.generate(self.generator, random.standard_normal((64, self.codes)), mx.cpu()),
+        back = self.decode(codes).asnumpy()
+        page = [images[row:row + 10] for row in (0, 10, 20, 30) for images in (x, back)]
+        samples.save_tiles(np.concatenate(page), run.folder / 'figures' / 'there-and-back.png', 10)
+        samples.save_tiles(self.decode(nd.array(random.uniform(-1, 1, (64, self.codes)))).asnumpy(),
                            run.folder / 'figures' / 'samples.png')
         real = scaled(data.train_x[:10000])
         known = np.concatenate([self.encoder(nd.array(real[start:start + 250])).asnumpy()
                                 for start in range(0, len(real), 250)])
         nearest = nearest_classes(codes.asnumpy(), known, data.train_y[:10000], 1)
         apart = np.square(x - np.roll(x, 1, axis=0)).mean()
-        return {'accuracy_by_nearest_code': (nearest == y).mean(),
+        kept = nearest_classes(back, real, data.train_y[:10000]) == y
+        return {'accuracy_by_nearest_code': (nearest == y).mean(), 'class_there_and_back': kept.mean(),
                 'error_there_and_back': np.square(x - back).mean() / apart}
 
 

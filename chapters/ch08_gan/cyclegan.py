@@ -55,8 +55,8 @@ class Translator(gluon.HybridBlock):
             for _ in range(units):
                 self.layers.add(Residual(4 * width))
             for count in (2 * width, width):
-                self.layers.add(nn.Conv2D(4 * count, 3, padding=1), nn.HybridLambda(lambda F, x: F.depth_to_space(x, 2)),
-                                nn.BatchNorm(), nn.Activation('relu'))
+                self.layers.add(nn.Conv2D(4 * count, 3, padding=1),
+                                nn.HybridLambda(lambda F, x: F.depth_to_space(x, 2)), nn.BatchNorm(), nn.Activation('relu'))
             self.layers.add(nn.Conv2D(channels, 3, padding=1), nn.Activation('tanh'))
 
     def hybrid_forward(self, F, x):

@@ -24,12 +24,14 @@ class InfoGAN(Players):
     """Part of the code is read back from the image by a second head of the discriminator, and so takes on a meaning.
 
     Before the transposed convolutions the generator has a layer of units for the whole image. Without it c1
-    only adds a pattern to what the noise draws, and comes to mean boldness or slant rather than the digit.
+    only adds a pattern to what the noise draws, and comes to mean boldness or slant rather than the digit. And the
+    discriminator is without batch normalisation, else its statistics are those of real and made images together, and
+    the codes of real ones are misread.
 
     Parameters
     ----------
-    channels, width : int
-        Of the images, 32x32, and of the layer next to them.
+    size, channels, width : int
+        Of the images (16, 32), and of the layer next to them.
     units : int
         Of the layers without a place in the image.
     noise, classes, continuous : int
@@ -40,30 +42,23 @@ class InfoGAN(Players):
     d_rate : float
         The discriminator's learning rate, as a share of the recipe's; that of what reads the codes is whole.
     """
-    def __init__(self, channels=1, width=32, units=512, noise=62, classes=10, continuous=2, weight=0.1, d_rate=0.2,
-                 **kwargs):
+    def __init__(self, size=32, channels=1, width=32, units=512, noise=62, classes=10, continuous=2, weight=0.1,
+                 d_rate=0.2, **kwargs):
         super().__init__(**kwargs)
         self.noise, self.classes, self.continuous, self.weight = noise, classes, continuous, weight
 
-        def normed(act):
-            return nn.BatchNorm(epsilon=1e-5), nn.LeakyReLU(0.1) if act == 'leaky' else nn.Activation('relu')
         last = GrayConv2DTranspose if channels == 1 else nn.Conv2DTranspose
         with self.name_scope():
             self.generator = nn.HybridSequential()
-            self.generator.add(
-                nn.HybridLambda(lambda F, x: F.expand_dims(F.expand_dims(x, axis=2), axis=3)),
-                nn.Conv2DTranspose(units, 1, use_bias=False), *normed('relu'),
-                nn.Conv2DTranspose(2 * width, 8, use_bias=False), *normed('relu'),
-                nn.Conv2DTranspose(width, 4, 2, 1, use_bias=False), *normed('relu'),
-                last(channels, 4, strides=2, padding=1, use_bias=False, in_channels=width), nn.Activation('tanh'))
-            self.features = nn.HybridSequential()
-            self.features.add(
-                nn.Conv2D(width, 4, 2, 1), nn.LeakyReLU(0.1),
-                nn.Conv2D(2 * width, 4, 2, 1, use_bias=False), *normed('leaky'),
-                nn.Dense(units, use_bias=False), *normed('leaky'))
-            self.judge = nn.Dense(1)
-            self.reader = nn.HybridSequential()
-            self.reader.add(nn.Dense(128, use_bias=False), *normed('leaky'), nn.Dense(classes + continuous))
+            self.generator.add(nn.HybridLambda(lambda F, x: F.expand_dims(F.expand_dims(x, axis=2), axis=3)))
+            for settings in ((units, 1), (2 * width, size // 4), (width, 4, 2, 1)):
+                self.generator.add(nn.Conv2DTranspose(*settings, use_bias=False), nn.BatchNorm(), nn.Activation('relu'))
+            self.generator.add(last(channels, 4, strides=2, padding=1, use_bias=False, in_channels=width),
+                               nn.Activation('tanh'))
+            self.features, self.judge, self.reader = nn.HybridSequential(), nn.Dense(1), nn.HybridSequential()
+            self.features.add(nn.Conv2D(width, 4, 2, 1), nn.LeakyReLU(0.1), nn.Conv2D(2 * width, 4, 2, 1),
+                              nn.LeakyReLU(0.1), nn.Dense(units), nn.LeakyReLU(0.1))
+            self.reader.add(nn.Dense(128), nn.LeakyReLU(0.1), nn.Dense(classes + continuous))
         for block in (self.features, self.judge):
             for parameter in block.collect_params().values():
                 parameter.lr_mult = d_rate

@@ -7,10 +7,10 @@ the gray value as probability, as its data are.
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
-from tqdm import tqdm
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.turns import Players
+from chapters.kit.progress import tqdm
 from mxnet import gluon, nd
 from mxnet.gluon import nn
 
@@ -134,9 +134,11 @@ class PixelCNN(Players):
         ends[::6] = begun[::6]  # the first of each row is the image itself
         samples.save_tiles(ends * 2 - 1, run.folder / 'figures' / 'lower-halves.png', 6)
         nats = self.validate(run.data, None)['validation_nats_loss']
-        x, white = black_and_white(run.data.validation_x), black_and_white(run.data.train_x).mean(axis=0).clip(1e-3, 0.999)
+        x = black_and_white(run.data.validation_x)
+        white = black_and_white(run.data.train_x).mean(axis=0).clip(1e-3, 0.999)
         independent = -(x * np.log(white) + (1 - x) * np.log(1 - white)).sum(axis=(1, 2, 3)).mean()
-        return {'nats': nats, 'bits_a_pixel': nats / np.log(2) / np.prod(shape), 'nats_of_independent_pixels': independent}
+        return {'nats': nats, 'bits_a_pixel': nats / np.log(2) / np.prod(shape),
+                'nats_of_independent_pixels': independent}
 
 
 def black_and_white(x):

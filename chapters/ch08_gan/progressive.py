@@ -121,20 +121,27 @@ class Progressive(Players):
         """(N,)."""
         return _G(nd, self.judge(self.generate(z)))
 
-    def exported(self):
-        """All stages of the generator, one after the other."""
+    def _whole(self):
         layers = [self.part('grow', 0)]
         for number in range(1, self.stages):
             layers += [nn.HybridLambda(lambda F, x: F.UpSampling(x, scale=2, sample_type='nearest')),
                        self.part('grow', number)]
-        whole = _block(*layers, self.part('paint', self.stages - 1), nn.Activation('tanh'))
+        return _block(*layers, self.part('paint', self.stages - 1), nn.Activation('tanh'))
+
+    def hybrid_forward(self, F, z):
+        """Codes to full images."""
+        return self._whole()(z)
+
+    def exported(self):
+        """All stages of the generator, one after the other."""
+        whole = self._whole()
         whole.hybridize()
         whole(nd.zeros((1, self.codes)))
         return whole
 
     def validate(self, data):
         """The side of the images that are made by now."""
-        return {'side': 4 << self.stage[0]}
+        return {'validation_side': 4 << self.stage[0]}
 
     def measure(self, run, random):
         """Samples of the same codes at every stage; how much they vary, and how often nearest neighbours agree."""

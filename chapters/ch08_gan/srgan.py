@@ -47,7 +47,8 @@ class Enlarger(gluon.HybridBlock):
         h = self.first(x)
         for unit in self.units:
             h = h + unit(h)
-        bilinear = F.contrib.BilinearResize2D(x, scale_height=2, scale_width=2, mode='odd_scale')
+        bilinear = F.contrib.BilinearResize2D(x, scale_height=2, scale_width=2, mode='odd_scale',
+                                              align_corners=False)
         return bilinear + F.depth_to_space(self.last(h), 2)
 
 
@@ -113,7 +114,8 @@ class SRGAN(Players):
         """Small, bicubic, ours and the truth, below one another; the same figures for bicubic interpolation."""
         large = scaled(run.data.validation_x[:_TESTED])
         small, simple = halved(large), bicubic(halved(large))
-        rows = [np.repeat(np.repeat(small[:10], 2, axis=2), 2, axis=3), simple[:10], self.enlarge(small)[:10], large[:10]]
+        pixels = small.repeat(2, axis=2).repeat(2, axis=3)
+        rows = [part[:10] for part in (pixels, simple, self.enlarge(small), large)]
         samples.save_tiles(np.concatenate(rows), run.folder / 'figures' / 'enlarged.png', 10, enlarge=3)
         return {**{name[11:]: value for name, value in self.validate(run.data).items()},
                 'psnr_bicubic': psnr(simple, large).mean(), 'ssim_bicubic': ssim(simple, large).mean()}

@@ -8,10 +8,10 @@ import math
 import time
 
 import numpy as np
-from tqdm import tqdm
 
 from chapters.ch08_gan.images import scaled
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.progress import tqdm
 from chapters.kit.runtime import mx
 from chapters.kit.training import Diverged, make_initializer, make_optimizer, seed_everything
 from data_tools.errors import UserError

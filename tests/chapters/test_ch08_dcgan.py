@@ -237,7 +237,8 @@ def test_the_gradient_penalty_is_differentiated_by_the_parameters(monkeypatch):
 def test_the_gradient_penalty_holds_the_gradient_near_one():
     lengths = {}
     for penalty in (0.1, 100.0):
-        step, _, images, codes = pair('float32', loss='wasserstein', penalty=penalty, learnt_slopes=False, size=16, batch=32)
+        step, _, images, codes = pair('float32', loss='wasserstein', penalty=penalty, learnt_slopes=False, size=16,
+                                      batch=32)
         for _ in range(60):
             step(images, codes)
         lengths[penalty] = step._penalty(images, step.images).asnumpy().mean()
