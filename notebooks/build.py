@@ -10,7 +10,7 @@ fails is left as it was.
 outputs that are older than what made them. When are they? Their sources change with every commit, mostly without
 changing what a reader sees, so a digest of all that a notebook calls would cry wolf. Instead, what the notebook
 shows now is held against what is committed: the same outputs in the same order, the same words, pictures of the same
-size, and figures that agree as far as two processors can be expected to agree on a training. What only the cells
+width, and figures that agree as far as two processors can be expected to agree on a training. What only the cells
 themselves can tell, an edit that was never run, a digest of them tells.
 """
 import argparse
@@ -174,9 +174,9 @@ _REFRESH = 'refresh the outputs: python -m notebooks.build, look at them, commit
 def _difference(old, new):
     """How one output differs from another beyond what two machines may, in words; or empty."""
     if _kind(new) == 'picture':
-        for before, now in zip(_size(old), _size(new)):
-            if abs(before - now) > 0.25 * before:  # titles without Chinese where there is no font for it are shorter
-                return f'the picture now has {_size(new)} pixels, committed {_size(old)}'
+        before, now = _width(old), _width(new)  # the height of a page of mistakes depends on their number
+        if abs(before - now) > 0.25 * before:  # titles without Chinese where there is no font for it are shorter
+            return f'the picture is now {now} pixels wide, committed {before}'
         return ''
     for before, now in zip(_text(old).splitlines() + [''], _text(new).splitlines() + ['']):
         if _NUMBER.sub('#', before) != _NUMBER.sub('#', now):
@@ -203,10 +203,10 @@ def _text(output):
     return data.get('text/markdown') or data.get('text/plain', '')
 
 
-def _size(output):
-    """(width, height) of a picture."""
+def _width(output):
+    """Of a picture, in pixels."""
     with Image.open(io.BytesIO(base64.b64decode(output.data['image/png']))) as image:
-        return image.size
+        return image.width
 
 
 def _name(cell):
