@@ -18,8 +18,8 @@ from chapters.kit.distributed import Workers
 from chapters.kit.layer_table import layer_table
 from chapters.kit.layers import layers
 from chapters.kit.precision import lowered
-from chapters.kit.recipe import Recipe
 from chapters.kit.progress import tqdm
+from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
 from mxnet import autograd, gluon, nd
