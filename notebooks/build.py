@@ -26,7 +26,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from PIL import Image
 
 from data_tools.atomic import atomic_write
@@ -86,6 +86,8 @@ async def _run(path, check):
         await client.async_execute()
     except CellExecutionError as error:
         return [f'a cell fails: {" ".join(str(error).split())[-600:]}']
+    except (CellTimeoutError, DeadKernelError, AssertionError):  # the last: nbclient's own, after a kernel's death
+        return [f'its kernel died, or a cell took longer than {_SECONDS_A_CELL} s']
     clean(fresh)
     text = nbformat.writes(fresh) + '\n'
     complaints = unwanted(fresh)

@@ -142,6 +142,7 @@ def _in_outputs(text, old, new):
     ("import warnings\nwarnings.warn('numpy.bool is old')", 'writes on stderr'),
     ("import os\nos.system('echo [12:00:00] src/operator.cc: chatter >&2');", 'writes on stderr'),
     ("print('FutureWarning: soon')", 'FutureWarning'),
+    ('import os\nos._exit(1)', 'kernel died'),
 ])
 def test_a_notebook_that_a_reader_should_not_see_is_left_as_it_was(folder, capsys, monkeypatch, source, complaint):
     monkeypatch.delenv('PYTEST_CURRENT_TEST')  # a kernel that sees it does not show what other programs write
