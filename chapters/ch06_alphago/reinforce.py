@@ -20,6 +20,7 @@ from data_tools.go.symmetries import transform_moves, transform_planes
 from mxnet import autograd, gluon, nd
 
 _LONGEST = 3  # moves a point
+_LARGEST_GRADIENT = 1.0  # norm, a position; usual are 0.6
 
 
 def play_many(policies, games, size, komi, random, label=''):
@@ -115,6 +116,7 @@ def reinforce(network, opponents, rounds, games, size, komi, learning_rate, rand
     rounds, games : int
         Updates, and games for each.
     learning_rate : float
+        In the first round; it falls to 0 in a straight line.
 
     Returns
     -------
@@ -138,6 +140,11 @@ def reinforce(network, opponents, rounds, games, size, komi, learning_rate, rand
             log_q = nd.log_softmax(network(nd.array(planes, dtype='float32')))
             loss = -nd.array(z) * nd.pick(log_q, nd.array(moves))
         loss.backward()
+        # Games are few and results coarse: now and then a gradient is many times the usual one, and one such step
+        # makes the policy certain of nonsense, from which there is no way back.
+        gluon.utils.clip_global_norm([parameter.grad() for parameter in network.collect_params().values()],
+                                     _LARGEST_GRADIENT * len(states))
+        trainer.set_learning_rate(learning_rate * (1 - number / rounds))
         trainer.step(len(states))
         if number % 5 == 4:
             opponents.append(_copy(network))
@@ -194,7 +201,7 @@ def played_out(states, komi, games):
     return np.where(states[:, TO_MOVE] == BLACK, shares, 1 - shares)
 
 
-def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, rounds=150, games=64,
+def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, rounds=100, games=64,
                 learning_rate=0.02, positions=6000, updates=1000, matches=200):
     """Section 6.4.1 on a small board: imitation, policy gradient, value network.
 
