@@ -262,10 +262,10 @@ def _curves(won, share, errors):
     """Games won by rounds; and the errors of the value network and of what could take its place."""
     figure, (left, right) = figures.plt.subplots(1, 2, figsize=(11, 4))
     left.plot(np.arange(len(won) - 9) + 9, np.convolve(won, np.ones(10) / 10, 'valid'))
-    left.set(xlabel='round', ylabel='games won against the pool, mean of 10 rounds',
+    left.set(xlabel='round', ylabel='games won against the pool',
              title=f'in the end wins {share:.0%} against the imitation')
     left.grid(alpha=0.3)
-    bars = right.bar([name.replace('rollouts', 'rollouts: ') for name in errors], list(errors.values()))
+    bars = right.bar([name.replace('rollouts', 'rollouts\n') for name in errors], list(errors.values()))
     right.bar_label(bars, fmt='%.3f')
     right.set(title='squared error of the predicted result')
     figure.suptitle(figures.text('6.4.1 Policy gradient against a pool; value network', '策略梯度与对手池；价值网络'))
