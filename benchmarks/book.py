@@ -114,3 +114,11 @@ def write_page(folder=RESULTS, out=PAGE):
     with atomic_write(out, text=True) as file:
         file.write('\n'.join(lines))
     return Path(out)
+
+
+def save_picture(figure, name):
+    """Write a matplotlib figure to `docs/NAME.png`; returns the path."""
+    figure.tight_layout()
+    path = PAGE.parent / f'{name}.png'
+    figure.savefig(path, dpi=80)
+    return path

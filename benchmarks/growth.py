@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.book import PAGE, Row, save
+from benchmarks.book import Row, save, save_picture
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -157,10 +157,7 @@ def draw(series):
             axis.set_xlim(0)
             axis.set_ylabel(unit)
         column[0].set_title(name, fontsize=9)
-    figure.tight_layout()
-    path = PAGE.parent / 'growth.png'
-    figure.savefig(path, dpi=80)
-    return path
+    return save_picture(figure, 'growth')
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.book import PAGE, RESULTS, Row, save
+from benchmarks.book import RESULTS, Row, save, save_picture
 
 _PASSES = {'training': 3, 'prediction': 1}
 
@@ -82,10 +82,7 @@ def draw(points, peak, bandwidth):
     axis.set_xlabel('operations a byte')
     axis.set_ylabel('GFLOP/s')
     axis.legend(loc='lower right', fontsize=8)
-    figure.tight_layout()
-    path = PAGE.parent / 'roofline.png'
-    figure.savefig(path, dpi=90)
-    return path
+    return save_picture(figure, 'roofline')
 
 
 if __name__ == '__main__':
