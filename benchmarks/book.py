@@ -97,6 +97,8 @@ def write_page(folder=RESULTS, out=PAGE):
              'anything under 20%.', '']
     for path in sorted(Path(folder).glob('*.json')):
         result = json.loads(path.read_text(encoding='utf-8'))
+        if 'rows' not in result:  # of `benchmarks.scaling`, which has a page of its own: docs/SCALING.md
+            continue
         rows = {what: Row(what, row['unit'], row['measured'], row['compared']) for what, row in result['rows'].items()}
         lines += [f'## {result["title"]}']
         columns = []
