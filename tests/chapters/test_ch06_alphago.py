@@ -222,7 +222,7 @@ def test_two_heads_learn_what_they_are_shown():
     trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.05, 'momentum': 0.9})
     examples = zero_planes(states), policies, results
     first = learn(network, trainer, examples, 2, random)
-    for _ in range(5):
+    for _ in range(12):
         last = learn(network, trainer, examples, 10, random)
     assert last[0] < first[0] - 0.2 and last[1] < 0.6 * first[1]
     _, values = evaluate(states)

@@ -1,34 +1,49 @@
 """Where the time of a training step goes: the parts and the operators of a real training."""
 import json
+import subprocess
+import sys
 
 import pytest
 
 import chapters
 from chapters.kit.profiling import PARTS, profile
 from chapters.kit.run import Run
+from data_tools.errors import UserError
+
+# In a process of its own: MXNet's profiler can be set up only once in each.
+_PROFILED = """
+import json, sys
+import chapters
+from chapters.kit.profiling import profile
+from chapters.kit.run import Run
 from chapters.kit.runtime import mx
 from chapters.kit.training import CompiledStep
-from data_tools.errors import UserError
+section, changes, out = json.loads(sys.argv[1])
+watched = mx.executor.Executor.forward, CompiledStep._update_by_sgd
+run = Run(chapters.find(section).but(train_samples=320, **changes), 'digits', out=out, quiet=True)
+found = profile(run, steps=4)
+assert (mx.executor.Executor.forward, CompiledStep._update_by_sgd) == watched  # nothing is left behind
+print(json.dumps(found))
+"""
 
 
 @pytest.mark.parametrize('section, changes, calls', [
     ('4.4', {}, {'Convolution': 3, '_backward_Convolution': 3, 'BatchNorm': 2}),
     ('8.3', {'width': 2, 'batch_size': 8}, {'adam_update': None, '_backward_Deconvolution': None})])
-def test_parts_and_operators_of_a_step(tmp_path, section, changes, calls, monkeypatch):
-    monkeypatch.setenv('MXNET_EXEC_BULK_EXEC_TRAIN', '1')  # put back what `profile` sets
-    monkeypatch.setenv('MXNET_EXEC_BULK_EXEC_INFERENCE', '1')
-    watched = mx.executor.Executor.forward, CompiledStep._update_by_sgd
-    run = Run(chapters.find(section).but(train_samples=320, **changes), 'digits', out=tmp_path / 'run', quiet=True)
-    found = profile(run, steps=4)
-    assert (mx.executor.Executor.forward, CompiledStep._update_by_sgd) == watched  # nothing is left behind
+def test_parts_and_operators_of_a_step(tmp_path, section, changes, calls):
+    folder = tmp_path / 'run'
+    answer = subprocess.run([sys.executable, '-c', _PROFILED, json.dumps([section, changes, str(folder)])],
+                            capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout.splitlines()[-1])
     assert set(found['parts']) == set(PARTS) and sum(found['parts'].values()) == pytest.approx(1)
     assert min(found['parts'].values()) >= 0 and found['parts']['backward'] > found['parts']['update'] > 0
     operators = {name: (count, share) for name, count, _, share in found['operators']}
     for name, count in calls.items():
         assert operators[name][0] == count if count else operators[name][0] > 0
     assert 0.3 < sum(share for _, share in operators.values()) < 1.001
-    assert json.loads((run.folder / 'trace.json').read_text())['traceEvents']
-    assert not (run.folder / 'result.json').exists() and not list(run.folder.glob('checkpoint/*'))
+    assert json.loads((folder / 'trace.json').read_text())['traceEvents']
+    assert not (folder / 'result.json').exists() and not list(folder.glob('checkpoint/*'))
 
 
 def test_a_training_that_is_too_short_or_cannot_be_watched_says_so(tmp_path):
