@@ -70,7 +70,8 @@ def main(arguments=None):
     export.add_argument('--onnx', action='store_true', help='model.onnx, checked against MXNet by onnxruntime')
     export.add_argument('--mxnet', action='store_true', help='model-symbol.json and model-0000.params')
     export.add_argument('--out', metavar='DIR', help='where to write (default: RUN/export)')
-    serve = commands.add_parser('serve', help='a page on which trained networks run in the browser: draw digits, play Go')
+    serve = commands.add_parser(
+        'serve', help='a page on which trained networks run in the browser: draw digits, play Go')
     serve.add_argument('runs', nargs='+', metavar='RUN')
     serve.add_argument('--host', default='127.0.0.1', help='0.0.0.0: also for other machines (default: this one only)')
     serve.add_argument('--port', type=int, default=8000, help='0: any that is free (default 8000)')
@@ -260,7 +261,8 @@ def _profile(options):
         raise UserError(f'--steps {options.steps}: give a number from 1 on')
     experiment = changed_experiment(options.sections[0], options)
     out = options.out or free_folder(f'profile-{experiment.section}', options.data or experiment.data, options.seed)
-    run = Run(experiment, options.data, options.data_root, out, options.seed, options.device, options.form, options.init)
+    run = Run(experiment, options.data, options.data_root, out, options.seed, options.device, options.form,
+              options.init)
     print_profile(profile(run, options.steps), console())
     print(run.folder / 'trace.json')
 

@@ -3,10 +3,9 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 import chapters
 from chapters.kit.program import run_experiment
+from chapters.kit.progress import tqdm
 from chapters.kit.report import write_page
 from data_tools.errors import UserError
 

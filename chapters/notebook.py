@@ -160,15 +160,16 @@ class Notebook:
                  _WIDGET: bundle[_WIDGET]}, raw=True)
 
     def layers(self, section, **changes):
-        """The network of an experiment as a table of its layers with weights (5.1.1), drawn, beside the book's totals."""
+        """An experiment's network as a table of its layers with weights (5.1.1), drawn, beside the book's totals."""
         experiment = chapters.find(section)
         if changes:
             experiment = experiment.but(**changes)
         rows = layer_table(experiment.build(), experiment.input_shape)
         weighted = [row for row in rows if row.weighted]
+        title = figures.text(f'{section} {experiment.title}', experiment.title_zh)
         display(Image(_png(figures.costs(
             [row.name for row in weighted[1:]], [row.parameters / 1e6 for row in weighted[1:]],
-            [row.flops / 1e6 for row in weighted[1:]], figures.text(f'{section} {experiment.title}', experiment.title_zh)))))
+            [row.flops / 1e6 for row in weighted[1:]], title))))
         lines = ['| layer 层 | kind | output | parameters 参数 | MFLOPs |', '| --- | --- | --- | ---: | ---: |']
         lines += [f'| {row.name} | {row.kind} | {"x".join(map(str, row.output_shape))} | {row.parameters:,} '
                   f'| {row.flops / 1e6:.4g} |' for row in weighted]
@@ -191,8 +192,8 @@ class Notebook:
             for name, value in totals.items():
                 printed = experiment.figure(name)
                 cells.append(f'{value:.4g}' + (f' ({printed.value:g})' if printed else ''))
-            lines.append(f'| {section} | {_title(experiment)} | '
-                         f'{"x".join(map(str, experiment.input_shape[1:]))} | {sum(row.weighted for row in rows) - 1} | '
+            lines.append(f'| {section} | {_title(experiment)} | {"x".join(map(str, experiment.input_shape[1:]))} | '
+                         f'{sum(row.weighted for row in rows) - 1} | '
                          + ' | '.join(cells) + ' |')
             points.append((section, totals['million_parameters'], 1000 * totals['gflops']))
         display(Image(_png(figures.costs(*zip(*points)))))
@@ -282,7 +283,8 @@ class Shown:
 
     def words(self):
         """What was run, in Markdown."""
-        result, lines = self.result, [f'`{self.experiment.recipe}`' if self.experiment.recipe else '', self.result['note']]
+        result = self.result
+        lines = [f'`{self.experiment.recipe}`' if self.experiment.recipe else '', result['note']]
         if result['short']:
             lines.append(_in_full(result['short'], self.experiment.section))
         return '  \n'.join(filter(None, lines))

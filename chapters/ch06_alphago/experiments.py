@@ -12,7 +12,8 @@ _LISTING = 'chapters.ch06_alphago.listing'
 
 EXPERIMENTS = [
     Experiment(
-        '6.3', 'AlphaGo\'s policy network', 'AlphaGo 的策略网络', _NETWORKS, 'AlphaGoPolicy', {'planes': 48}, _ALPHAGO, 'go', loader='games', top=(2, 5, 10), sample_shape=(48, 19, 19),
+        '6.3', 'AlphaGo\'s policy network', 'AlphaGo 的策略网络', _NETWORKS, 'AlphaGoPolicy', {'planes': 48}, _ALPHAGO,
+        'go', loader='games', top=(2, 5, 10), sample_shape=(48, 19, 19),
         symbolic='sec_6_3', small={'layers': 3, 'filters': 16}),
     Experiment(
         '6.3-value', 'AlphaGo\'s value network', 'AlphaGo 的价值网络', _NETWORKS, 'AlphaGoValue', {'planes': 49},

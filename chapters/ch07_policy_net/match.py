@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 from chapters.ch07_policy_net.gtp import engine_options
+from chapters.kit.progress import tqdm
 from data_tools.atomic import atomic_write
 from data_tools.errors import UserError, one_line_errors
 from data_tools.go.board import BLACK, LETTERS, WHITE, Position, vertex

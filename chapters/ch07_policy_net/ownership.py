@@ -13,10 +13,10 @@ from pathlib import Path
 
 from chapters.kit.runtime import mx
 import numpy as np
-from tqdm import tqdm
 
 from chapters.ch06_alphago.mcts import Rollouts, pass_probability
 from chapters.ch06_alphago.policy import load_policy, without_history
+from chapters.kit.progress import tqdm
 from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError, one_line_errors
 from data_tools.go import sgf

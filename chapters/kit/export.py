@@ -104,8 +104,8 @@ def trained_graph(folder, find):
         return TrainedGraph(folder, config, as_symbol(network), _in_float32(arrays), experiment.input_shape)
     exported = sorted(folder.glob('model-*.params'))
     if not exported or not (folder / 'model-symbol.json').exists():
-        raise UserError(f'{folder}: is a run of {config["section"]} and holds no trained network (model-symbol.json and '
-                        'model-NNNN.params), or not yet')
+        raise UserError(f'{folder}: is a run of {config["section"]} and holds no trained network (model-symbol.json '
+                        'and model-NNNN.params), or not yet')
     symbol = mx.sym.load(str(folder / 'model-symbol.json'))
     arrays = _in_float32({name.split(':', 1)[-1]: array for name, array in mx.nd.load(str(exported[-1])).items()})
     return TrainedGraph(folder, config, symbol, arrays, _fitting_shape(folder, experiment, symbol, arrays))
@@ -117,7 +117,8 @@ def _in_float32(arrays):
 
 def _fitting_shape(folder, experiment, symbol, arrays):
     """The input shape with which a graph's parameters have the shapes that they have: of samples, codes or a board."""
-    first = next(arrays[name].shape for name in symbol.list_arguments() if len(arrays.get(name, mx.nd.zeros(1)).shape) > 1)
+    first = next(arrays[name].shape for name in symbol.list_arguments()
+                 if name in arrays and arrays[name].ndim > 1)
     shapes = ([experiment.input_shape] if experiment.input_shape else []) + [(1, first[0]), (1, first[1])]
     shapes += [(1, first[1], size, size) for size in range(19, 1, -1)]
     data = input_name(symbol)
@@ -126,7 +127,8 @@ def _fitting_shape(folder, experiment, symbol, arrays):
             found = dict(zip(symbol.list_arguments(), symbol.infer_shape(**{data: shape})[0]))
             if all(found[name] == array.shape for name, array in arrays.items() if name in found):
                 return shape
-    raise UserError(f'{folder}: cannot tell what its network takes; it is damaged, or of another version of this project')
+    raise UserError(f'{folder}: cannot tell what its network takes; it is damaged, or of another version of this '
+                    'project')
 
 
 def _make_folder(path):
@@ -188,8 +190,8 @@ def onnx_model(graph):
         from onnx import TensorProto, checker, helper
         from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
     except ImportError as error:
-        raise UserError(f'{error.name} is not installed for {sys.executable}, and ONNX needs onnx and onnxruntime: `make '
-                        'setup` installs them, or `python -m pip install -e .[cpu]`') from None
+        raise UserError(f'{error.name} is not installed for {sys.executable}, and ONNX needs onnx and onnxruntime: '
+                        '`make setup` installs them, or `python -m pip install -e .[cpu]`') from None
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of deprecated names, which MXNet uses
         checker.DEFAULT_CONTEXT.opset_imports = {'': OPSET}  # else of the package's newest
@@ -200,7 +202,8 @@ def onnx_model(graph):
                     _with_plain_reshapes(graph), dict(graph.arrays), [graph.input_shape], [TensorProto.FLOAT],
                     opset_version=OPSET, dynamic=True, dynamic_input_shapes=[('batch',) + graph.input_shape[1:]])
         except AttributeError as error:  # "No conversion function registered for op type NAME yet."
-            raise UserError(f'{graph.folder}: MXNet cannot write this network as ONNX ({error}); `--mxnet` can') from None
+            raise UserError(
+                f'{graph.folder}: MXNet cannot write this network as ONNX ({error}); `--mxnet` can') from None
         inputs = [value for value in body.input if value.name == graph.input_name]
         del body.input[:]  # the parameters are constants: listed as inputs they could not be optimised
         body.input.extend(inputs)
@@ -209,8 +212,7 @@ def onnx_model(graph):
         if set(wanted) == set(outputs):
             del body.output[:]
             body.output.extend(outputs[name] for name in wanted)
-        model = helper.make_model(body, opset_imports=[helper.make_opsetid('', OPSET)],
-                                       producer_name='bookcnn')
+        model = helper.make_model(body, opset_imports=[helper.make_opsetid('', OPSET)], producer_name='bookcnn')
         model.ir_version = IR_VERSION
         helper.set_model_props(model, {
             'section': graph.config['section'], 'title': graph.config['title'], 'command': graph.config['command'],
@@ -294,11 +296,11 @@ def _compare(graph, ours, theirs, reader):
     largest = 0.0
     for number, (one, other) in enumerate(zip(ours, theirs)):
         if one.shape != other.shape:
-            raise UserError(f'{graph.folder}: {reader} gives output {number} of shape {other.shape}, MXNet {one.shape}; '
-                            'nothing was written')
+            raise UserError(f'{graph.folder}: {reader} gives output {number} of shape {other.shape}, MXNet '
+                            f'{one.shape}; nothing was written')
         difference = np.abs(one - other).max() / max(1, np.abs(one).max())
         if not difference <= TOLERANCE:  # also NaN
-            raise UserError(f'{graph.folder}: output {number} differs between {reader} and MXNet by {difference:.2g}, more '
-                            f'than {TOLERANCE:g}; nothing was written')
+            raise UserError(f'{graph.folder}: output {number} differs between {reader} and MXNet by '
+                            f'{difference:.2g}, more than {TOLERANCE:g}; nothing was written')
         largest = max(largest, float(difference))
     return largest

@@ -198,7 +198,8 @@ def costs(names, parameters, flops, title=''):
     matplotlib.figure.Figure
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 1.2 + 0.22 * len(names)), sharey=True)
-    for axis, values, name, color in ((axes[0], parameters, 'million parameters', 'C0'), (axes[1], flops, 'MFLOPs', 'C1')):
+    bars = (axes[0], parameters, 'million parameters', 'C0'), (axes[1], flops, 'MFLOPs', 'C1')
+    for axis, values, name, color in bars:
         axis.barh(range(len(names)), values, color=color)
         axis.set(xlabel=name)
         axis.grid(axis='x', alpha=0.3)

@@ -11,7 +11,6 @@ import time
 from chapters.kit.program import run_program
 from chapters.kit.runtime import mx
 from chapters.kit.training import CompiledStep
-from data_tools.atomic import atomic_write
 from data_tools.errors import UserError
 
 PARTS = ('data', 'forward', 'backward', 'update', 'other')
@@ -88,7 +87,7 @@ class _Clock:
 
 
 def profile(run, steps=10):
-    """Train a few steps and tell where their time goes.
+    """Train a few steps and tell where their time goes; once in a process, as MXNet's profiler allows no more.
 
     Parameters
     ----------
@@ -118,11 +117,6 @@ def profile(run, steps=10):
     run.quiet = True
     with clock.watching():
         run_program(run)
-    if trace.exists():
-        text = trace.read_text(encoding='utf-8').lstrip()
-        if text.startswith(','):  # MXNet takes the file of a second profile of a process for a part of the first
-            with atomic_write(trace, text=True) as file:
-                file.write('{"traceEvents": [' + text[1:])
     if clock.count < steps:
         raise UserError(f'profile {run.experiment.section}: the training ended after {clock.count + _UNMEASURED} '
                         f'steps; give it more samples or epochs, or --steps {max(1, clock.count)}')

@@ -80,8 +80,9 @@ def load_records(name, data_root, augmentation, batch_size, train_samples=0):
         """Batches of one epoch in an order and with changes of their own; the last is filled up from the first."""
         seed = int(random.integers(1 << 31))
         return batches_of_part(
-            lambda size, **part: _iterator(train, shape, size, shuffle=True, seed=seed, seed_aug=(seed + workers.rank) % (1 << 31),
-                                           **part, **settings), len(train_x), batch_size, workers)
+            lambda size, **part: _iterator(train, shape, size, shuffle=True, seed=seed,
+                                           seed_aug=(seed + workers.rank) % (1 << 31), **part, **settings),
+            len(train_x), batch_size, workers)
     return dict(name=name, train_x=train_x, train_y=train_y, validation_x=validation_x, validation_y=validation_y,
                 class_names=names or tuple(str(number) for number in range(int(train_y.max()) + 1)),
                 note=note, stream=stream, validation_whole=PackedImages(test))

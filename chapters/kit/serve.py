@@ -24,7 +24,8 @@ from data_tools.errors import UserError
 PAGE = Path(__file__).parents[1] / 'page' / 'dist'
 PLANES = (8, 36, 48)  # of Go, which the page computes (src/planes.js)
 SHOWN = 12  # layers of a network, at most
-_TYPES = {'.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8',
+_TYPES = {'.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8',
+          '.css': 'text/css; charset=utf-8',
           '.json': 'application/json', '.txt': 'text/plain; charset=utf-8', '.wasm': 'application/wasm',
           '.onnx': 'application/octet-stream'}
 # Only our own files; no code in the page but these, and WebAssembly; nothing sent elsewhere; in nobody's frame.
@@ -107,13 +108,14 @@ def describe(graph, experiment):
                 'layers': [{'name': row.name, 'kind': row.kind, 'shape': row.output_shape} for row in rows]}, \
             TrainedGraph(graph.folder, config, shown, graph.arrays, shape)
     size = 'x'.join(map(str, shape[1:]))
-    raise UserError(f'{graph.folder}: the page shows networks that classify gray images up to 64x64 (3.4.2, 4.4, 5.4.4, ...) '
-                    f'and policy networks for Go with {", ".join(map(str, PLANES[:-1]))} or {PLANES[-1]} planes (4.2.2, 6.3, '
-                    f'7.2, ...); this one of {config["section"]} takes {size}; `export --onnx` writes it for other programs')
+    raise UserError(
+        f'{graph.folder}: the page shows networks that classify gray images up to 64x64 (3.4.2, 4.4, 5.4.4, ...) and '
+        f'policy networks for Go with {", ".join(map(str, PLANES[:-1]))} or {PLANES[-1]} planes (4.2.2, 6.3, 7.2, ...); '
+        f'this one of {config["section"]} takes {size}; `export --onnx` writes it for other programs')
 
 
 def _shown_layers(graph):
-    """Rows of the layer table whose outputs the page draws: after each activation and pooling, and the last with weights."""
+    """Rows of the layer table whose outputs the page draws: activations, poolings, and the last with weights."""
     rows = layer_table(graph.symbol, graph.input_shape)
     chosen = [row for row in rows if row.operator in ('Activation', 'relu', 'LeakyReLU', 'Pooling', 'sigmoid', 'tanh')]
     chosen += [row for row in rows if row.weighted][-1:]
@@ -132,7 +134,8 @@ def _chinese_names(names):
 def _accuracy(folder):
     """The run's accuracy on validation data, or None while it still trains."""
     try:
-        return json.loads((folder / 'result.json').read_text(encoding='utf-8'))['metrics']['validation_accuracy']['last']
+        metrics = json.loads((folder / 'result.json').read_text(encoding='utf-8'))['metrics']
+        return metrics['validation_accuracy']['last']
     except (OSError, ValueError, KeyError):
         return None
 
@@ -167,8 +170,9 @@ class PageServer(ThreadingHTTPServer):
         except socket.gaierror:
             raise UserError(f'--host {host}: no such address') from None
         except OSError as error:
-            raise UserError(f'{host}, port {port}: cannot be used ({error.strerror}); choose another by --port, or --port 0 '
-                            'for any that is free') from None
+            raise UserError(
+                f'{host}, port {port}: cannot be used ({error.strerror}); choose another by --port, or --port 0 '
+                'for any that is free') from None
 
     def server_bind(self):
         """Without asking who this address is by name, which may take long."""

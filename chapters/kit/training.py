@@ -269,7 +269,7 @@ class GluonStep:
         with autograd.record():
             results = [self._objective(*part) for part in zip(*parts)]
             scale = self._scaler.loss_scale if self._scaler else 1
-            losses = [loss * scale for loss, _ in results] if self._scaler else [loss for loss, _ in results]
+            losses = [loss * scale for loss, _ in results]
         autograd.backward(losses)
         self._trainer.allreduce_grads()
         self._workers.sum([parameter.list_grad()[0] for parameter in self._trainer._params

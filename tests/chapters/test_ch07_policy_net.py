@@ -363,7 +363,8 @@ def random_line(choice, commands):
             'set_free_handicap A1 B2', f'time_settings {choice.randint(0, 9)} {choice.randint(0, 3)} 1',
             f'time_left {colour} {choice.randint(0, 9)} 0', f'reg_genmove {colour}', 'final_score'])
     elif kind < 0.85:
-        line = ' '.join([choice.choice(commands)] + [choice.choice(WORDS + commands) for _ in range(choice.randint(0, 4))])
+        line = ' '.join([choice.choice(commands)]
+                        + [choice.choice(WORDS + commands) for _ in range(choice.randint(0, 4))])
     elif kind < 0.95:
         return bytes(choice.choice([byte for byte in range(256) if byte != 10]) for _ in range(choice.randint(0, 60)))
     elif kind < 0.97:

@@ -166,7 +166,8 @@ def test_long_work_shows_a_bar_in_a_notebook_and_short_work_none(monkeypatch, si
     loop = 'for _ in tqdm(range(3), {!r}, leave=False, disable=None):\n    time.sleep({})'
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('\n'.join((
         'import time\nfrom chapters.kit.progress import tqdm', loop.format('short', 0.01), loop.format('long', 0.6))))])
-    NotebookClient(notebook, kernel_name='python3', resources={'metadata': {'path': str(build.FOLDER.parent)}}).execute()
+    NotebookClient(notebook, kernel_name='python3',
+                   resources={'metadata': {'path': str(build.FOLDER.parent)}}).execute()
     said = ''.join(output.text for output in notebook.cells[0].outputs)
     assert 'short' not in said and ('long' in said) == (not silent)
     assert all(output.name == 'stdout' for output in notebook.cells[0].outputs)

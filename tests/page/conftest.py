@@ -37,8 +37,8 @@ def go_run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(positions, 'SELFPLAY_GAMES', 20)
         patch.setattr(policy_net, 'MEASURED', 50)
-        run_experiment(chapters.find('7.2-small').but(units=1, filters=8, epochs=1, samples_per_epoch=640, batch_size=32),
-                       data='selfplay', out=folder, quiet=True)
+        run_experiment(chapters.find('7.2-small').but(units=1, filters=8, epochs=1, samples_per_epoch=640,
+                                                      batch_size=32), data='selfplay', out=folder, quiet=True)
     return folder
 
 

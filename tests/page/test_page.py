@@ -80,7 +80,7 @@ def test_the_digit_that_was_drawn_is_read(open_page):
         draw(page, strokes)
         page.get_by_text(f'The network says {digit},').wait_for()
         assert page.locator('.bars .best .name').inner_text() == digit
-        shares = [float(value) for value in page.locator('.bars meter').evaluate_all('all => all.map((one) => one.value)')]
+        shares = page.locator('.bars meter').evaluate_all('all => all.map((one) => one.value)')
         assert abs(sum(shares) - 1) < 1e-3
         pictures = layer_pictures(page)
         page.get_by_role('button', name='Clear').click()
@@ -123,7 +123,8 @@ def test_size_and_time_to_the_first_prediction(chromium, server):
     page.goto(server.address)
     draw(page, DIGITS['1'])
     page.get_by_text('The network says 1,').wait_for()
-    sizes = page.evaluate("performance.getEntriesByType('resource').map((one) => [one.decodedBodySize, one.encodedBodySize])")
+    sizes = page.evaluate(
+        "performance.getEntriesByType('resource').map((one) => [one.decodedBodySize, one.encodedBodySize])")
     unpacked, packed = np.sum(sizes, axis=0)
     metrics = {one['name']: one['value'] for one in session.send('Performance.getMetrics')['metrics']}
     print(f'{unpacked / 1e6:.2f} MB, {packed / 1e6:.2f} MB sent; the page worked for {metrics["TaskDuration"]:.2f} s')
@@ -206,8 +207,8 @@ def test_a_record_is_walked_through(open_page):
     assert (board(page) == boards[20]).all()
     page.get_by_role('button', name='To the beginning').click()
     assert not board(page).any()
-    for text, why in (('rubbish', 'not a game record'), ('(;SZ[9];B[aa])', 'on 9×9'), ('(;SZ[19];B[aa];W[aa])', 'Move 2 .* illegal'),
-                      ('(;SZ[19];B[zz])', 'Move 1 .* illegal'), ('(;SZ[19]C[nothing](;C[x]))', 'no moves')):
+    for text, why in (('rubbish', 'not a game record'), ('(;SZ[9];B[aa])', 'on 9×9'),
+                      ('(;SZ[19];B[aa];W[aa])', 'Move 2 .* illegal'), ('(;SZ[19];B[zz])', 'Move 1 .* illegal'), ('(;SZ[19]C[nothing](;C[x]))', 'no moves')):
         open_record(page, text)
         said(page, why)
         assert 'of 41' in page.locator('.turn').inner_text()  # what was open stays
@@ -254,9 +255,11 @@ def test_fits_speaks_both_languages_and_names_everything(open_page, network, vie
         else:
             page.locator('.answer', has_text={'zh': '还没有', 'en': 'Nothing'}[language]).wait_for()
         assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
-        nameless = page.evaluate("""[...document.querySelectorAll('button, input, select, meter, canvas, [tabindex]')].filter((one) =>
-            !(one.ariaLabel || one.textContent.trim() || one.title || [...(one.labels ?? [])].some((label) => label.textContent.trim())))
-            .map((one) => one.outerHTML)""")
+        nameless = page.evaluate("""
+            [...document.querySelectorAll('button, input, select, meter, canvas, [tabindex]')].filter(
+                (one) => !(one.ariaLabel || one.textContent.trim() || one.title
+                           || [...(one.labels ?? [])].some((label) => label.textContent.trim()))
+            ).map((one) => one.outerHTML)""")
         assert nameless == []
         page.screenshot(path=folder / f'page-{("digits", "go")[network]}-{page.viewport_size["width"]}-{language}.png')
         page.get_by_title(other).click()

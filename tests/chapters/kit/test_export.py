@@ -18,10 +18,10 @@ from data_tools.errors import UserError
 onnxruntime = pytest.importorskip('onnxruntime')
 
 # One of every kind of layer, at sizes that take a moment.
-KINDS = {'2.3.9': {}, '3.4.2': {}, '4.2.2': {}, '4.4': {}, '5.1.1': {}, '5.1.2': {}, '5.1.3': {}, '5.4.4': {}, '5.4.5': {},
-         '5.5.3-stochastic-depth': {'width': 0.25}, '5.5.3-shake-shake': {'width': 0.25}, '5.5.5': {}, '5.5.6': {},
-         '5.5.7': {}, '5.6.2-squeezenet': {'classes': 10}, '5.6.2-shufflenet': {'classes': 10}, '5.6.3-dilated': {}, '6.3': {}, '6.3-zero': {'units': 1, 'filters': 8},
-         '6.3-value': {'layers': 2, 'filters': 8}, '7.2': {'units': 1, 'filters': 8},
+KINDS = {'2.3.9': {}, '3.4.2': {}, '4.2.2': {}, '4.4': {}, '5.1.1': {}, '5.1.2': {}, '5.1.3': {}, '5.4.4': {},
+         '5.4.5': {}, '5.5.3-stochastic-depth': {'width': 0.25}, '5.5.3-shake-shake': {'width': 0.25}, '5.5.5': {}, '5.5.6': {},
+         '5.5.7': {}, '5.6.2-squeezenet': {'classes': 10}, '5.6.2-shufflenet': {'classes': 10}, '5.6.3-dilated': {},
+         '6.3': {}, '6.3-zero': {'units': 1, 'filters': 8}, '6.3-value': {'layers': 2, 'filters': 8}, '7.2': {'units': 1, 'filters': 8},
          '7.2-small': {'units': 1, 'filters': 8}}
 
 
@@ -106,7 +106,8 @@ def test_nothing_is_written_where_the_reader_computes_something_else(tmp_path, m
     graph = trained_graph(digits_run, chapters.find)
     outputs = TrainedGraph.outputs
     monkeypatch.setattr(TrainedGraph, 'outputs', lambda self, x: [one + 0.01 for one in outputs(self, x)])
-    for write in (lambda: export_onnx(graph, tmp_path / 'out' / 'model.onnx'), lambda: export_mxnet(graph, tmp_path / 'out')):
+    for write in (lambda: export_onnx(graph, tmp_path / 'out' / 'model.onnx'),
+                  lambda: export_mxnet(graph, tmp_path / 'out')):
         with pytest.raises(UserError, match='differs .* nothing was written'):
             write()
     assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())

@@ -73,8 +73,8 @@ def test_only_its_own_files_and_names(server):
 
 
 def test_the_command_says_where_the_page_is_and_ends(folder):
-    child = subprocess.Popen([sys.executable, '-m', 'chapters', 'serve', str(folder), '--port', '0'], stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen([sys.executable, '-m', 'chapters', 'serve', str(folder), '--port', '0'],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     address = child.stdout.readline().split()[0]
     connection = http.client.HTTPConnection(address.split('/')[2], timeout=20)
     connection.request('GET', '/')
