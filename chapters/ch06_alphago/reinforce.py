@@ -249,7 +249,7 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
     guesses = {'value': predicted, 'constant': outcomes[held:].mean(),
                **{f'rollouts{number}': played_out(states[:held], komi, number) for number in (1, 10, 100)}}
     errors = {name: np.square(guess - outcomes[:held]).mean() for name, guess in guesses.items()}
-    network.save_parameters(str(run.folder / 'policy.params'))
+    network.export(str(run.folder / 'model'))  # for `export` and `serve`; the value network beside it
     value.save_parameters(str(run.folder / 'value.params'))
     run.save_figure(_curves(won, results.mean(), errors), 'learning')
     return {'wins_against_imitation': results.mean(), 'matches': matches,

@@ -300,7 +300,7 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
         arrays.update({f'{kind}:{number}': nd.array(array, dtype=array.dtype)
                        for number, part in enumerate(buffer) for kind, array in zip(EXAMPLES, part)})
         run.checkpoint.save(arrays, {'epoch': generation, 'buffer': len(buffer), 'history': history})
-    network.save_parameters(str(run.folder / f'generation-{generations}.params'))
+    network.export(str(run.folder / 'model'), generations)  # for `export`, and for SymbolBlock
     metrics = {f'wins_against_{opponent}': against(opponent, matches, generations + 1)
                for opponent in OPPONENTS}
     run.save_figure(_curves(history, metrics, matches), 'strength')

@@ -123,7 +123,7 @@ def _fitting_shape(folder, experiment, symbol, arrays):
     shapes += [(1, first[1], size, size) for size in range(19, 1, -1)]
     data = input_name(symbol)
     for shape in shapes:
-        with contextlib.suppress(mx.MXNetError):
+        with contextlib.suppress(mx.MXNetError), contextlib.redirect_stdout(None):  # MXNet prints what does not fit
             found = dict(zip(symbol.list_arguments(), symbol.infer_shape(**{data: shape})[0]))
             if all(found[name] == array.shape for name, array in arrays.items() if name in found):
                 return shape

@@ -6,6 +6,7 @@ import pytest
 
 import chapters
 from chapters.ch06_alphago.mcts import Rollouts, Search, nothing_known
+from chapters.kit.export import trained_graph
 from chapters.kit.program import run_experiment
 from data_tools.go.board import BLACK, LETTERS, WHITE, Position
 
@@ -251,8 +252,10 @@ def test_the_loop_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypa
         run_experiment(experiment, out=tmp_path / 'killed', quiet=True)
     monkeypatch.setattr(Checkpoint, 'save', save)
     resume(tmp_path / 'killed', chapters.find)
-    whole, killed = ((tmp_path / name / 'generation-2.params').read_bytes() for name in ('whole', 'killed'))
+    whole, killed = ((tmp_path / name / 'model-0002.params').read_bytes() for name in ('whole', 'killed'))
     assert whole == killed
+    exported = trained_graph(tmp_path / 'whole', chapters.find)
+    assert exported.input_shape == (1, zero.PLANES, 4, 4)
 
 
 def test_reinforcement_makes_what_won_more_probable():
@@ -285,7 +288,8 @@ def test_all_of_alphagos_way(tmp_path, monkeypatch):
     assert 0 <= metrics['wins_against_imitation'] <= 1 and metrics['matches'] == 4
     for name in ('value', 'constant', 'rollouts1', 'rollouts10', 'rollouts100'):
         assert 0 <= metrics[f'{name}_mse'] <= 1
-    for name in ('policy.params', 'value.params', 'figures/learning.png'):
+    assert trained_graph(tmp_path / 'run', chapters.find).input_shape == (1, 8, 19, 19)  # of any board
+    for name in ('value.params', 'figures/learning.png'):
         assert (tmp_path / 'run' / name).exists()
 
 
