@@ -93,13 +93,12 @@ def read_sprite(path):
 
 
 def beside_a_linear_model(run, network):
-    """What logistic regression on the same pixels reaches, the best of several strengths of its L2."""
-    from sklearn.linear_model import LogisticRegression
+    """What logistic regression on the same pixels reaches; cross-validation of the training images chooses its L2."""
+    from sklearn.linear_model import LogisticRegressionCV
     data = run.data
     train_x, validation_x = (x.reshape(len(x), -1) for x in (data.train_x, data.validation_x))
-    best = max(LogisticRegression(C=strength, max_iter=1000).fit(train_x, data.train_y).score(
-        validation_x, data.validation_y) for strength in (0.01, 0.1, 1, 10))
-    return {'linear_model_accuracy': best}
+    model = LogisticRegressionCV(Cs=[0.01, 0.03, 0.1, 0.3, 1], cv=5, max_iter=1000).fit(train_x, data.train_y)
+    return {'linear_model_accuracy': model.score(validation_x, data.validation_y)}
 
 
 if __name__ == '__main__':
