@@ -12,7 +12,7 @@ import sys
 
 from benchmarks.book import write_page
 
-NAMES = ('startup', 'training', 'pipeline', 'packing', 'go', 'mcts', 'gan', 'growth', 'roofline')
+NAMES = ('startup', 'training', 'mends', 'pipeline', 'packing', 'go', 'mcts', 'gan', 'growth', 'roofline')
 
 
 def main():
