@@ -2,10 +2,12 @@
 
     python -m chapters.ch07_policy_net.match --run RUN [--visits N] [--level 10] [--games 40]
 
+The same command again plays the games that are still missing.
 The referee keeps the board itself: an illegal move loses. A finished game is counted by Tromp-Taylor area
 after the dead stones that GNU Go names are taken off; every game is saved as SGF.
 """
 import math
+import re
 import shlex
 import shutil
 import subprocess
@@ -169,12 +171,33 @@ def to_sgf(moves, result, black, white, size=19, komi=7.5):
             f'PB[{text(black)}]PW[{text(white)}]RE[{result}]{nodes})\n')
 
 
+def won(result, colour):
+    """1 if a colour won by a result as SGF has it, 0.5 for a draw, else 0."""
+    return 0.5 if result == '0' else float(result[0] == 'BW'[colour == WHITE])
+
+
 def wilson(wins, games):
     """The 95% confidence interval of a share (Wilson 1927)."""
     z, share = 1.959964, wins / games
     middle = (share + z * z / (2 * games)) / (1 + z * z / games)
     half = z * math.sqrt(share * (1 - share) / games + z * z / (4 * games * games)) / (1 + z * z / games)
     return middle - half, middle + half
+
+
+def saved_result(path, size, komi):
+    """The result of a game that an earlier match left in a file, or None if there is no such file.
+
+    Raises
+    ------
+    UserError
+        It is a game of another size or komi.
+    """
+    if not path.exists():
+        return None
+    header = path.read_text(encoding='utf-8').split(';B[')[0]
+    if f'SZ[{size}]KM[{komi:g}]' not in header:
+        raise UserError(f'{path}: is a game of another size or komi; choose another folder by --out')
+    return re.search(r'RE\[(.*?)\]', header)[1]
 
 
 @one_line_errors
@@ -200,13 +223,17 @@ def main(arguments=None):
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(range(options.games), 'games', disable=None) as bar:
         for number in bar:
-            seed = options.seed + number
+            seed, colour = options.seed + number, WHITE if number % 2 else BLACK
+            path = folder / f'game-{seed:03d}.sgf'
+            result = saved_result(path, options.size, options.komi)
+            if result:
+                wins += won(result, colour)
+                continue
             command = (shlex.split(options.against) if options.against else
                        [find_gnugo(), '--mode', 'gtp', '--level', str(options.level), '--chinese-rules',
                         '--seed', str(seed + 1)])
             other = Program(command)
             engine.seed = seed
-            colour = WHITE if number % 2 else BLACK
             seconds = time.perf_counter()
             try:
                 result, moves, thinking = play_game(engine, other, colour, options.size, options.komi)
@@ -214,9 +241,9 @@ def main(arguments=None):
                 other.close()
             seconds = time.perf_counter() - seconds
             players = (ours, name) if colour == BLACK else (name, ours)
-            with atomic_write(folder / f'game-{number:03d}.sgf', text=True) as file:
+            with atomic_write(path, text=True) as file:
                 file.write(to_sgf(moves, result, *players, options.size, options.komi))
-            wins += 0.5 if result == '0' else float(result[0] == 'BW'[colour == WHITE])
+            wins += won(result, colour)
             tqdm.write(f'game {number}: {players[0]} (black) - {players[1]} (white) {result}, {len(moves)} moves, '
                        f'{thinking:.0f} s of ours, {seconds - thinking:.0f} s of theirs')
             bar.set_postfix_str(f'{wins:g} of {number + 1} won')

@@ -465,7 +465,7 @@ def test_games_without_an_end_are_refused(tmp_path):
         ownership.positions_with_owners([tmp_path / 'short.sgf'], 1)
 
 
-def test_the_program_itself(tmp_path):
+def test_the_program_itself(tmp_path, capsys):
     run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
     command = [sys.executable, '-m', 'chapters.ch07_policy_net.gtp', '--run', str(tmp_path / 'run')]
     done = subprocess.run(command, input=b'1 name\n\xff\xfe\n2 boardsize 7\n3 genmove b\n4 quit\n5 name\n',
@@ -474,11 +474,21 @@ def test_the_program_itself(tmp_path):
     assert answers[0] == '=1 bookcnn' and answers[1].startswith('?') and answers[3].startswith('=3 ')
     assert answers[4] == '=4' and len(answers) == 6
     # the same program as the opponent of a match
-    assert match.main(['--run', str(tmp_path / 'run'), '--against', ' '.join(command), '--games', '1',
-                       '--size', '5', '--komi', '0.5', '--out', str(tmp_path / 'games')]) == 0
+    words = ['--run', str(tmp_path / 'run'), '--against', ' '.join(command), '--size', '5', '--out',
+             str(tmp_path / 'games')]
+    assert match.main(words + ['--games', '1', '--komi', '0.5']) == 0
     from sgfmill import sgf
-    game = sgf.Sgf_game.from_bytes((tmp_path / 'games' / 'game-000.sgf').read_bytes())
+    first = tmp_path / 'games' / 'game-000.sgf'
+    game = sgf.Sgf_game.from_bytes(first.read_bytes())
     assert game.get_size() == 5 and len(list(game.main_sequence_iter())) > 5
+    # what is there already counts, and is not played again
+    known = first.read_text().replace(f'RE[{game.get_root().get("RE")}]', 'RE[B+3]')
+    first.write_text(known)
+    capsys.readouterr()
+    assert match.main(words + ['--games', '1', '--komi', '0.5']) == 0
+    assert 'won 1 of 1 games' in capsys.readouterr().out and first.read_text() == known
+    assert match.main(words + ['--games', '1', '--komi', '6.5']) == 2
+    assert 'another size or komi' in capsys.readouterr().err
 
 
 def test_gnugo_referees(tmp_path):
