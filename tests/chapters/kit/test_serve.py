@@ -2,6 +2,7 @@
 import gzip
 import http.client
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -73,13 +74,15 @@ def test_only_its_own_files_and_names(server):
 
 
 def test_the_command_says_where_the_page_is_and_ends(folder):
+    def heeds_interrupts():  # which a shell has its background jobs ignore, and tests may be one
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     child = subprocess.Popen([sys.executable, '-m', 'chapters', 'serve', str(folder), '--port', '0'],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_interrupts)
     address = child.stdout.readline().split()[0]
     connection = http.client.HTTPConnection(address.split('/')[2], timeout=20)
     connection.request('GET', '/')
     assert b'page.js' in connection.getresponse().read()
-    child.send_signal(2)
+    child.send_signal(signal.SIGINT)
     assert child.wait(30) == 130
     assert child.stderr.read() == 'stopped\n'
 
