@@ -59,7 +59,7 @@ def _number(value):
     return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
-def save(module, title, rows, folder=RESULTS):
+def save(module, title, rows, text='', folder=RESULTS):
     """Write the rows of a benchmark; those of its earlier calls that were not measured again stay.
 
     Parameters
@@ -68,6 +68,8 @@ def save(module, title, rows, folder=RESULTS):
         The benchmark's module, e.g. 'benchmarks.training'.
     title : str
     rows : list of Row
+    text : str
+        Markdown, for the page, above the tables.
     folder : path-like
     """
     from chapters.kit.run import versions
@@ -78,7 +80,7 @@ def save(module, title, rows, folder=RESULTS):
                 for row in rows)
     path.parent.mkdir(exist_ok=True)
     with atomic_write(path, text=True) as file:
-        json.dump({'title': title, 'rows': kept}, file, indent=1)
+        json.dump({'title': title, 'text': text, 'rows': kept}, file, indent=1)
         file.write('\n')
     print(path)
 
@@ -100,7 +102,7 @@ def write_page(folder=RESULTS, out=PAGE):
         if 'rows' not in result:  # of `benchmarks.scaling`, which has a page of its own: docs/SCALING.md
             continue
         rows = {what: Row(what, row['unit'], row['measured'], row['compared']) for what, row in result['rows'].items()}
-        lines += [f'## {result["title"]}']
+        lines += [f'## {result["title"]}'] + (['', result['text']] if result.get('text') else [])
         columns = []
         for row in rows.values():
             if list(row.measured) != columns:

@@ -108,7 +108,7 @@ def main():
                     figures.append(_measure(kind, section, before if side == 'before' else ''))
             rows.append(Row(f'{before}, {section}', 'samples/s', found))
             print(rows[-1], flush=True)
-    save('benchmarks.mends', 'The largest losses, mended (what each was: benchmarks/mends.py)', rows)
+    save('benchmarks.mends', 'The largest losses, mended', rows, '\n'.join(__doc__.splitlines()[4:]))
 
 
 if __name__ == '__main__':

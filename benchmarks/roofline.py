@@ -61,7 +61,9 @@ def main():
         rows.append(Row(what, 'GFLOP/s', {**speeds, 'peak': products}))
         points.append((what, flops / moved, {who: median(figures) for who, figures in speeds.items()}))
         print(rows[-1])
-    save('benchmarks.roofline', 'Share of the peak', rows)
+    save('benchmarks.roofline', 'Share of the peak', rows,
+         '![Roofline](roofline.png)\n\nThe last column is the measured peak of a matrix product: a ratio of 0.50x is half of '
+         'it.')
     print(draw(points, peak, bandwidth))
 
 
