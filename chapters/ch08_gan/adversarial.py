@@ -361,8 +361,8 @@ def saved_generators(folder, find):
 def _train_epoch(step, data, recipe, random, batches, codes, label, device, workers):
     """One pass in a random order; returns means (3, 2) of what the step returns."""
     size, totals = recipe.batch_size, None
-    bar = tqdm(_batches(data, recipe, random, batches, workers), label, batches, unit_scale=size, unit=' samples', leave=False,
-               disable=None)
+    bar = tqdm(_batches(data, recipe, random, batches, workers), label, batches, leave=False, unit_scale=size,
+               unit=' samples', disable=None)
     shown = time.monotonic()
     for count, images in enumerate(bar, 1):
         z = random.standard_normal((size, codes), np.float32)[workers.share(size)]

@@ -2,8 +2,8 @@
 
     python -m chapters.ch08_gan.conditional --data mnist
 
-"Conditional Generative Adversarial Nets", https://arxiv.org/abs/1411.1784. The discriminator is also shown real
-images with wrong labels (https://arxiv.org/abs/1605.05396).
+"Conditional Generative Adversarial Nets", https://arxiv.org/abs/1411.1784. The discriminator is also shown
+real images with wrong labels (https://arxiv.org/abs/1605.05396).
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
@@ -19,7 +19,7 @@ _REAL, _MADE, _G = LOSSES['book']
 
 
 class ConditionalGAN(Players):
-    """Both networks are told the class: the generator in its code, the discriminator by planes of ones and zeros.
+    """The generator is told the class in its code, the discriminator by planes of ones and zeros.
 
     Parameters
     ----------
@@ -36,24 +36,24 @@ class ConditionalGAN(Players):
             self.discriminator = Discriminator(size, channels + classes, width)
 
     def _judge(self, x, one_hot):
-        planes = one_hot.reshape((0, 0, 1, 1)).broadcast_axes((2, 3), x.shape[2:])
-        return self.discriminator(nd.concat(x, planes, dim=1))
+        return self.discriminator(with_class(x, one_hot))
 
     def codes(self, labels, random):
         """Codes (N, noise + classes) for labels (N,)."""
-        one_hot = np.eye(self.classes, dtype=np.float32)[labels]
-        return nd.array(np.concatenate([random.standard_normal((len(labels), self.noise)), one_hot], axis=1))
+        noise = nd.array(random.standard_normal((len(labels), self.noise)))
+        return nd.concat(noise, one_hot(labels, self.classes), dim=1)
 
     def turns(self):
         """As `Players` has it."""
-        return [('d', [self.discriminator], self.discriminator_loss), ('g', [self.generator], self.generator_loss)]
+        return [('d', [self.discriminator], self.discriminator_loss),
+                ('g', [self.generator], self.generator_loss)]
 
     def draw(self, data, numbers, random):
         """Images, codes for their labels, the labels, and wrong ones."""
         labels = data.train_y[numbers].astype(int)
         wrong = (labels + random.integers(1, self.classes, len(labels))) % self.classes
-        right, wrong = (nd.array(np.eye(self.classes, dtype=np.float32)[number]) for number in (labels, wrong))
-        return (*super().draw(data, numbers, random), self.codes(labels, random), right, wrong)
+        return (*super().draw(data, numbers, random), self.codes(labels, random),
+                one_hot(labels, self.classes), one_hot(wrong, self.classes))
 
     def discriminator_loss(self, x, codes, right, wrong):
         """(N,): real images with their labels against wrong labels and made images, half each."""
@@ -66,16 +66,25 @@ class ConditionalGAN(Players):
         return _G(nd, self._judge(self.generator(codes), right))
 
     def measure(self, run, random):
-        """Figures and pictures: a row of samples for each class; how often a simple judge agrees with the label."""
+        """A row of samples for each class; how often a simple judge agrees with the label."""
         labels = np.repeat(np.arange(self.classes), 30)
         made = self.generator(self.codes(labels, random)).asnumpy()
-        samples.save_tiles(made.reshape((self.classes, 30) + made.shape[1:])[:, :10].reshape((-1,) + made.shape[1:]),
-                           run.folder / 'figures' / 'classes.png', 10)
+        samples.save_tiles(made[np.arange(len(made)) % 30 < 10], run.folder / 'figures' / 'classes.png', 10)
         real = scaled(run.data.train_x[:5000])
         agreed = samples.nearest_classes(made, real, run.data.train_y[:5000]) == labels
         test = scaled(run.data.validation_x[:1000])
         judge = samples.nearest_classes(test, real, run.data.train_y[:5000]) == run.data.validation_y[:1000]
         return {'label_recognised': agreed.mean(), 'accuracy_of_the_judge': judge.mean()}
+
+
+def one_hot(labels, classes):
+    """Labels (N,) as ones and zeros (N, classes)."""
+    return nd.one_hot(nd.array(labels), classes)
+
+
+def with_class(x, one_hot):
+    """Images (N, C, H, W) with a plane of ones or zeros for each class: (N, C + classes, H, W)."""
+    return nd.concat(x, one_hot.reshape((0, 0, 1, 1)).broadcast_axes((2, 3), x.shape[2:]), dim=1)
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ import numpy as np
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
+from chapters.ch08_gan.conditional import one_hot, with_class
 from chapters.ch08_gan.dcgan import Discriminator, Generator
 from chapters.ch08_gan.images import scaled
 from chapters.ch08_gan.turns import Players
@@ -52,42 +53,37 @@ class CVAEGAN(Players):
         """Images; their labels, as numbers and as ones and zeros; noise for the codes that are found, and codes."""
         labels = data.train_y[numbers].astype(int)
         noise, codes = (nd.array(random.standard_normal((len(numbers), self.codes))) for _ in '12')
-        return (*super().draw(data, numbers, random), nd.array(labels), self.one_hot(labels), noise, codes)
+        return (*super().draw(data, numbers, random), nd.array(labels), one_hot(labels, self.classes), noise, codes)
 
-    def one_hot(self, labels):
-        """(N,) -> (N, classes)."""
-        return nd.array(np.eye(self.classes, dtype=np.float32)[labels])
-
-    def encode(self, x, one_hot):
+    def encode(self, x, told):
         """Mean and logarithm of the variance of the codes of images, (N, codes) each."""
-        planes = one_hot.reshape((0, 0, 1, 1)).broadcast_axes((2, 3), x.shape[2:])
-        both = self.encoder(nd.concat(x, planes, dim=1))
+        both = self.encoder(with_class(x, told))
         return both[:, :self.codes], both[:, self.codes:]
 
-    def _made(self, x, one_hot, noise, codes):
+    def _made(self, x, told, noise, codes):
         """(images made of the codes found in x, images made of other codes, divergence of what was found)."""
-        mean, log_variance = self.encode(x, one_hot)
+        mean, log_variance = self.encode(x, told)
         found = mean + nd.exp(log_variance / 2) * noise
         divergence = (nd.square(mean) + nd.exp(log_variance) - 1 - log_variance).sum(axis=1) / 2
         # Both in one call: oneDNN 2.4 crashes where a transposed convolution is used twice before one backward pass.
-        made = self.generator(nd.concat(nd.concat(found, codes, dim=0), nd.concat(one_hot, one_hot, dim=0), dim=1))
+        made = self.generator(nd.concat(nd.concat(found, codes, dim=0), nd.concat(told, told, dim=0), dim=1))
         return made[:len(x)], made[len(x):], divergence
 
-    def discriminator_loss(self, x, labels, one_hot, noise, codes):
+    def discriminator_loss(self, x, labels, told, noise, codes):
         """(N,): real against both kinds of made images, half each; and the classifier's on the real ones."""
-        again, made, _ = (array.detach() for array in self._made(x, one_hot, noise, codes))
+        again, made, _ = (array.detach() for array in self._made(x, told, noise, codes))
         of_real, of_again, of_made = (self.d_answer(self.d_features(images))[:, 0] for images in (x, again, made))
         named = nd.log_softmax(self.c_answer(self.c_features(x)))
         return _REAL(nd, of_real) + (_MADE(nd, of_again) + _MADE(nd, of_made)) / 2 - nd.pick(named, labels)
 
-    def generator_loss(self, x, labels, one_hot, noise, codes):
+    def generator_loss(self, x, labels, told, noise, codes):
         """(N,): divergence; error of pixels and features; and that features of other codes have the right means.
 
         The paper has G match mean features instead of raising D's answer: of all images for D, of a class for C.
         """
-        again, made, divergence = self._made(x, one_hot, noise, codes)
+        again, made, divergence = self._made(x, told, noise, codes)
         loss = 0.1 * divergence + self.pixels * nd.square(again - x).sum(axis=(1, 2, 3)) / 2
-        of_classes = nd.dot(one_hot, one_hot, transpose_b=True)  # 1 for two of one class
+        of_classes = nd.dot(told, told, transpose_b=True)  # 1 for two of one class
         of_classes = nd.broadcast_div(of_classes, of_classes.sum(axis=1, keepdims=True))
         for features, average in ((self.d_features, None), (self.c_features, of_classes)):
             real = features(x).detach()
@@ -102,12 +98,12 @@ class CVAEGAN(Players):
     def measure(self, run, random):
         """Rows of one code each, in every class; test images and the same made again; how often classes are right."""
         x, y = scaled(run.data.validation_x[:300]), run.data.validation_y[:300].astype(int)
-        mean, _ = self.encode(nd.array(x), self.one_hot(y))
-        again = self.generator(nd.concat(mean, self.one_hot(y), dim=1)).asnumpy()
+        mean, _ = self.encode(nd.array(x), one_hot(y, self.classes))
+        again = self.generator(nd.concat(mean, one_hot(y, self.classes), dim=1)).asnumpy()
         samples.save_tiles(np.concatenate([x[:10], again[:10], x[10:20], again[10:20]]),
                            run.folder / 'figures' / 'again.png', 10)
         z, labels = random.standard_normal((30, self.codes)).repeat(10, axis=0), np.tile(np.arange(10), 30)
-        made = self.generator(nd.concat(nd.array(z), self.one_hot(labels), dim=1)).asnumpy()
+        made = self.generator(nd.concat(nd.array(z), one_hot(labels, self.classes), dim=1)).asnumpy()
         samples.save_tiles(made[:80], run.folder / 'figures' / 'classes.png', 10)
         real, known = scaled(run.data.train_x[:5000]), run.data.train_y[:5000]
         apart = np.square(x - np.roll(x, 1, axis=0)).mean()

@@ -26,7 +26,8 @@ def _by_turns(section, title, title_zh, code, shape, book=(), images='images.ima
 
 def _coder(section, title, title_zh, code, shape=(1, 28, 28), sizes=(), **changes):
     """One network that learns alone, from images from 0 to 1."""
-    return _by_turns(section, title, title_zh, code, shape, (), '', sizes, momentum=0.9, initializer='xavier', **changes)
+    return _by_turns(section, title, title_zh, code, shape, (), '', sizes,
+                     **{'momentum': 0.9, 'initializer': 'xavier', **changes})
 
 
 EXPERIMENTS = [
@@ -38,11 +39,13 @@ EXPERIMENTS = [
     _by_turns('8.4-conditional', 'Conditional GAN draws the digit asked for', '条件 GAN：画出指定的数字',
               'conditional.ConditionalGAN', (100,)),
     _by_turns('8.4-cyclegan', 'CycleGAN: digits to their negatives, turned, and back',
-              'CycleGAN：数字与其旋转负片互译', 'cyclegan.CycleGAN', (1, 16, 16), sizes={'size': 16, 'width': 8}),
+              'CycleGAN：数字与其旋转负片互译', 'cyclegan.CycleGAN', (1, 16, 16), sizes={'size': 16}, epochs=24,
+              batch_size=32, learning_rate=0.002, anneal=0.5),
     _by_turns('8.4-progressive', 'Progressive growing, from 4x4 to 32x32', '渐进式增长：从 4x4 到 32x32',
               'progressive.Progressive', (64,)),
     _by_turns('8.4-infogan', 'InfoGAN finds the digits by itself', 'InfoGAN：自行发现数字', 'infogan.InfoGAN', (74,),
-              (BookFigure(0.05, 'digit_error', 'mnist', 'about'),), epochs=60),
+              (BookFigure(0.05, 'digit_error', 'mnist', 'about'),), sizes={'size': 16}, epochs=60,
+              initializer='normal(0.02)', anneal=1.0),
     _by_turns('8.4-bigan', 'BiGAN (ALI): a generator and its inverse', 'BiGAN（ALI）：生成器与它的逆', 'bigan.BiGAN', (50,),
               sizes={'size': 16, 'units': 256}, learning_rate=0.0005, epochs=100),
     _by_turns('8.4-srgan', 'SRGAN doubles the side of images', 'SRGAN：图像放大两倍', 'srgan.SRGAN', (3, 16, 16),

@@ -202,7 +202,8 @@ def _draw_nearest(run, made):
             _show(axes[row + 1, column], real[order[column, row]].astype(np.float32) / 127.5 - 1)
             axes[row + 1, column].set_title(f'{np.sqrt(distances[column, order[column, row]] / flat.shape[1]):.2f}',
                                             fontsize=7)
-    figure.suptitle(figures.text('Samples, and the nearest training images below them', '样本（上）与最接近的训练图像（下）'))
+    figure.suptitle(figures.text('Samples, and the nearest training images below them',
+                                 '样本（上）与最接近的训练图像（下）'))
     run.save_figure(figure, 'nearest')
     return {'nearest_training_image': nearest, 'nearest_of_real_images': among_real}
 

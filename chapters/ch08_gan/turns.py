@@ -82,7 +82,7 @@ def train_by_turns(run):
     players = players(prefix='players_', **{**experiment.sizes, **players.sizes_for(data)})
     players.initialize(make_initializer(recipe.initializer))
     drawn = players.draw(data, np.arange(4), np.random.default_rng(run.seed))
-    turns, trainers, counts = players.turns(), {}, {}
+    turns, trainers = players.turns(), {}
     for _, _, loss_of in turns:
         loss_of(*drawn)  # fixes all shapes
     for block in players._children.values():

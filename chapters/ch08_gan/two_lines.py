@@ -82,9 +82,9 @@ def two_lines(run, updates=300):
         log_loss, critic = (train(kind, distance, random, updates) for kind in ('book', 'wasserstein'))
         exact = transport(line(0, 300, random), line(distance, 300, random))
         rows.append((log_loss, critic, exact))
-        run.say(f'distance {distance:g}: Jensen-Shannon {log_loss["divergence"]:.4f} (D right {log_loss["accuracy"]:.1%}, '
-                f'gradient for G {log_loss["gradient"]:.1e}); Wasserstein {critic["divergence"]:.4f}, exactly {exact:.4f} '
-                f'(gradient {critic["gradient"]:.2f})')
+        run.say(f'distance {distance:g}: Jensen-Shannon {log_loss["divergence"]:.4f} (D right '
+                f'{log_loss["accuracy"]:.1%}, gradient for G {log_loss["gradient"]:.1e}); Wasserstein '
+                f'{critic["divergence"]:.4f}, exactly {exact:.4f} (gradient {critic["gradient"]:.2f})')
         for name, value in (('jensen_shannon', log_loss['divergence']), ('accuracy', log_loss['accuracy']),
                             ('gradient_of_log_loss', log_loss['gradient']), ('wasserstein', critic['divergence']),
                             ('gradient_of_wasserstein', critic['gradient']), ('transport', exact)):

@@ -39,14 +39,13 @@ def test_vae_learns(tmp_path):
 RELATIVES = {
     '8.4-conditional': ({'epochs': 5, 'size': 16, 'width': 8, 'learning_rate': 0.002}, ['classes'], lambda f: (
         f['label_recognised'] > 0.5, f['accuracy_of_the_judge'] > 0.9)),  # by chance 0.1
-    # Whether c1 becomes the digit takes longer; that the codes can be read from the images does not.
-    '8.4-infogan': ({'epochs': 8, 'size': 16, 'width': 8, 'units': 64, 'learning_rate': 0.002}, ['c2', 'c3'],
-                    lambda f: (f['c1_misread'] < 0.2, f['c2_correlation'] > 0.1, f['digit_error'] < 0.85)),
-    '8.4-bigan': ({'epochs': 15, 'units': 128, 'learning_rate': 0.001}, ['samples', 'there-and-back'], lambda f: (
-        f['accuracy_by_nearest_code'] > 0.8, f['error_there_and_back'] < 4)),  # untrained 10.7
-    '8.4-cyclegan': ({'epochs': 6, 'train_samples': 640, 'learning_rate': 0.002}, ['translations'],
-                     lambda f: (f['error_there'] < 0.5 < 1 < f['error_there_untranslated'],
-                                f['error_there_and_back'] < 0.3)),
+    # That c1 is the digit, and no other mark: without batch normalisation in D the error stays above 0.7.
+    '8.4-infogan': ({'epochs': 8, 'width': 8, 'units': 64}, ['c2', 'c3'],
+                    lambda f: (f['c1_misread'] < 0.2, f['digit_error'] < 0.65)),  # by chance 0.85
+    '8.4-bigan': ({'epochs': 30, 'units': 128, 'learning_rate': 0.001}, ['samples', 'there-and-back'], lambda f: (
+        f['class_there_and_back'] > 0.3, f['codes_correlation'] > 0.3)),  # untrained 0.1, 0.0
+    '8.4-cyclegan': ({'epochs': 5}, ['translations'], lambda f: (  # without the cycle's term 0.13
+        f['class_kept'] > 0.3, f['accuracy_of_the_judge'] > 0.9, f['error_there_and_back'] < 0.1)),
     '8.4-srgan': ({'epochs': 6, 'width': 8}, ['enlarged'], lambda f: (
         f['psnr'] > 28, f['psnr_bicubic'] > 30)),  # untrained 27.0; images of 8x8, enlarged, suit bicubic
     '8.4-completion': ({'epochs': 3, 'width': 8, 'train_samples': 640}, ['completed'], lambda f: (
