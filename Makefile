@@ -27,7 +27,7 @@ demo: setup
 
 # Two processes of one thread each: with two threads each they would wait for each other at every operator.
 test: setup
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile tests
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --durations=15 tests
 
 notebooks: setup
 	@.venv/bin/python -m jupyter lab notebooks
