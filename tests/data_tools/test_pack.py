@@ -484,15 +484,15 @@ def test_two_at_once_and_a_changed_resume_are_refused(tmp_path, photos, command)
 # ---- the real thing
 
 def test_cifar10(tmp_path, cifar10_archive, command):
-    """50,000 and 10,000 images, from the archive and from its folder; each label 5,000 times in an epoch."""
-    # In memory where there is a place for it: 60,000 new files are slow to reach a disk.
+    """50,000 and 10,000 images from the archive, the latter also from a folder; each label equally often in an epoch."""
+    # In memory where there is a place for it: 10,000 new files are slow to reach a disk.
     with tempfile.TemporaryDirectory(dir='/dev/shm' if os.path.isdir('/dev/shm') else None) as folder:
         with tarfile.open(cifar10_archive) as archive:
-            archive.extractall(folder)
+            archive.extractall(folder, [member for member in archive if '/train/' not in f'/{member.name}'])
         for part in ('train', 'test'):
             assert command('pack', f'{cifar10_archive}/{part}', tmp_path / 'a' / part)[0] == 0
-            assert command('pack', f'{folder}/{part}', tmp_path / 'b' / part)[0] == 0
-            assert files_of(tmp_path / 'a' / part) == files_of(tmp_path / 'b' / part)
+        assert command('pack', f'{folder}/test', tmp_path / 'b' / 'test')[0] == 0
+        assert files_of(tmp_path / 'a' / 'test') == files_of(tmp_path / 'b' / 'test')
     for part, count in (('train', 5000), ('test', 1000)):
         iterator = mx.io.ImageRecordIter(path_imgrec=str(tmp_path / 'a' / f'{part}.rec'), shuffle=True,
                                          path_imgidx=str(tmp_path / 'a' / f'{part}.idx'),

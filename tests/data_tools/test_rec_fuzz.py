@@ -1,5 +1,8 @@
-"""20,000 damaged files: every reader gives an answer or one clear error; none crashes, hangs or eats the
-memory."""
+"""Damaged files: every reader gives an answer or one clear error; none crashes, hangs or eats the memory.
+
+DAMAGED_FILES=20000 in the environment: so many files instead of 4,000.
+"""
+import os
 import random
 import resource
 import time
@@ -10,7 +13,7 @@ from data_tools.errors import UserError
 from data_tools.recordio import MAGIC_BYTES, read_checksums, read_index, read_list, read_listed
 from data_tools.verify import verify, whole_records
 
-FILES = 20_000
+FILES = int(os.environ.get('DAMAGED_FILES', 4000))
 _WORDS = [b'\0\0\0\0', b'\xff\xff\xff\xff', MAGIC_BYTES, b'\xff\xff\xff\x1f', b'\0\0\0\x20', b'\1\0\0\0',
           b'\t', b'\n',
           b'\n\n\t\t', b'9' * 30, b'-1\t', b'nan\t', b'../']
@@ -38,7 +41,7 @@ def mutated(generator, data):
     return bytes(data)
 
 
-def test_twenty_thousand_damaged_files(tmp_path, make_photos, capsys):
+def test_damaged_files(tmp_path, make_photos, capsys):
     make_photos(tmp_path / 'photos', ('a', 'b'), 2, size=8)
     (tmp_path / 'several.lst').write_text(''.join(f'{n}\t2\t5\t0.5\ta/{n:04}.jpg\n' for n in range(2)))
     assert main(['pack', str(tmp_path / 'photos'), str(tmp_path / 'x'), '--workers', '1']) == 0
@@ -85,7 +88,7 @@ def test_twenty_thousand_damaged_files(tmp_path, make_photos, capsys):
             captured = capsys.readouterr()
             assert 'Traceback' not in captured.err
             assert all(line.startswith('error: ') for line in captured.err.splitlines()), captured.err
-    assert sum(outcomes.values()) == FILES and min(outcomes['answer'], outcomes['error']) > 1000, outcomes
+    assert sum(outcomes.values()) == FILES and min(outcomes['answer'], outcomes['error']) > FILES // 20, outcomes
     assert slowest < 5
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
     assert grown < 200 << 10, f'{grown >> 10} MB more than before'
