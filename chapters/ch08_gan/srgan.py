@@ -7,6 +7,7 @@ https://arxiv.org/abs/1609.04802. The first half of training goes by squared err
 the second also by a discriminator. The paper compares features of a VGG trained on ImageNet; here those of the
 discriminator are compared.
 """
+import csv
 from dataclasses import replace
 
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
@@ -117,7 +118,12 @@ class SRGAN(Players):
         pixels = small.repeat(2, axis=2).repeat(2, axis=3)
         rows = [part[:10] for part in (pixels, simple, self.enlarge(small), large)]
         samples.save_tiles(np.concatenate(rows), run.folder / 'figures' / 'enlarged.png', 10, enlarge=3)
+        with open(run.folder / 'history.csv', newline='', encoding='utf-8') as file:
+            epochs = list(csv.DictReader(file))
+        before = epochs[max(0, len(epochs) // 2 - 1)]  # the discriminator lowers these, and sharpens
         return {**{name[11:]: value for name, value in self.validate(run.data).items()},
+                'psnr_by_squared_error': float(before['validation_psnr']),
+                'ssim_by_squared_error': float(before['validation_ssim']),
                 'psnr_bicubic': psnr(simple, large).mean(), 'ssim_bicubic': ssim(simple, large).mean()}
 
 
