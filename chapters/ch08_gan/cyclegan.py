@@ -5,8 +5,7 @@
 "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
 https://arxiv.org/abs/1703.10593. The kinds are digits, and negatives of digits that are turned a little: so the
 right translation is known, to measure by; training does not see it. It is found because it is the simplest that
-can be undone. By a right angle no map of strokes is simpler than another, and digits are exchanged: the paper too
-had "little success" with translations that change shapes.
+can be undone. A large turn is hard: the paper too had "little success" with translations that change shapes.
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
