@@ -48,7 +48,7 @@ def main(arguments=None):
     parser.add_argument('--check', action='store_true', help='change nothing, and fail on what a reader should not see')
     options = parser.parse_args(arguments)
     paths = [FOLDER / (name if name.endswith('.ipynb') else f'{name}.ipynb') for name in options.names] \
-        or sorted(FOLDER.glob('ch*.ipynb'))
+        or sorted(FOLDER.glob('ch*.ipynb'), reverse=True)  # the last takes longest, and is not to be waited for
     for path in paths:
         if not path.exists():
             raise UserError(f'{path}: no such notebook')
