@@ -49,6 +49,17 @@ def finished_runs(folder):
     return results
 
 
+def _words(command):
+    """The words of a command in any order, 1 and 1.0 being the same."""
+    def plain(word):
+        name, equals, value = word.rpartition('=')
+        try:
+            return f'{name}{equals}{float(value)!r}'
+        except ValueError:
+            return word
+    return sorted(map(plain, shlex.split(command)))
+
+
 def refusal(result, find):
     """Why a finished run does not belong into a report, in words; empty if it does.
 
@@ -67,7 +78,7 @@ def refusal(result, find):
     except UserError as error:
         return f'cannot be run again ({error})'
     command = run_command(experiment, config['data'], config['seed'], config['form'], config['init'])
-    if sorted(shlex.split(command)) != sorted(shlex.split(result['command'])):
+    if _words(command) != _words(result['command']):
         return f'its command, {result["command"]}, does not give its settings; {command} would'
     return ''
 

@@ -1,5 +1,6 @@
 """The report: means over seeds beside the book's figures; runs that cannot be trusted are left out and named."""
 import json
+import shlex
 import shutil
 
 import pytest
@@ -44,6 +45,15 @@ def test_a_run_that_is_not_what_it_says_is_left_out(runs, tmp_path):
         change(content)
         path.write_text(json.dumps(content))
     changed('whole', 'result.json', lambda result: None)
+    shutil.copytree(runs / 'seed0', tmp_path / 'said-otherwise')  # 1 for 1.0, and in another order
+    for name in ('config.json', 'result.json'):
+        path = tmp_path / 'said-otherwise' / name
+        content = json.loads(path.read_text())
+        options = shlex.split(content['command'])
+        assert options[:4] == ['python', '-m', 'chapters', 'run'] and '--epochs' in options
+        options[options.index('--epochs') + 1] += '.0'
+        content['command'] = shlex.join(options[:4] + options[5:] + options[4:5])
+        path.write_text(json.dumps(content))
     changed('recipe', 'config.json', lambda config: config['recipe'].update(batch_size=7))
     changed('size', 'config.json', lambda config: config['sizes'].update(units_of_the_future=3))
     for name in ('stopped', 'without-history'):
@@ -51,7 +61,7 @@ def test_a_run_that_is_not_what_it_says_is_left_out(runs, tmp_path):
     (tmp_path / 'stopped' / 'result.json').unlink()
     (tmp_path / 'without-history' / 'history.csv').unlink()
     (first, *left_out), _ = report(tmp_path)
-    assert first.endswith(': 1 runs of 1 settings')
+    assert first.endswith(': 1 runs of 1 settings')  # of the same seed the last
     assert len(left_out) == 4
     for name, reason in (('recipe', 'does not give its settings'), ('size', 'cannot be run again'),
                          ('stopped', 'not finished'), ('without-history', 'has no history.csv')):
