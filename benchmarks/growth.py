@@ -27,25 +27,11 @@ width by the activations. Files and `.rec` are streamed: there memory stays as i
 
 
 def train(section, samples, batch_size, width=None):
-    """Seconds of an epoch, after a few updates to warm up."""
+    """Seconds of an epoch."""
     import chapters
-    from chapters.kit import training
-    from chapters.kit.runtime import mx
-    experiment = chapters.find(section).but(batch_size=batch_size, learning_rate=1e-3, augmentation='',
-                                            **({'width': width} if width else {}))
-    random = training.seed_everything(0)
-    x = random.random((samples,) + experiment.input_shape[1:], dtype=np.float32)
-    y = random.integers(0, 10, samples).astype(np.float32)
-    network = experiment.build()
-    training.initialize(network, experiment.recipe, x[:1], [mx.cpu()])
-    step = training.CompiledStep(
-        training.Objective(network, 'softmax', 10), training.make_optimizer(experiment.recipe, 1, network),
-        [(batch_size,) + x.shape[1:], (batch_size,)], mx.cpu())
-    x, y = mx.nd.array(x), mx.nd.array(y)
-    training.train_epoch(step, x[:2 * batch_size], y[:2 * batch_size], experiment.recipe, random, '')
-    began = time.perf_counter()
-    training.train_epoch(step, x, y, experiment.recipe, random, '')
-    return time.perf_counter() - began
+    from benchmarks import training
+    experiment = chapters.find(section).but(batch_size=batch_size, **({'width': width} if width else {}))
+    return samples / training.train(experiment, samples)[0]
 
 
 def read(path):

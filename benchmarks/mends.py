@@ -12,15 +12,14 @@ sides in turns.
 - Gluon's prediction: convolution, BN and ReLU one after the other, where `Predictor` lets oneDNN do them at once.
 """
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from benchmarks import training
 from benchmarks.book import Row, save
-from benchmarks.training import _MODULE_DEFAULT, _SAMPLES, arrays
 
 _ROOT = Path(__file__).resolve().parents[1]
 TRAINING = {'Gluon\'s step': ('3.4.2', '4.4'), 'MXNet\'s update': ('3.4.2',), 'MXNet\'s queue': ('3.4.2', '4.4'),
@@ -31,33 +30,22 @@ PREDICTION = {'Gluon\'s prediction': ('3.4.2', '4.4', '5.4.4')}
 def train(section, before):
     """Samples a second of training, with one thing as before, or '' for none."""
     import chapters
-    from chapters.kit import training
     from chapters.kit.runtime import mx
-    experiment, samples = chapters.find(section), _SAMPLES[section]
-    recipe = experiment.but(learning_rate=1e-3, initializer='xavier', augmentation='').recipe
-    x, y = arrays(experiment, samples)
-    random = training.seed_everything(0)
-    network = experiment.build()
-    training.initialize(network, recipe, x[:1], [mx.cpu()])
-    objective = training.Objective(network, experiment.objective, 10, recipe)
-    optimizer = training.make_optimizer(recipe, samples, network)
-    shape = (recipe.batch_size,) + x.shape[1:]
-    if before == 'Gluon\'s step':
-        step = training.GluonStep(objective, optimizer, [mx.cpu()])
-    else:
-        step = training.CompiledStep(objective, optimizer, [shape, shape[:1]], mx.cpu())
-    if before == 'MXNet\'s update':
-        updater = mx.optimizer.get_updater(optimizer)
-        pairs = [(step._gradient_views[name], view) for name, view in step._weight_views.items()]
-        step._plain_sgd = False
-        step._update_by_mxnet = lambda: [updater(index, *pair) for index, pair in enumerate(pairs)]
-    if before == 'all threads':
-        step.threads = None
-    x, y = mx.nd.array(x), mx.nd.array(y)
-    training.train_epoch(step, x[:10 * recipe.batch_size], y[:10 * recipe.batch_size], recipe, random, '')
-    began = time.perf_counter()
-    training.train_epoch(step, x, y, recipe, random, '')
-    return samples / (time.perf_counter() - began)
+    from chapters.kit.training import CompiledStep, GluonStep
+
+    def make_step(objective, optimizer, inputs):
+        if before == 'Gluon\'s step':
+            return GluonStep(objective, optimizer, [mx.cpu()])
+        step = CompiledStep(objective, optimizer, inputs, mx.cpu())
+        if before == 'MXNet\'s update':
+            updater = mx.optimizer.get_updater(optimizer)
+            pairs = [(step._gradient_views[name], view) for name, view in step._weight_views.items()]
+            step._plain_sgd = False
+            step._update_by_mxnet = lambda: [updater(index, *pair) for index, pair in enumerate(pairs)]
+        if before == 'all threads':
+            step.threads = None
+        return step
+    return training.train(chapters.find(section), training.SAMPLES[section], make_step)[0]
 
 
 def predict(section, before, batch_size=250):
@@ -65,13 +53,13 @@ def predict(section, before, batch_size=250):
     import numpy as np
 
     import chapters
-    from chapters.kit import training
     from chapters.kit.prediction import Predictor
     from chapters.kit.runtime import mx
+    from chapters.kit.training import initialize
     experiment = chapters.find(section)
-    x, _ = arrays(experiment, 8 * batch_size)
+    x, _ = training.arrays(experiment, 8 * batch_size)
     network = experiment.build()
-    training.initialize(network, experiment.recipe, x[:1], [mx.cpu()])
+    initialize(network, experiment.recipe, x[:1], [mx.cpu()])
     if before:
         network.hybridize(static_alloc=True, static_shape=True)
 
@@ -87,12 +75,14 @@ def predict(section, before, batch_size=250):
 
 
 def _measure(kind, section, before):
-    environment = dict(os.environ, PYTHONPATH=str(_ROOT), **(_MODULE_DEFAULT if before == 'MXNet\'s queue' else {}))
-    program = (f'from benchmarks import mends; import json; print(json.dumps(mends.{kind}({section!r}, {before!r})))')
+    environment = dict(os.environ, PYTHONPATH=str(_ROOT))
+    if before == 'MXNet\'s queue':
+        environment.update(training.MODULE_DEFAULT)
+    program = f'from benchmarks import mends; print(mends.{kind}({section!r}, {before!r}))'
     answer = subprocess.run([sys.executable, '-c', program], env=environment, cwd=_ROOT, capture_output=True, text=True)
     if answer.returncode:
         raise SystemExit(f'{before} {section} failed:\n{answer.stderr[-2000:]}')
-    return json.loads(answer.stdout.splitlines()[-1])
+    return float(answer.stdout.splitlines()[-1])
 
 
 def main():

@@ -62,8 +62,7 @@ def main():
         points.append((what, flops / moved, {who: median(figures) for who, figures in speeds.items()}))
         print(rows[-1])
     save('benchmarks.roofline', 'Share of the peak', rows,
-         '![Roofline](roofline.png)\n\nThe last column is the measured peak of a matrix product: a ratio of 0.50x is half of '
-         'it.')
+         '![Roofline](roofline.png)\n\nThe last column is the measured peak of a matrix product: 0.50x is half of it.')
     print(draw(points, peak, bandwidth))
 
 

@@ -15,16 +15,17 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks.book import Row, save
 
 SECTIONS = ('2.2.8', '2.3.9', '3.4.2', '4.4', '5.4.4', '5.4.5', '5.5.7')
-_SAMPLES = {'2.2.8': 4000, '2.3.9': 40000, '3.4.2': 32 * 1500, '4.4': 32 * 100, '5.4.4': 32 * 40, '5.4.5': 500,
+SAMPLES = {'2.2.8': 4000, '2.3.9': 40000, '3.4.2': 32 * 1500, '4.4': 32 * 100, '5.4.4': 32 * 40, '5.4.5': 500,
             '5.5.7': 500}
 _KINDS = {'train': 'training', 'predict': 'prediction', 'predict int8': 'prediction in 8 bits'}
 _ROOT = Path(__file__).resolve().parents[1]
-_MODULE_DEFAULT = {'MXNET_ENGINE_TYPE': 'ThreadedEnginePerDevice'}
+MODULE_DEFAULT = {'MXNET_ENGINE_TYPE': 'ThreadedEnginePerDevice'}
 
 
 def arrays(experiment, samples):
@@ -35,29 +36,44 @@ def arrays(experiment, samples):
     return x, x.max(axis=1) if x.ndim == 2 else random.integers(0, 10, samples).astype(np.float32)
 
 
+def train(experiment, samples, make_step=None):
+    """An epoch of our training loop, after some updates to warm up.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    samples : int
+    make_step : callable, optional
+        Objective, optimizer, shapes of a batch's inputs and of its targets -> what does an update. Default:
+        `CompiledStep`.
+
+    Returns
+    -------
+    (float, HybridBlock, numpy.ndarray)
+        Samples a second; the network; the inputs.
+    """
+    from chapters.kit import training
+    from chapters.kit.runtime import mx
+    recipe = experiment.but(learning_rate=1e-3, initializer='xavier', augmentation='').recipe
+    x, y = arrays(experiment, samples)
+    random = training.seed_everything(0)
+    network = experiment.build()
+    training.initialize(network, recipe, x[:1], [mx.cpu()])
+    objective = training.Objective(network, experiment.objective, 10, recipe)
+    optimizer, shape = training.make_optimizer(recipe, samples, network), (recipe.batch_size,) + x.shape[1:]
+    step = (make_step or partial(training.CompiledStep, device=mx.cpu()))(objective, optimizer, [shape, shape[:1]])
+    train_x, train_y = mx.nd.array(x), mx.nd.array(y)
+    training.train_epoch(step, train_x[:10 * recipe.batch_size], train_y[:10 * recipe.batch_size], recipe, random, '')
+    started = time.perf_counter()
+    training.train_epoch(step, train_x, train_y, recipe, random, '')
+    return samples / (time.perf_counter() - started), network, x
+
+
 def measure_ours(section, samples):
     """Samples a second of our training loop and of our prediction."""
-    from dataclasses import replace
-
     import chapters
     from chapters.kit.prediction import Predictor
-    from chapters.kit.runtime import mx
-    from chapters.kit.training import (CompiledStep, Objective, initialize, make_optimizer, seed_everything,
-                                       train_epoch)
-    experiment = chapters.find(section)
-    recipe = replace(experiment.recipe, learning_rate=1e-3, initializer='xavier', augmentation='')
-    x, y = arrays(experiment, samples)
-    random = seed_everything(0)
-    network = experiment.build()
-    initialize(network, recipe, x[:1], [mx.cpu()])
-    objective = Objective(network, experiment.objective, 10, recipe)
-    shape = (recipe.batch_size,) + x.shape[1:]
-    step = CompiledStep(objective, make_optimizer(recipe, samples, network), [shape, shape[:1]], mx.cpu())
-    train_x, train_y = mx.nd.array(x), mx.nd.array(y)
-    train_epoch(step, train_x[:10 * recipe.batch_size], train_y[:10 * recipe.batch_size], recipe, random, '')
-    started = time.perf_counter()
-    train_epoch(step, train_x, train_y, recipe, random, '')
-    training = samples / (time.perf_counter() - started)
+    training, network, x = train(chapters.find(section), samples)
     found = {'train': training, 'predict': _best_prediction(lambda size: Predictor(network, size), x)}
     if not section.startswith('2.'):
         found['predict int8'] = _best_prediction(lambda size: Predictor(network, size, calibration=x[:1000]), x)
@@ -112,8 +128,8 @@ def _measure(side, section, options):
     else:
         command = [sys.executable, '-m', 'benchmarks.training', '--measure', side.split(',')[0].lower()]
         if side == 'Module':
-            environment.update(_MODULE_DEFAULT)
-    answer = subprocess.run(command + [section, str(_SAMPLES[section]), str(options.threads)], env=environment,
+            environment.update(MODULE_DEFAULT)
+    answer = subprocess.run(command + [section, str(SAMPLES[section]), str(options.threads)], env=environment,
                             cwd=_ROOT, capture_output=True, text=True)
     if answer.returncode:
         raise SystemExit(f'{side} {section} failed:\n{answer.stderr[-2000:]}')

@@ -190,14 +190,15 @@ def saved_result(path, size, komi):
     Raises
     ------
     UserError
-        It is a game of another size or komi.
+        It is a game of another size or komi, or damaged.
     """
     if not path.exists():
         return None
     header = path.read_text(encoding='utf-8').split(';B[')[0]
-    if f'SZ[{size}]KM[{komi:g}]' not in header:
-        raise UserError(f'{path}: is a game of another size or komi; choose another folder by --out')
-    return re.search(r'RE\[(.*?)\]', header)[1]
+    result = re.search(r'RE\[(0|[BW]\+.*?)\]', header)
+    if not result or f'SZ[{size}]KM[{komi:g}]' not in header:
+        raise UserError(f'{path}: is damaged, or a game of another size or komi; choose another folder by --out')
+    return result[1]
 
 
 @one_line_errors
@@ -214,8 +215,10 @@ def main(arguments=None):
     if options.games < 1 or not 2 <= options.size <= 19:
         raise UserError('--games from 1 on, --size from 2 to 19')
     name = options.against or f'GNU Go level {options.level}'
+    same = options.temperature == parser.get_default('temperature')
+    changed = '' if same else f'-temperature{options.temperature:g}'
     folder = Path(options.out or Path(options.run) / 'games'
-                  / f'{name.lower().replace(" ", "-").replace("/", "_")}-visits{options.visits}')
+                  / f'{name.lower().replace(" ", "-").replace("/", "_")}-visits{options.visits}{changed}')
     from chapters.ch07_policy_net.engine import load_engine
     engine = load_engine(options.run, options.visits, temperature=options.temperature)
     ours = f'{Path(options.run).name} {options.visits} visits'
@@ -223,7 +226,8 @@ def main(arguments=None):
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(range(options.games), 'games', disable=None) as bar:
         for number in bar:
-            seed, colour = options.seed + number, WHITE if number % 2 else BLACK
+            seed = options.seed + number  # of the game and its file: who plays black goes by it
+            colour = WHITE if seed % 2 else BLACK
             path = folder / f'game-{seed:03d}.sgf'
             result = saved_result(path, options.size, options.komi)
             if result:

@@ -118,6 +118,7 @@ class SRGAN(Players):
         pixels = small.repeat(2, axis=2).repeat(2, axis=3)
         rows = [part[:10] for part in (pixels, simple, self.enlarge(small), large)]
         samples.save_tiles(np.concatenate(rows), run.folder / 'figures' / 'enlarged.png', 10, enlarge=3)
+        # From the file, because the first half may have been trained before a resume.
         with open(run.folder / 'history.csv', newline='', encoding='utf-8') as file:
             epochs = list(csv.DictReader(file))
         before = epochs[max(0, len(epochs) // 2 - 1)]  # the discriminator lowers these, and sharpens

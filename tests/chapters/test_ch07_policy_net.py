@@ -489,6 +489,12 @@ def test_the_program_itself(tmp_path, capsys):
     assert 'won 1 of 1 games' in capsys.readouterr().out and first.read_text() == known
     assert match.main(words + ['--games', '1', '--komi', '6.5']) == 2
     assert 'another size or komi' in capsys.readouterr().err
+    # the colours go by the seed, so that a game that another seed has begun with counts as it was played
+    assert match.main(words + ['--games', '1', '--komi', '0.5', '--seed', '1']) == 0
+    assert match.main(words + ['--games', '2', '--komi', '0.5']) == 0
+    assert 'PW[run 0 visits]' in (tmp_path / 'games' / 'game-001.sgf').read_text()
+    first.write_text(known.replace('RE[B+3]', 'RE['))
+    assert match.main(words + ['--games', '1', '--komi', '0.5']) == 2 and 'damaged' in capsys.readouterr().err
 
 
 def test_gnugo_referees(tmp_path):
