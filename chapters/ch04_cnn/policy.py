@@ -96,7 +96,7 @@ def draw_kernels(run, network):
                 continue
             axis.imshow(full_kernel(*values), cmap='RdBu_r', vmin=-6, vmax=6)
             for (y, x), value in np.ndenumerate(full_kernel(*values)):
-                axis.text(x, y, f'{value:.2f}', ha='center', va='center', fontsize=8)
+                axis.text(x, y, f'{value:.2f}', ha='center', va='center', fontsize=8, in_layout=False)
         axes[0, column].set_title(name)
     figure.suptitle(figures.text('4.2.3 The kernels of the simplest policy network, symmetrised', '对称化后的卷积核'))
     figure.tight_layout()
@@ -211,12 +211,12 @@ def _draw_planes(run, position, planes, scores):
         kernel = full_kernel(*PRINTED[name])
         middle.imshow(kernel, cmap='RdBu_r', vmin=-6, vmax=6)
         for (y, x), value in np.ndenumerate(kernel):
-            middle.text(x, y, f'{value:.2f}', ha='center', va='center')
+            middle.text(x, y, f'{value:.2f}', ha='center', va='center', in_layout=False)
         middle.set(xticks=[], yticks=[], title='kernel', xlim=(-2.5, 4.5), ylim=(4.5, -2.5))
         right.imshow(scores[name], cmap='RdBu_r', vmin=-9, vmax=9)
         right.set_title('convolution')
         for y, x in np.argwhere(scores[name] != 0):
-            right.text(x, y, f'{scores[name][y, x]:.1f}', ha='center', va='center', fontsize=4)
+            right.text(x, y, f'{scores[name][y, x]:.1f}', ha='center', va='center', fontsize=4, in_layout=False)
         for axis in (left, right):
             _axes_of_a_board(axis, position.size)
     figure.tight_layout()
@@ -230,7 +230,7 @@ def _draw_sum(run, position, total, probabilities):
     left.set_title('white to play')
     middle.imshow(total, cmap='RdBu_r', vmin=-12, vmax=12)
     for (y, x), value in np.ndenumerate(total):
-        middle.text(x, y, f'{value:.1f}', ha='center', va='center', fontsize=5)
+        middle.text(x, y, f'{value:.1f}', ha='center', va='center', fontsize=5, in_layout=False)
     middle.set_title('sum of the 8 convolutions')
     draw_choices(right, position, probabilities)
     right.set_title('softmax, %')

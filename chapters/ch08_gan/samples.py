@@ -176,13 +176,11 @@ def _draw_arithmetic(run, generator, codes):
     total = a - b + c
     total *= np.linalg.norm(a, axis=1, keepdims=True) / np.linalg.norm(total, axis=1, keepdims=True)
     parts = [generate(generator, part, run.devices[0]) for part in (a, b, c, total)]
-    figure, axes = figures.plt.subplots(5, 6, figsize=(6.6, 6))
-    titles = ('a', 'b', 'c', 'a - b + c\nof codes', 'a - b + c\nof pixels')
-    for row, (title, images) in enumerate(zip(titles, parts + [np.clip(parts[0] - parts[1] + parts[2], -1, 1)])):
-        for axis, image in zip(axes[row], images):
-            _show(axis, image)
-        axes[row, 0].text(-0.15, 0.5, title, transform=axes[row, 0].transAxes, ha='right', va='center')
-    figure.suptitle(figures.text('8.2.2 Arithmetic on codes', '编码的加减'))
+    parts.append(np.clip(parts[0] - parts[1] + parts[2], -1, 1))
+    figure, axis = _page(np.concatenate(parts), 6)
+    for row, title in enumerate(('a', 'b', 'c', 'a - b + c\nof codes', 'a - b + c\nof pixels')):
+        axis.text(-3, (row + 0.5) * (parts[0].shape[2] + 1), title, ha='right', va='center')
+    axis.set_title(figures.text('8.2.2 Arithmetic on codes', '编码的加减'))
     run.save_figure(figure, 'arithmetic')
 
 
@@ -195,22 +193,22 @@ def _draw_nearest(run, made):
     nearest = np.sqrt(np.take_along_axis(distances, order[:, :1], 1).mean() / flat.shape[1])
     others = squared_distances(flat[:len(made)], flat[len(made):]).min(axis=1)
     among_real = np.sqrt(others.mean() / flat.shape[1])
-    figure, axes = figures.plt.subplots(4, len(made), figsize=(0.9 * len(made), 4.2))
-    for column in range(len(made)):
-        _show(axes[0, column], made[column])
-        for row in range(3):
-            _show(axes[row + 1, column], real[order[column, row]].astype(np.float32) / 127.5 - 1)
-            axes[row + 1, column].set_title(f'{np.sqrt(distances[column, order[column, row]] / flat.shape[1]):.2f}',
-                                            fontsize=7)
-    figure.suptitle(figures.text('Samples, and the nearest training images below them',
-                                 '样本（上）与最接近的训练图像（下）'))
+    figure, axis = _page(np.concatenate([made, *(real[row].astype(np.float32) / 127.5 - 1 for row in order.T)]), len(made))
+    for (column, row), number in np.ndenumerate(order):
+        axis.text(column * (made.shape[3] + 1), (row + 1) * (made.shape[2] + 1), va='top', fontsize=7, color='yellow',
+                  s=f'{np.sqrt(distances[column, number] / flat.shape[1]):.2f}')
+    axis.set_title(figures.text('Samples, and the nearest training images below them',
+                                '样本（上）与最接近的训练图像（下）'))
     run.save_figure(figure, 'nearest')
     return {'nearest_training_image': nearest, 'nearest_of_real_images': among_real}
 
 
-def _show(axis, image):
+def _page(images, columns):
+    """(figure, axes) with `tiles`, an inch a tile."""
+    figure, axis = figures.plt.subplots(figsize=(columns, len(images) // columns + 0.5))
+    axis.imshow(tiles(images, columns), cmap='gray', vmin=0, vmax=255, interpolation='nearest')
     axis.axis('off')
-    axis.imshow((image.transpose(1, 2, 0).squeeze() + 1) / 2, cmap='gray', vmin=0, vmax=1)
+    return figure, axis
 
 
 def _curves(run, history):
