@@ -88,7 +88,7 @@ def test_setup_once_then_at_once(project):
     python = project / '.venv' / 'bin' / 'python'
     subprocess.run([python, '-c', 'import tinything'], check=True, cwd=project.parent)
     bookcnn = subprocess.run([project / '.venv' / 'bin' / 'bookcnn', 'list'], cwd=project.parent,
-                             stdout=subprocess.PIPE, text=True)
+                             env={**os.environ, 'PYTHONPATH': ''}, stdout=subprocess.PIPE, text=True)
     assert bookcnn.stdout == 'chapters list\n'
 
     made = (project / '.venv' / 'pyvenv.cfg').stat().st_mtime_ns
