@@ -69,7 +69,7 @@ def main():
 def draw(points, peak, bandwidth):
     from chapters.kit.figures import plt
     figure, axis = plt.subplots(figsize=(8, 4.5))
-    intensities = np.geomspace(0.2, 200, 100)
+    intensities = np.geomspace(1, 200, 100)
     axis.loglog(intensities, np.minimum(peak, bandwidth * intensities), color='grey',
                 label=f'peak {peak:.0f} GFLOP/s, copy {bandwidth:.0f} GB/s')
     for number, (what, intensity, speeds) in enumerate(points):
@@ -77,8 +77,10 @@ def draw(points, peak, bandwidth):
         for who, speed in speeds.items():
             axis.plot(intensity, speed, 'o' if who == 'ours' else 'x', color=colour,
                       fillstyle='none' if 'prediction' in what else 'full')
-        axis.annotate(what, (intensity, speeds['ours']), fontsize=7, xytext=(5, -3), textcoords='offset points')
-    axis.plot([], [], 'o', color='black', label='ours (empty: prediction)')
+        if 'training' in what:
+            axis.annotate(what.split()[0], (intensity, speeds['ours']), fontsize=9, xytext=(6, -3),
+                          textcoords='offset points')
+    axis.plot([], [], 'o', color='black', label='ours (filled: training; empty: prediction)')
     axis.plot([], [], 'x', color='black', label='PyTorch')
     axis.set_xlabel('operations a byte')
     axis.set_ylabel('GFLOP/s')
