@@ -23,7 +23,7 @@ from data_tools.errors import UserError
 
 
 # Changes after which a figure is no longer that of the book's experiment in full.
-_SHORTENING = ('epochs', 'train_samples', 'samples_per_epoch', 'width')
+_SHORTENING = ('epochs', 'train_samples', 'samples_per_epoch', 'width', 'filters')
 
 
 class Run:

@@ -81,6 +81,7 @@ def test_a_run_leaves_all_that_is_promised(tmp_path, capsys):
     assert set(result) >= {'section', 'data', 'epochs', 'metrics', 'book', 'seconds', 'samples_per_second',
                            'parameters', 'seed', 'versions', 'command'}
     assert result['parameters'] == 58058 and result['data'] == 'digits' and result['epochs'] == 2
+    assert result['short'] == 'epochs=2, train_samples=320'
     assert result['book'] == {}  # the book's figure is for MNIST, not for these digits
     assert set(result['metrics']['validation_accuracy']) == {'last', 'best'}
     # The command repeats the run.
