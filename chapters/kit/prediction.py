@@ -1,4 +1,7 @@
 """Prediction with a trained network, as fast as MXNet allows."""
+import json
+from collections import Counter
+
 import numpy as np
 
 from chapters.kit.runtime import mx
@@ -27,7 +30,7 @@ class Predictor:
         parameters = network.collect_params()
         self._device = device or next(iter(parameters.values())).list_ctx()[0]
         self._batch_size = batch_size
-        graph = network(mx.sym.var('data'))
+        graph = _kept_apart(network(mx.sym.var('data')))
         weights = {name: parameters[name].data(self._device) for name in graph.list_arguments() if name in parameters}
         statistics = {name: parameters[name].data(self._device) for name in graph.list_auxiliary_states()}
         if calibration is not None:
@@ -66,6 +69,30 @@ class Predictor:
     def _outputs(self, batch):
         self._arrays[self._input_index] = batch
         return self._compiled(*self._arrays).asnumpy()
+
+
+def _kept_apart(graph):
+    """The same graph, with an operator that changes nothing after every convolution whose output goes to several places.
+
+    oneDNN's graphs in MXNet 1.9.1 join a convolution with the BN and ReLU after it even where what was convolved is
+    needed elsewhere too, which then gets what BN and ReLU made of it: in a residual network whose first shortcut begins
+    at its first convolution. `BlockGrad` keeps them apart; a plain copy would be taken out again.
+    """
+    found = json.loads(graph.tojson(remove_amp_cast=False))
+    uses = Counter(source for node in found['nodes'] for source, *_ in node['inputs'])
+    nodes, place = [], {}
+
+    def moved(inputs):
+        return [[place[source], *rest] for source, *rest in inputs]
+    for number, node in enumerate(found['nodes']):
+        place[number] = len(nodes)
+        nodes.append({**node, 'inputs': moved(node['inputs'])})
+        if node['op'] == 'Convolution' and uses[number] > 1:
+            nodes.append({'op': 'BlockGrad', 'name': f'{node["name"]}_as_it_is', 'inputs': [[place[number], 0, 0]]})
+            place[number] += 1
+    found.update(nodes=nodes, heads=moved(found['heads']), arg_nodes=[place[number] for number in found['arg_nodes']],
+                 node_row_ptr=list(range(len(nodes) + 1)))
+    return mx.sym.load_json(json.dumps(found))
 
 
 def _in_8_bits(graph, weights, statistics, calibration):

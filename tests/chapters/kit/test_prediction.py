@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import chapters
+from chapters.ch05_deep_cnn.resnet import ResNet
 from chapters.kit.data import load_images
 from chapters.kit.runtime import mx
 from chapters.kit.prediction import Predictor
@@ -44,3 +45,14 @@ def test_eight_bits_agree_and_are_eight_bits(trained):
     right = [(outputs.argmax(axis=1) == data.validation_y).mean() for outputs in (expected, found)]
     assert right[0] > 0.8 and abs(right[1] - right[0]) < 0.015
     assert 1e-4 < np.abs(found - expected).max() < 0.25 * np.abs(expected).max()
+
+
+def test_what_a_convolution_gives_to_several_places_stays_as_it_is():
+    """A shortcut that begins at the first convolution, which MXNet joins with the BN and ReLU beside it."""
+    network = ResNet((1, 1), (8, 8, 16))
+    network.initialize(mx.init.MSRAPrelu('avg', 0))
+    x = np.random.default_rng(0).uniform(0, 255, (50, 3, 12, 12)).astype(np.float32)
+    expected = network(nd.array(x)).asnumpy()
+    np.testing.assert_allclose(Predictor(network, 50)(x), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    in_8_bits = Predictor(network, 50, calibration=x)(x)
+    assert np.abs(in_8_bits - expected).mean() < 0.1 * np.abs(expected).mean()
