@@ -193,7 +193,8 @@ def _draw_nearest(run, made):
     nearest = np.sqrt(np.take_along_axis(distances, order[:, :1], 1).mean() / flat.shape[1])
     others = squared_distances(flat[:len(made)], flat[len(made):]).min(axis=1)
     among_real = np.sqrt(others.mean() / flat.shape[1])
-    figure, axis = _page(np.concatenate([made, *(real[row].astype(np.float32) / 127.5 - 1 for row in order.T)]), len(made))
+    below = [real[row].astype(np.float32) / 127.5 - 1 for row in order.T]
+    figure, axis = _page(np.concatenate([made, *below]), len(made))
     for (column, row), number in np.ndenumerate(order):
         axis.text(column * (made.shape[3] + 1), (row + 1) * (made.shape[2] + 1), va='top', fontsize=7, color='yellow',
                   s=f'{np.sqrt(distances[column, number] / flat.shape[1]):.2f}')
@@ -204,7 +205,7 @@ def _draw_nearest(run, made):
 
 
 def _page(images, columns):
-    """(figure, axes) with `tiles`, an inch a tile."""
+    """(figure, axes) with `tiles` of images (N, C, H, W) from -1 to 1, an inch a tile."""
     figure, axis = figures.plt.subplots(figsize=(columns, len(images) // columns + 0.5))
     axis.imshow(tiles(images, columns), cmap='gray', vmin=0, vmax=255, interpolation='nearest')
     axis.axis('off')

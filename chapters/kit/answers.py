@@ -1,8 +1,12 @@
 """What a trained network answers: on validation images (4.4.3), and on anybody's."""
+import json
+
 import numpy as np
 
 from chapters.kit import figures
 from chapters.kit.prediction import Predictor
+from chapters.kit.run import read_evaluation
+from data_tools.atomic import atomic_write
 from data_tools.errors import UserError
 from mxnet import nd
 
@@ -116,6 +120,8 @@ def _shown(images):
 def evaluate(saved, crops=False, eight_bits=False):
     """The validation figures of a run, measured again from its parameters.
 
+    What training did not measure is kept in the run's `evaluation.json`, for reports.
+
     Parameters
     ----------
     saved : chapters.kit.saved.SavedRun
@@ -146,11 +152,14 @@ def evaluate(saved, crops=False, eight_bits=False):
         if images is None or images.shape[2] <= size:
             raise UserError(f'{saved.folder}: its validation images are no larger than the {size} pixels that the '
                             'network takes; leave out --crops')
-        found['accuracy over ten crops'] = (
-            probabilities_of(predict, images, size).argmax(axis=1) == truth).mean()
+        found['accuracy over ten crops'] = (probabilities_of(predict, images, size).argmax(axis=1) == truth).mean()
     if eight_bits:
         quick = Predictor(saved.network, calibration=np.asarray(data.train_x[:500], np.float32))
         found['accuracy in 8 bits'] = (probabilities_of(quick, data.validation_x).argmax(axis=1) == truth).mean()
+    kept = {f'validation_{name.replace(" ", "_")}': value for name, value in found.items() if name != 'accuracy'}
+    if kept:
+        with atomic_write(saved.folder / 'evaluation.json', text=True) as file:
+            json.dump({**read_evaluation(saved.folder), **kept}, file, indent=1)
     for label, name in enumerate(saved.class_names):
         if (truth == label).any():
             found[f'accuracy of {name}'] = (said[truth == label] == label).mean()

@@ -6,7 +6,7 @@ import shutil
 import statistics
 from pathlib import Path
 
-from chapters.kit.run import experiment_of, run_command
+from chapters.kit.run import experiment_of, read_evaluation, run_command
 from data_tools.atomic import atomic_write
 from data_tools.errors import UserError
 
@@ -21,7 +21,8 @@ def finished_runs(folder):
     Returns
     -------
     list of dict
-        What stands in `result.json`, and the run's folder as 'folder' and its settings as 'config'.
+        What stands in `result.json`, with what `evaluate` found later among the metrics; the run's folder as 'folder' and
+        its settings as 'config'.
 
     Raises
     ------
@@ -36,6 +37,7 @@ def finished_runs(folder):
         try:
             result = json.loads(path.read_text(encoding='utf-8'))
             result['config'] = json.loads((path.parent / 'config.json').read_text(encoding='utf-8'))
+            result['metrics'].update((name, {'last': value}) for name, value in read_evaluation(path.parent).items())
         except FileNotFoundError:
             raise UserError(f'{path.parent}: has a result but no config.json; not a whole run folder') from None
         except ValueError:
@@ -145,14 +147,13 @@ def _rows(results, experiment):
     first = results[0]
     book = {figure.metric: figure.value for figure in experiment.book
             if figure.data in ('', first['data'], Path(first['data']).name)} or first['book']
-    wanted = [name for name in first['metrics'] if name in book] or list(first['metrics'])[:4]
-    if 'validation_accuracy' in first['metrics'] and 'validation_accuracy' not in wanted:
-        wanted.insert(0, 'validation_accuracy')
+    names = list(dict.fromkeys(name for result in results for name in result['metrics']))
+    wanted = [name for name in names if name in book or not name.startswith('train_')] or names
     variant = ', '.join(filter(None, (Path(first['data']).name, first['short'],
                                       'symbolic form' if first['config']['form'] == 'symbolic' else '')))
     rows = []
     for number, name in enumerate(wanted):
-        values = [result['metrics'][name]['last'] for result in results]
+        values = [result['metrics'][name]['last'] for result in results if name in result['metrics']]
         here = f'{statistics.mean(values):.6g}'
         if len(values) > 1:
             here += f' ({min(values):.6g} to {max(values):.6g})'

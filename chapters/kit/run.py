@@ -22,8 +22,8 @@ from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError
 
 
-# Changes after which a figure is no longer that of the book's experiment in full.
-_SHORTENING = ('epochs', 'train_samples', 'samples_per_epoch', 'width', 'filters')
+# Changes after which a figure is no longer that of the book's experiment in full; so is any change of the network.
+_SHORTENING = ('epochs', 'train_samples', 'samples_per_epoch')
 
 
 class Run:
@@ -68,7 +68,7 @@ class Run:
         self.data_name = data or experiment.data
         self.seed, self.form, self.init = seed, form, init
         self.short = short or ', '.join(f'{name}={value}' for name, value in experiment.changed.items()
-                                        if name in _SHORTENING)
+                                        if name in _SHORTENING or name in experiment.sizes)
         self.quiet, self.workers = quiet or workers.rank > 0, workers
         self.devices = workers.choose(device(device_name, workers.size > 1))
         if self.recipe and self.recipe.dtype != 'float32':
@@ -259,6 +259,12 @@ def read_config(folder):
         raise UserError(f'{folder}: not a run folder (it has no config.json)') from None
     except ValueError:
         raise UserError(f'{path}: damaged, not JSON') from None
+
+
+def read_evaluation(folder):
+    """{name: value} of what `chapters evaluate` has measured of a run beyond `result.json`; empty if nothing."""
+    path = Path(folder) / 'evaluation.json'
+    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
 
 
 def experiment_of(config, find):

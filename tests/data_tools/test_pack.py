@@ -484,7 +484,7 @@ def test_two_at_once_and_a_changed_resume_are_refused(tmp_path, photos, command)
 # ---- the real thing
 
 def test_cifar10(tmp_path, cifar10_archive, command):
-    """50,000 and 10,000 images from the archive, the latter also from a folder; each label equally often in an epoch."""
+    """50,000 and 10,000 images from the archive, the latter also from a folder; each label equally often an epoch."""
     # In memory where there is a place for it: 10,000 new files are slow to reach a disk.
     with tempfile.TemporaryDirectory(dir='/dev/shm' if os.path.isdir('/dev/shm') else None) as folder:
         with tarfile.open(cifar10_archive) as archive:

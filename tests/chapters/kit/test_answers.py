@@ -8,6 +8,7 @@ from chapters.__main__ import main
 from chapters.kit.answers import probabilities_of, ten_crops
 from chapters.kit.data import load_images
 from chapters.kit.program import run_experiment
+from chapters.kit.run import read_evaluation
 
 
 @pytest.fixture(scope='module')
@@ -40,6 +41,7 @@ def test_evaluate_measures_what_training_measured(trained, capsys):
     found = {name.strip(): float(value) for name, value in found.items()}
     assert found['accuracy'] == pytest.approx(result['metrics']['validation_accuracy']['last'], abs=1e-4)
     assert abs(found['accuracy in 8 bits'] - found['accuracy']) < 0.02
+    assert read_evaluation(folder) == {'validation_accuracy_in_8_bits': pytest.approx(found['accuracy in 8 bits'], abs=1e-4)}
     counts = np.bincount(load_images('digits').validation_y.astype(int))
     classes = [found[f'accuracy of {digit}'] for digit in range(10)]
     assert np.dot(classes, counts) / counts.sum() == pytest.approx(found['accuracy'], abs=1e-3)

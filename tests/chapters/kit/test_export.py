@@ -20,7 +20,8 @@ onnxruntime = pytest.importorskip('onnxruntime')
 # One of every kind of layer, at sizes that take a moment.
 KINDS = {'2.3.9': {}, '3.4.2': {}, '4.2.2': {}, '4.4': {}, '5.1.1': {}, '5.1.2': {}, '5.1.3': {}, '5.4.4': {},
          '5.4.5': {}, '5.5.3-stochastic-depth': {'width': 0.25}, '5.5.3-shake-shake': {'width': 0.25},
-         '5.5.5': {}, '5.5.6': {}, '5.5.7': {}, '5.6.2-squeezenet': {'classes': 10}, '5.6.2-shufflenet': {'classes': 10}, '5.6.3-dilated': {},
+         '5.5.5': {}, '5.5.6': {}, '5.5.7': {}, '5.6.2-squeezenet': {'classes': 10},
+         '5.6.2-shufflenet': {'classes': 10}, '5.6.3-dilated': {},
          '6.3': {}, '6.3-zero': {'units': 1, 'filters': 8}, '6.3-value': {'layers': 2, 'filters': 8},
          '7.2': {'units': 1, 'filters': 8},
          '7.2-small': {'units': 1, 'filters': 8}}

@@ -37,6 +37,13 @@ def test_seeds_of_the_same_settings_share_a_row_with_command_and_curves(runs):
     assert (runs / 'curves' / 'seed1.png').stat().st_size > 1000
 
 
+def test_what_evaluate_found_later_stands_in_the_report(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / 'runs')
+    (tmp_path / 'runs' / 'seed1' / 'evaluation.json').write_text('{"validation_accuracy_over_ten_crops": 0.875}')
+    _, text = report(tmp_path / 'runs')
+    assert '| validation accuracy over ten crops |  | 0.875 |' in text
+
+
 def test_a_run_that_is_not_what_it_says_is_left_out(runs, tmp_path):
     def changed(name, file, change):
         shutil.copytree(runs / 'seed0', tmp_path / name)
