@@ -59,6 +59,9 @@ class Recipe:
         The learning rate of all but the fresh layers is multiplied by this (5.3).
     samples_per_epoch : int
         Virtual epochs (7.2): an epoch is so many samples, the next epoch goes on where it ended; 0: all samples.
+    small_pixels, small_epochs : int
+        In the first `small_epochs` epochs images are scaled to `small_pixels` square, which takes less time; for networks
+        that end in a global average.
     dtype : str
         In what convolutions and matrix products compute: 'float32', 'bfloat16' or 'float16' (`chapters.kit.precision`).
     """
@@ -88,6 +91,8 @@ class Recipe:
     fresh: str = ''
     old_rate: float = 1.0
     samples_per_epoch: int = 0
+    small_pixels: int = 0
+    small_epochs: int = 0
     dtype: str = 'float32'
 
     def __post_init__(self):
@@ -98,6 +103,8 @@ class Recipe:
         if self.learning_rate < self.least_rate:
             raise UserError(f'recipe: learning_rate={self.learning_rate} is under least_rate={self.least_rate}: '
                             'training would end before it began')
+        if bool(self.small_pixels) != bool(self.small_epochs):
+            raise UserError('recipe: small_pixels and small_epochs go together; give both')
 
     @property
     def peak_learning_rate(self):
@@ -178,5 +185,5 @@ _LIMITS = {
     'warmup_epochs': (0, 1e6), 'base_batch_size': (0, 1 << 20), 'rate_exponent': (0, 2),
     'label_smoothing': (0, 1), 'label_noise': (0, 1), 'mixup': (0, 100), 'patience': (0, 100000),
     'old_rate': (0, 1000), 'train_samples': (0, 1 << 40), 'samples_per_epoch': (0, 1 << 40), 'anneal': (0, 1),
-    'fall_factor': (1e-6, 1), 'least_rate': (0, 1e6),
+    'fall_factor': (1e-6, 1), 'least_rate': (0, 1e6), 'small_pixels': (0, 1 << 14), 'small_epochs': (0, 100000),
 }

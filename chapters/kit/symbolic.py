@@ -133,7 +133,7 @@ def train_symbolic(run):
     """
     recipe, data = run.recipe, run.data
     seed_everything(run.seed)
-    for name in ('l1', 'label_smoothing', 'mixup', 'patience'):
+    for name in ('l1', 'label_smoothing', 'mixup', 'patience', 'small_epochs'):
         if getattr(recipe, name):
             raise UserError(f'--form symbolic: the book\'s form has no {name}; leave it out')
     batches = ceil_div(len(data.train_x), recipe.batch_size)

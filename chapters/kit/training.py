@@ -129,7 +129,6 @@ class CompiledStep:
     def __init__(self, objective, optimizer, inputs, device, workers=Workers()):
         self._parameters = parameters = objective.collect_params()
         dtype = np.dtype(next(iter(parameters.values())).dtype)
-        self._inputs = [nd.zeros(shape, device, dtype) for shape in inputs]
         symbols = [mx.sym.var(f'input{number}') for number in range(len(inputs))]
         loss, statistics = objective(*symbols)
         graph = mx.sym.Group([mx.sym.MakeLoss(loss), mx.sym.BlockGrad(statistics)])
@@ -157,15 +156,18 @@ class CompiledStep:
             return {name: shared[start:end].reshape(parameters[name].shape)
                     for name, (start, end) in places.items()}
         self._weight_views, self._gradient_views = views(self._weights), views(self._gradients)
-        arrays = {symbol.name: array for symbol, array in zip(symbols, self._inputs)}
+        arguments = [symbol.name for symbol in symbols]
+        arrays = {name: parameters[name].data() for name in graph.list_arguments() if name not in arguments}
         arrays.update(self._weight_views)
-        for name in graph.list_arguments():
-            if name not in arrays:
-                arrays[name] = parameters[name].data()
-        self._executor = graph.bind(
-            device, arrays, self._gradient_views,
-            {name: 'write' if name in places else 'null' for name in graph.list_arguments()},
-            {name: parameters[name].data() for name in graph.list_auxiliary_states()})
+
+        def bind(shapes):
+            self._inputs = [nd.zeros(shape, device, dtype) for shape in shapes]
+            self._executor = graph.bind(
+                device, {**arrays, **dict(zip(arguments, self._inputs))}, self._gradient_views,
+                {name: 'write' if name in places else 'null' for name in graph.list_arguments()},
+                {name: parameters[name].data() for name in graph.list_auxiliary_states()})
+        self._bind = bind
+        bind(inputs)
         self._optimizer = optimizer
         self._plain_sgd = type(optimizer) is mx.optimizer.SGD and not optimizer.clip_gradient
         if self._rates is not None and not self._plain_sgd:
@@ -182,6 +184,9 @@ class CompiledStep:
 
     def __call__(self, *batch):
         """Update from a batch of arrays (N, ...); return its statistics, good until the next call."""
+        shapes = [given.shape for given in batch]
+        if shapes != [bound.shape for bound in self._inputs]:
+            self._bind(shapes)
         for given, bound in zip(batch, self._inputs):
             given.copyto(bound)
         self._executor.forward(is_train=True)
@@ -347,6 +352,8 @@ def train(run):
     seed_everything(run.seed)
     network = run.experiment.build()
     initialize(network, recipe, data.train_x[:1], devices)
+    if recipe.small_pixels:
+        check_other_size(network, data.train_x.shape[1:], recipe.small_pixels)
     if run.init:
         run.load_parameters(network)  # of another run, of either form
     workers.first_to_all([parameter.data() for parameter in network.collect_params().values()])
@@ -429,6 +436,8 @@ def train_epoch(step, train_x, train_y, recipe, random, label, make_batch=None, 
     with threadpool_limits(step.threads, 'openmp'):
         for start, batch in zip(bar, batches_of_epoch(train_x, train_y, recipe, random, epoch, make_batch, stream,
                                                     workers)):
+            if epoch < recipe.small_epochs:
+                batch[0] = nd.contrib.BilinearResize2D(batch[0], height=recipe.small_pixels, width=recipe.small_pixels)
             if recipe.mixup:
                 batch.append(nd.array([random.beta(recipe.mixup, recipe.mixup)], batch[0].context))
             statistics = step(*batch)
@@ -498,6 +507,16 @@ def initialize(network, recipe, sample, devices):
     for device in devices:
         network(nd.array(sample, device))
     network.hybridize(static_alloc=True, static_shape=True)
+
+
+def check_other_size(network, shape, pixels):
+    """Raise a `UserError` unless the network takes images (C, H, W) that are scaled to `pixels` as well."""
+    context = next(iter(network.collect_params().values())).list_ctx()[0]
+    try:
+        network(nd.zeros((1, *shape[:-2], pixels, pixels), context)).wait_to_read()
+    except (mx.base.MXNetError, ValueError):
+        raise UserError(f'small_pixels={pixels}: the network takes samples of {shape} only, because it does not end in a '
+                        'global average; leave small_pixels and small_epochs out') from None
 
 
 def prepare_transfer(network, recipe):
