@@ -8,6 +8,8 @@ from chapters.kit.runtime import mx
 from mxnet import nd
 from mxnet.ndarray import CachedOp
 
+_SUMS = ('elemwise_add', '_plus', '_Plus', '_add', 'broadcast_add')
+
 
 class Predictor:
     """A network compiled for prediction only.
@@ -30,7 +32,7 @@ class Predictor:
         parameters = network.collect_params()
         self._device = device or next(iter(parameters.values())).list_ctx()[0]
         self._batch_size = batch_size
-        graph = _kept_apart(network(mx.sym.var('data')))
+        graph = _kept_apart(network(mx.sym.var('data')), calibration is not None)
         weights = {name: parameters[name].data(self._device) for name in graph.list_arguments() if name in parameters}
         statistics = {name: parameters[name].data(self._device) for name in graph.list_auxiliary_states()}
         if calibration is not None:
@@ -71,23 +73,31 @@ class Predictor:
         return self._compiled(*self._arrays).asnumpy()
 
 
-def _kept_apart(graph):
-    """The same graph, with an operator that changes nothing after every convolution whose output goes to several places.
+def _kept_apart(graph, in_8_bits=False):
+    """The same graph, with operators that change nothing where oneDNN's graphs in MXNet 1.9.1 would join too much.
 
-    oneDNN's graphs in MXNet 1.9.1 join a convolution with the BN and ReLU after it even where what was convolved is
-    needed elsewhere too, which then gets what BN and ReLU made of it: in a residual network whose first shortcut begins
-    at its first convolution. `BlockGrad` keeps them apart; a plain copy would be taken out again.
+    They join a layer with the BN and ReLU after it even where its own output is needed elsewhere too, which then gets what
+    BN and ReLU made of it: in a residual network whose first shortcut begins at its first convolution. In 8 bits they also
+    join a convolution with the sum after it, and go wrong where BN or ReLU comes before the sum: orderings a, c and d of
+    table 5-8. `BlockGrad` keeps both apart; a plain copy would be taken out again.
     """
     found = json.loads(graph.tojson(remove_amp_cast=False))
-    uses = Counter(source for node in found['nodes'] for source, *_ in node['inputs'])
+    old = found['nodes']
+    uses = Counter(source for node in old for source, *_ in node['inputs'])
+    apart = {number for number, node in enumerate(old)
+             if node['op'] in ('Convolution', 'FullyConnected') and uses[number] > 1}
+    for node in old if in_8_bits else ():
+        added = [source for source, *_ in node['inputs']]
+        if node['op'] in _SUMS and not all(old[source]['op'] in ('Convolution', *_SUMS) for source in added):
+            apart.update(source for source in added if old[source]['op'] != 'null')
     nodes, place = [], {}
 
     def moved(inputs):
         return [[place[source], *rest] for source, *rest in inputs]
-    for number, node in enumerate(found['nodes']):
+    for number, node in enumerate(old):
         place[number] = len(nodes)
         nodes.append({**node, 'inputs': moved(node['inputs'])})
-        if node['op'] == 'Convolution' and uses[number] > 1:
+        if number in apart:
             nodes.append({'op': 'BlockGrad', 'name': f'{node["name"]}_as_it_is', 'inputs': [[place[number], 0, 0]]})
             place[number] += 1
     found.update(nodes=nodes, heads=moved(found['heads']), arg_nodes=[place[number] for number in found['arg_nodes']],

@@ -7,8 +7,9 @@ from chapters.ch05_deep_cnn.resnet import ResNet
 from chapters.kit.data import load_images
 from chapters.kit.runtime import mx
 from chapters.kit.prediction import Predictor
+from chapters.kit.recipe import Recipe
 from chapters.kit.training import CompiledStep, Objective, initialize, make_optimizer, seed_everything, train_epoch
-from mxnet import nd
+from mxnet import autograd, gluon, nd
 
 
 @pytest.fixture(scope='module', params=['3.4.2', '4.4'])
@@ -56,3 +57,34 @@ def test_what_a_convolution_gives_to_several_places_stays_as_it_is():
     np.testing.assert_allclose(Predictor(network, 50)(x), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     in_8_bits = Predictor(network, 50, calibration=x)(x)
     assert np.abs(in_8_bits - expected).mean() < 0.1 * np.abs(expected).mean()
+
+
+@pytest.mark.parametrize('ordering', 'acd')
+def test_residual_sums_in_8_bits(ordering):
+    """MXNet joins a convolution with the sum after it, wrongly where BN or ReLU comes before the sum."""
+    seed_everything(0)
+    network = ResNet((3, 3, 3), (32, 64, 64, 128), ordering=ordering)
+    x = np.random.default_rng(0).uniform(0, 1, (20, 3, 28, 28)).astype(np.float32)
+    initialize(network, Recipe(initializer='msra(avg,0)'), x[:1], [mx.cpu()])
+    for _ in range(8):
+        with autograd.record():  # running statistics that are those of the data
+            network(nd.array(x))
+    expected = network(nd.array(x)).asnumpy()
+    assert np.abs(Predictor(network, 20, calibration=x)(x) - expected).mean() < 0.05 * expected.std()
+
+
+def test_a_dense_layer_that_several_others_need():
+    class Shared(gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = gluon.nn.Dense(16), gluon.nn.Dense(16)
+
+        def hybrid_forward(self, F, x):
+            y = self.first(x)
+            return self.second(F.relu(y)) + y
+    network = Shared()
+    network.initialize(mx.init.Normal(0.3))
+    x = np.random.default_rng(0).normal(size=(100, 12)).astype(np.float32)
+    expected = network(nd.array(x)).asnumpy()
+    np.testing.assert_allclose(Predictor(network, 50)(x), expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(Predictor(network, 50, calibration=x)(x) - expected).mean() < 0.05 * expected.std()
