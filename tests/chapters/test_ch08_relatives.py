@@ -44,8 +44,8 @@ RELATIVES = {
                     lambda f: (f['c1_misread'] < 0.2, f['digit_error'] < 0.65)),  # by chance 0.85
     '8.4-bigan': ({'epochs': 40, 'units': 128, 'learning_rate': 0.001}, ['samples', 'there-and-back'], lambda f: (
         f['class_there_and_back'] > 0.2, f['codes_correlation'] > 0.1)),  # by chance 0.1, 0
-    '8.4-cyclegan': ({'epochs': 5}, ['translations'], lambda f: (  # by chance 0.1
-        f['class_kept'] > 0.3, f['accuracy_of_the_judge'] > 0.9, f['error_there_and_back'] < 0.1)),
+    '8.4-cyclegan': ({'epochs': 7}, ['translations'], lambda f: (  # 0.1 by chance, 0.13 and 0.20 with cycle=0
+        f['class_kept'] > 0.25, f['accuracy_of_the_judge'] > 0.9, f['error_there_and_back'] < 0.12)),
     '8.4-srgan': ({'epochs': 6, 'width': 8}, ['enlarged'], lambda f: (
         f['psnr'] > 28, f['psnr_bicubic'] > 30)),  # untrained 27.0; images of 8x8, enlarged, suit bicubic
     '8.4-completion': ({'epochs': 3, 'width': 8, 'train_samples': 640}, ['completed'], lambda f: (
