@@ -149,6 +149,9 @@ def _rows(results, experiment):
             if figure.data in ('', first['data'], Path(first['data']).name)} or first['book']
     names = list(dict.fromkeys(name for result in results for name in result['metrics']))
     wanted = [name for name in names if name in book or not name.startswith('train_')] or names
+    # a row a number would be a long table for an experiment that measures everything; drawings show the rest
+    telling = [name for name in wanted if name in book or name.startswith('validation_')]
+    wanted = telling + [name for name in wanted if name not in telling][:max(0, 8 - len(telling))]
     variant = ', '.join(filter(None, (Path(first['data']).name, first['short'],
                                       'symbolic form' if first['config']['form'] == 'symbolic' else '')))
     rows = []
