@@ -8,7 +8,7 @@ from chapters.kit.runtime import mx
 from mxnet import nd
 from mxnet.ndarray import CachedOp
 
-_SUMS = ('elemwise_add', '_plus', '_Plus', '_add', 'broadcast_add')
+_SUMS = ('elemwise_add', 'broadcast_add')
 
 
 class Predictor:

@@ -10,6 +10,8 @@ from chapters.kit.run import experiment_of, read_evaluation, run_command
 from data_tools.atomic import atomic_write
 from data_tools.errors import UserError
 
+_FIGURES = 8  # of a setting, at most: some experiments measure every kernel
+
 
 def finished_runs(folder):
     """The results of all finished runs below a folder, oldest first.
@@ -110,8 +112,9 @@ def write_results(folder, out, experiments, find):
         if reason:
             said.append(f'left out: {result["folder"]}: {reason}')
             continue
+        experiment = experiment_of(config, find)  # which gives settings that are younger than a run their defaults
         key = (result['section'], result['data'], config['form'], result['short'],
-               json.dumps([config['recipe'], config['sizes'], config['init']], sort_keys=True))
+               repr((experiment.recipe, sorted(experiment.sizes.items()), config['init'])))
         groups.setdefault(key, {})[result['seed']] = result  # the newest run of a seed
     said += [f'left out: {path.parent}: not finished; --resume it' for path in Path(folder).rglob('config.json')
              if not (path.parent / 'result.json').exists()]
@@ -147,11 +150,10 @@ def _rows(results, experiment):
     first = results[0]
     book = {figure.metric: figure.value for figure in experiment.book
             if figure.data in ('', first['data'], Path(first['data']).name)} or first['book']
-    names = list(dict.fromkeys(name for result in results for name in result['metrics']))
-    wanted = [name for name in names if name in book or not name.startswith('train_')] or names
-    # a row a number would be a long table for an experiment that measures everything; drawings show the rest
-    telling = [name for name in wanted if name in book or name.startswith('validation_')]
-    wanted = telling + [name for name in wanted if name not in telling][:max(0, 8 - len(telling))]
+    names = dict.fromkeys(name for result in results for name in result['metrics'])
+    wanted = [name for name in names if name in book or not name.startswith('train_')] or list(names)
+    wanted.sort(key=lambda name: (name not in book, not name.startswith('validation_')))
+    wanted = wanted[:max(_FIGURES, len(book))]
     variant = ', '.join(filter(None, (Path(first['data']).name, first['short'],
                                       'symbolic form' if first['config']['form'] == 'symbolic' else '')))
     rows = []

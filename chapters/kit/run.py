@@ -262,9 +262,18 @@ def read_config(folder):
 
 
 def read_evaluation(folder):
-    """{name: value} of what `chapters evaluate` has measured of a run beyond `result.json`; empty if nothing."""
+    """{name: value} of what `chapters evaluate` has measured of a run beyond `result.json`; empty if nothing.
+
+    Raises
+    ------
+    UserError
+        `evaluation.json` is damaged.
+    """
     path = Path(folder) / 'evaluation.json'
-    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    except ValueError:
+        raise UserError(f'{path}: damaged JSON; delete it and evaluate the run again') from None
 
 
 def experiment_of(config, find):

@@ -37,6 +37,15 @@ def test_seeds_of_the_same_settings_share_a_row_with_command_and_curves(runs):
     assert (runs / 'curves' / 'seed1.png').stat().st_size > 1000
 
 
+def test_a_setting_that_is_younger_than_a_run_has_its_default(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / 'runs')
+    path = tmp_path / 'runs' / 'seed1' / 'config.json'
+    config = json.loads(path.read_text())
+    del config['recipe']['small_pixels']
+    path.write_text(json.dumps(config))
+    assert report(tmp_path / 'runs')[0][0].endswith('2 runs of 1 settings')
+
+
 def test_what_evaluate_found_later_stands_in_the_report(runs, tmp_path):
     shutil.copytree(runs, tmp_path / 'runs')
     (tmp_path / 'runs' / 'seed1' / 'evaluation.json').write_text('{"validation_accuracy_over_ten_crops": 0.875}')

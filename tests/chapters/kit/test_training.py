@@ -47,18 +47,16 @@ def test_warmup_and_the_rule_for_larger_batches():
     assert recipe.rate(20, 10) == recipe.rate(500, 10) == pytest.approx(0.2)
 
 
-def test_small_images_first_train_the_same_network_in_less_work(tmp_path, monkeypatch):
-    seen = []
+def test_small_images_first_then_whole_ones(tmp_path, monkeypatch):
+    seen, means = [], []
     monkeypatch.setattr(CompiledStep, '__call__', lambda self, *batch, call=CompiledStep.__call__: (
-        seen.append(batch[0].shape), call(self, *batch))[1])
+        seen.append(batch[0].shape), means.append(batch[0].mean().asscalar()), call(self, *batch))[2])
     experiment = chapters.find('5.4.4').but(epochs=3, small_pixels=24, small_epochs=2, train_samples=96,
                                             learning_rate=0.02, augmentation='')
     _, result = run_experiment(experiment, data='digits', out=tmp_path / 'run')
     assert seen == [(32, 1, 24, 24)] * 6 + [(32, 1, 28, 28)] * 3
-    _, plain = run_experiment(experiment.but(small_pixels=0, small_epochs=0), data='digits', out=tmp_path / 'plain')
-    small, whole = (_parameters(tmp_path / name) for name in ('run', 'plain'))
-    assert {name: array.shape for name, array in small.items()} == {name: array.shape for name, array in whole.items()}
-    assert not _equal(small, whole) and np.isfinite(result['metrics']['train_loss']['last'])
+    assert np.mean(means[:3]) == pytest.approx(np.mean(means[6:]), rel=0.02)  # the same 96 images, scaled
+    assert result['metrics']['train_loss']['last'] < np.log(10) + 0.1
 
 
 def test_small_images_need_a_network_that_takes_them(tmp_path):
