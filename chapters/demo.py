@@ -1,4 +1,4 @@
-"""`make demo`: chapters 2 to 4 in short form, with nothing from the network."""
+"""`make demo`: chapters 2 to 4 and a policy network in short form, with nothing from the network."""
 import sys
 import time
 from pathlib import Path
@@ -9,13 +9,12 @@ from chapters.kit.progress import tqdm
 from chapters.kit.report import write_page
 from data_tools.errors import UserError
 
-# Sections that would repeat what another section of the demo shows already, or that need longer.
-_LEFT_OUT = ('3.4.3', '4.4.5', '6.')
+_CHAPTERS = ('2.', '3.', '4.')  # the networks of the others want larger images, or an hour
+_LEFT_OUT = ('3.4.3', '4.4.5')  # would repeat what another section shows already
 # 1,500 digits are soon seen: 3.4.2 and 4.4 need more epochs for the plateau at their start.
 _EPOCHS = {'3.3.4': 60, '3.3.4-data30': 60, '3.4.2': 30, '4.4': 8}
 _MOST_EPOCHS = 10
-# Of Go, on games of the built-in player: what to run, and how much of it. The rest of chapters 6 and 7 takes an hour
-# or more.
+# Of Go, on games of the built-in player: what to run, and how much of it.
 _GO = {'4.2.2': dict(epochs=2, samples_per_epoch=12800),
        '7.2-small': dict(epochs=3, samples_per_epoch=6400, units=2, filters=16, planes=8)}
 _DIGITS_EPOCHS = 4
@@ -44,7 +43,8 @@ def run_demo(out):
     out.mkdir(parents=True)
     chosen = [experiment for experiment in chapters.experiments()
               if experiment.section in _GO
-              or not experiment.section.startswith(_LEFT_OUT) and not experiment.loader]
+              or experiment.section.startswith(_CHAPTERS) and not experiment.section.startswith(_LEFT_OUT)
+              and not experiment.loader]
     for experiment in tqdm(chosen, 'demo', unit='experiment', disable=None, file=sys.stderr):
         short, data = '', ''
         if experiment.takes_image_sets:

@@ -147,6 +147,20 @@ def test_unwritable_out(tmp_path, capsys):
     assert 'file' in _mistake(capsys, 'run', '3.4.2', '--data', 'digits', '--out', tmp_path / 'file' / 'run')
 
 
+def test_demo_runs_to_its_page(tmp_path, monkeypatch, capsys):
+    from chapters import demo
+    for name, value in {'_EPOCHS': {}, '_DIGITS_EPOCHS': 1, '_MOST_EPOCHS': 1}.items():
+        monkeypatch.setattr(demo, name, value)
+    monkeypatch.setitem(demo._GO, '4.2.2', dict(epochs=1, samples_per_epoch=1280))
+    monkeypatch.setitem(demo._GO, '7.2-small', dict(epochs=1, samples_per_epoch=640, units=1, filters=8, planes=8))
+    assert main(['demo', '--out', str(tmp_path / 'demo')]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == str(tmp_path / 'demo' / 'index.html')
+    page = (tmp_path / 'demo' / 'index.html').read_text(encoding='utf-8')
+    for section in ('2.2.8', '3.4.2', '4.4', '7.2-small'):
+        assert f'\n{section} ' in printed and section in page
+
+
 def test_an_existing_run_folder_is_kept(tmp_path, capsys, monkeypatch):
     out = tmp_path / 'run'
     out.mkdir()
