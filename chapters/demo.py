@@ -41,11 +41,7 @@ def run_demo(out):
                 raise UserError(f'{out}: holds other files than a demo; choose another --out')
         out.rename(out.with_name(f'{out.name}-{time.strftime("%Y%m%d-%H%M%S")}'))
     out.mkdir(parents=True)
-    chosen = [experiment for experiment in chapters.experiments()
-              if experiment.section in _GO
-              or experiment.section.startswith(_CHAPTERS) and not experiment.section.startswith(_LEFT_OUT)
-              and not experiment.loader]
-    for experiment in tqdm(chosen, 'demo', unit='experiment', disable=None, file=sys.stderr):
+    for experiment in tqdm(chosen(), 'demo', unit='experiment', disable=None, file=sys.stderr):
         short, data = '', ''
         if experiment.takes_image_sets:
             data, short = 'digits', 'digits in place of ' + experiment.data
@@ -68,6 +64,14 @@ def run_demo(out):
          '本页是刚刚在这台机器上训练的结果（简短形式）。书中使用 MNIST 或 Fashion-MNIST 之处，这里以 scikit-learn '
          '自带的 1,797 个手写数字（称为 digits）代替；书中使用围棋棋谱之处，以内置简单程序的自我对局（称为 selfplay）代替，'
          '因此数值不能与书中直接比较。'])
+
+
+def chosen():
+    """The experiments of the demo."""
+    return [experiment for experiment in chapters.experiments()
+            if experiment.section in _GO
+            or experiment.section.startswith(_CHAPTERS) and not experiment.section.startswith(_LEFT_OUT)
+            and not experiment.loader]
 
 
 def _line(experiment, result):
