@@ -1,4 +1,7 @@
 """A compiled network says what the network says, in 32 bits and in 8."""
+import multiprocessing
+import sys
+
 import numpy as np
 import pytest
 
@@ -46,6 +49,44 @@ def test_eight_bits_agree_and_are_eight_bits(trained):
     right = [(outputs.argmax(axis=1) == data.validation_y).mean() for outputs in (expected, found)]
     assert right[0] > 0.8 and abs(right[1] - right[0]) < 0.015
     assert 1e-4 < np.abs(found - expected).max() < 0.25 * np.abs(expected).max()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='processes share the work on Linux only')
+@pytest.mark.parametrize('calibrated', [False, True])
+def test_processes_share_what_takes_long(trained, calibrated, monkeypatch):
+    network, data = trained
+    calibration = data.train_x[:500] if calibrated else None
+    expected = Predictor(network, 32, calibration=calibration, workers=1)(data.validation_x)
+    monkeypatch.setattr('chapters.kit.prediction._LONG', 0.0)
+    predictor = Predictor(network, 32, calibration=calibration, workers=2)
+    np.testing.assert_allclose(predictor(data.validation_x), expected, rtol=1e-4, atol=1e-4)
+    processes = multiprocessing.active_children()
+    assert len(processes) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(predictor, '_outputs', None)  # all comes from the processes
+        np.testing.assert_allclose(predictor(data.validation_x[:100]), expected[:100], rtol=1e-4, atol=1e-4)
+    with monkeypatch.context() as patch:
+        patch.setattr('chapters.kit.prediction.wait', lambda pipes: 1 / 0)  # what Ctrl-C does
+        with pytest.raises(ZeroDivisionError):
+            predictor(data.validation_x)
+    np.testing.assert_allclose(predictor(data.validation_x[64:]), expected[64:], rtol=1e-4, atol=1e-4)
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join(10)
+        np.testing.assert_allclose(predictor(data.validation_x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='processes share the work on Linux only')
+def test_processes_end_with_their_predictor(trained, monkeypatch):
+    monkeypatch.setattr('chapters.kit.prediction._LONG', 0.0)
+    predictor = Predictor(trained[0], 32, workers=3)
+    predictor(trained[1].validation_x)
+    processes = multiprocessing.active_children()
+    assert len(processes) == 3
+    del predictor
+    for process in processes:
+        process.join(10)
+        assert process.exitcode == 0
 
 
 def test_what_a_convolution_gives_to_several_places_stays_as_it_is():
