@@ -27,11 +27,13 @@ class Policy:
     ----------
     network, planes, size, batch
         As given.
+    device : mxnet.Context
+        Of the network.
     """
     def __init__(self, network, planes=8, size=19, batch=8):
         self.planes, self.size, self.batch = planes, size, batch
         self.network = network
-        self._device = next(iter(network.collect_params().values())).list_ctx()[0]
+        self.device = next(iter(network.collect_params().values())).list_ctx()[0]
         network.hybridize()  # not static: a search asks for batches of any size
 
     def __call__(self, states, symmetries=1):
@@ -57,7 +59,7 @@ class Policy:
         outputs = []
         for start in range(0, len(planes), self.batch):
             part = planes[start:start + self.batch]
-            outputs.append(self.network(nd.array(part, self._device, 'float32')).asnumpy())
+            outputs.append(self.network(nd.array(part, self.device, 'float32')).asnumpy())
         return np.concatenate(outputs)
 
 

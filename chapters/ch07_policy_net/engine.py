@@ -41,7 +41,8 @@ class Engine:
         (colour, move) so far.
     """
     def __init__(self, policy, visits=0, size=19, komi=7.5, temperature=0.0, resigns=True, seed=0, head=None):
-        self.policy, self.visits, self.temperature, self.head = policy, visits, temperature, head
+        self.policy, self.visits, self.temperature = policy, visits, temperature
+        self.head, self._evaluate = head, OwnersAndRollouts(policy, head) if head else None
         self.resigns, self.seed, self.komi = resigns, seed, komi
         self.seconds = None  # for the next move; None: as many as it takes
         self.clear(size)
@@ -142,8 +143,9 @@ class Engine:
 
     def _searched(self, forbidden):
         if self._search is None:
-            evaluate = (OwnersAndRollouts(self.policy, self.head, self.komi, self.seed) if self.head
-                        else Rollouts(self.komi, 1, self.seed, self.policy))
+            if self.head:
+                self._evaluate.begin(self.komi, self.seed)
+            evaluate = self._evaluate or Rollouts(self.komi, 1, self.seed, self.policy)
             self._search = Search(evaluate, self.komi, seed=self.seed)
         search = self._search
         search.batch = self.policy.batch

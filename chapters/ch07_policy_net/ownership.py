@@ -9,6 +9,7 @@ import argparse
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from chapters.kit.runtime import mx
@@ -16,13 +17,15 @@ import numpy as np
 
 from chapters.ch06_alphago.mcts import Rollouts, pass_probability
 from chapters.ch06_alphago.policy import load_policy, without_history
+from chapters.kit.prediction import Predictor
 from chapters.kit.progress import tqdm
 from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError, one_line_errors
 from data_tools.go import sgf
 from data_tools.go.board import BLACK, PASSES, TO_MOVE, Position
+from data_tools.go.dat import states_of
 from data_tools.go.features import planes_of
-from data_tools.go.player import ownership
+from data_tools.go.player import ownership, selfplay_records
 from data_tools.go.symmetries import transform_planes
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
@@ -65,19 +68,21 @@ class Body(gluon.HybridBlock):
         return self.relu(self.batch_norm(self.units(self.first(x))))
 
 
-class TwoAnswers(gluon.HybridBlock):
-    """A `PolicyNet` with its `OwnershipHead`: planes to (logits (N, 361), owners (N, 361))."""
+class PolicyAndOwners(gluon.HybridBlock):
+    """A `PolicyNet` with its `OwnershipHead`: planes to logits and owners in one array, (N, 2 * 361)."""
     def __init__(self, network, head, **kwargs):
         super().__init__(**kwargs)
         self.body, self.last, self.head = Body(network), network.last[2], head
 
     def hybrid_forward(self, F, x):
         features = self.body(x)
-        return F.flatten(self.last(features)), self.head(features)
+        return F.concat(F.flatten(self.last(features)), self.head(features), dim=1)
 
 
 class OwnersAndRollouts:
     """An evaluator for `Search`: the network's moves; half of the value from the owners, half from a game played out.
+
+    Games are played out in a thread of their own while the network computes, on a CPU in 8 bits.
 
     Parameters
     ----------
@@ -87,15 +92,21 @@ class OwnersAndRollouts:
     seed : int
     """
     def __init__(self, policy, head, komi=7.5, seed=0):
-        self._policy, self._komi = policy, komi
-        self._network = TwoAnswers(policy.network, head)
-        self._network.hybridize()
-        self._rollouts = Rollouts(komi, 1, seed)
+        self._planes, self._batch, self._device = policy.planes, policy.batch, policy.device
+        self._network = PolicyAndOwners(policy.network, head)
+        self._predictors = {}  # by the size of the board
+        self._thread = ThreadPoolExecutor(1)
+        self.begin(komi, seed)
+
+    def begin(self, komi, seed=0):
+        """Begin a game of this komi; what was compiled is kept."""
+        self._komi, self._rollouts = komi, Rollouts(komi, 1, seed)
 
     def __call__(self, states):
         """Policies (N, size * size + 1) and values (N,) from -1 to 1."""
-        policies, values = self._rollouts(states)
-        logits, owners = self._answers(states)
+        played_out = self._thread.submit(self._rollouts, states)
+        logits, owners = np.split(self._answers(states).astype(np.float64), 2, axis=1)
+        policies, values = played_out.result()
         policies[:, :-1] = np.exp(logits - logits.max(axis=1, keepdims=True))
         policies[:, :-1] /= policies[:, :-1].sum(axis=1, keepdims=True)
         policies[:, -1] = pass_probability(states)
@@ -103,14 +114,19 @@ class OwnersAndRollouts:
         return policies, (values + np.tanh(lead / (2 * POINTS))) / 2
 
     def owners(self, states):
-        """Whose each point will be, (N, 361), from 1, the player's to move, to -1."""
-        return self._answers(states)[1]
+        """Whose each point will be, (N, size * size), from 1, the player's to move, to -1."""
+        return np.split(self._answers(states), 2, axis=1)[1]
 
     def _answers(self, states):
-        planes = planes_of(without_history(states.astype(np.int32)), self._policy.planes)
-        outputs = [self._network(nd.array(planes[start:start + self._policy.batch], dtype='float32'))
-                   for start in range(0, len(planes), self._policy.batch)]
-        return [np.concatenate([output[number].asnumpy() for output in outputs]) for number in range(2)]
+        planes = planes_of(without_history(states.astype(np.int32)), self._planes).astype(np.float32)
+        side = planes.shape[-1]
+        if side not in self._predictors:
+            # any games will do to see how large the numbers in the network become
+            typical = planes_of(states_of(selfplay_records(2)[:64]), self._planes).astype(np.float32)
+            on_cpu = self._device.device_type == 'cpu'
+            self._predictors[side] = Predictor(self._network, self._batch, self._device, typical if on_cpu else None,
+                                               workers=1)
+        return self._predictors[side](planes)
 
 
 def positions_with_owners(paths, games, per_game=6, seed=0):

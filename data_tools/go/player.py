@@ -8,8 +8,8 @@ a beginner; it knows when a game is over. Everything it does follows from its se
 import numpy as np
 from numba import njit
 
-from data_tools.go.board import (BORDER, CHAIN, COLOUR, EMPTY, LIBERTIES, PASS, PASSES, RECENT, SIZE,
-                                 STATE_LENGTH, STRIDE, TO_MOVE, area, clear, is_legal, play, to_cell)
+from data_tools.go.board import (BORDER, CELLS, CHAIN, COLOUR, EMPTY, KO, LIBERTIES, PASS, PASSES, RECENT, SIZE,
+                                 STATE_LENGTH, STRIDE, TO_MOVE, area, clear, play, to_cell)
 from data_tools.go.dat import AREA, RECORD
 from data_tools.go.features import chain_size, encode, is_own_eye
 
@@ -30,8 +30,11 @@ def draw(random):
 
 @njit(cache=True)
 def _weight(state, cell, colour, size):
-    """The weight of one point; 0 for what must not be played."""
-    if state[COLOUR + cell] != EMPTY or not is_legal(state, cell, colour):
+    """The weight of one point but for ko and the last move; 0 for what must not be played.
+
+    It depends on nothing but the 3x3 points around the cell, as `_find_changes` sees them.
+    """
+    if state[COLOUR + cell] != EMPTY:
         return 0.0
     weight = 1.0
     empty, own, captured, rescued, most = 0, 0, 0, False, 0
@@ -52,8 +55,8 @@ def _weight(state, cell, colour, size):
             if state[LIBERTIES + chain] == 1:
                 rescued = True
             most = max(most, state[LIBERTIES + chain] - 1)
-    if not empty and not captured and is_own_eye(state, cell, colour):
-        return 0.0
+    if not empty and not captured and (most == 0 or is_own_eye(state, cell, colour)):
+        return 0.0  # suicide, or an own eye
     alive = captured or empty + most >= 2  # about: the new chain has two liberties or more
     if captured:
         weight *= CAPTURE * captured
@@ -63,19 +66,10 @@ def _weight(state, cell, colour, size):
         weight *= RESCUE
     if atari and alive:
         weight *= ATARI
-    near, touched = False, False
+    touched = False
     for step in (-STRIDE - 1, -STRIDE, -STRIDE + 1, -1, 1, STRIDE - 1, STRIDE, STRIDE + 1):
-        point = cell + step
-        near |= point == state[RECENT] and state[RECENT] != PASS
-        found = state[COLOUR + point]
+        found = state[COLOUR + cell + step]
         touched |= found != EMPTY and found != BORDER
-    if near:
-        weight *= NEAR
-    elif state[RECENT] != PASS:
-        rows = abs(cell // STRIDE - state[RECENT] // STRIDE)
-        columns = abs(cell % STRIDE - state[RECENT] % STRIDE)
-        if rows + columns <= 3:
-            weight *= NEARBY
     if touched:
         if own and own + empty < 4:
             weight *= CONTACT
@@ -88,12 +82,31 @@ def _weight(state, cell, colour, size):
 
 
 @njit(cache=True)
+def _prefer_near(state, weights):
+    """Multiply weights (CELLS,) near the last move, and forbid the ko."""
+    weights[state[KO]] = 0
+    last = np.int64(state[RECENT])
+    if last == PASS:
+        return
+    size, x, y = np.int64(state[SIZE]), last % STRIDE, last // STRIDE
+    for row in range(max(1, y - 3), min(size, y + 3) + 1):
+        far = 3 - abs(row - y)
+        for column in range(max(1, x - far), min(size, x + far) + 1):
+            weights[row * STRIDE + column] *= NEAR if abs(row - y) < 2 and abs(column - x) < 2 else NEARBY
+
+
+@njit(cache=True)
 def weigh(state, weights):
     """Fill the player's weights (size * size,), float64; returns their sum, 0 if it can only pass."""
     size, colour = np.int64(state[SIZE]), np.int64(state[TO_MOVE])
+    of_cells = np.zeros(CELLS)
+    for move in range(size * size):
+        cell = to_cell(move, size)
+        of_cells[cell] = _weight(state, cell, colour, size)
+    _prefer_near(state, of_cells)
     total = 0.0
     for move in range(size * size):
-        weights[move] = _weight(state, to_cell(move, size), colour, size)
+        weights[move] = of_cells[to_cell(move, size)]
         total += weights[move]
     return total
 
@@ -116,6 +129,76 @@ def choose(state, weights, random):
     return last
 
 
+@njit(cache=True)
+def _new_memory():
+    """What a whole game's `_choose_next` remembers: see there."""
+    return np.full(CELLS, -1, np.int32), np.ones((2, CELLS), np.bool_), np.zeros((2, CELLS)), np.zeros((2, CELLS))
+
+
+@njit(cache=True)
+def _find_changes(state, seen, stale):
+    """Mark the points of both colours whose weight may have changed: those around points that look different now.
+
+    A stone looks different if its chain has another number of liberties, 3 standing for more, or is in atari with
+    another number of stones.
+    """
+    size = np.int64(state[SIZE])
+    for row in range(1, size + 1):
+        for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
+            look = state[COLOUR + cell]
+            if look != EMPTY:
+                chain = np.int64(state[CHAIN + cell])
+                liberties = state[LIBERTIES + chain]
+                look += 4 * min(3, liberties)
+                if liberties == 1:
+                    look += 16 * chain_size(state, chain)
+            if look != seen[cell]:
+                seen[cell] = look
+                for above in (-STRIDE, 0, STRIDE):
+                    for step in (-1, 0, 1):
+                        stale[0, cell + above + step] = stale[1, cell + above + step] = True
+
+
+@njit(cache=True)
+def _choose_next(state, memory, random):
+    """`choose` for each move of a game: three times as fast, since most weights are still those of the move before.
+
+    Returns a cell. `memory` is the game's: how each point looked, which weights are out of date, and the weights (of
+    black and white, CELLS), before and with the last move's influence.
+    """
+    seen, stale, known, weights = memory
+    size, colour = np.int64(state[SIZE]), np.int64(state[TO_MOVE])
+    _find_changes(state, seen, stale)
+    known, stale, weights, rows = known[colour - 1], stale[colour - 1], weights[0], weights[1]
+    for row in range(1, size + 1):
+        for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
+            if stale[cell]:
+                known[cell], stale[cell] = _weight(state, cell, colour, size), False
+    weights[:] = known
+    _prefer_near(state, weights)
+    total, last = 0.0, PASS
+    for row in range(1, size + 1):
+        rows[row] = 0
+        for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
+            rows[row] += weights[cell]
+            if weights[cell] > 0:
+                last = cell
+        total += rows[row]
+    if last == PASS:
+        return PASS
+    wanted = total * draw(random)
+    for row in range(1, size + 1):
+        if wanted >= rows[row]:
+            wanted -= rows[row]
+            continue
+        for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
+            if weights[cell] > 0:
+                wanted -= weights[cell]
+                if wanted < 0:
+                    return cell
+    return last  # also where rounding has left a little of what was wanted
+
+
 @njit(cache=True, nogil=True)
 def play_out(state, komi, random):
     """Play a position to its end, in place; 1.0 if black wins, 0.0 if white does (0.5 if nobody).
@@ -123,12 +206,12 @@ def play_out(state, komi, random):
     A game that does not end is counted after three moves a point.
     """
     size = np.int64(state[SIZE])
-    weights = np.empty(size * size, np.float64)
+    memory = _new_memory()
     owner = np.empty(size * size, np.uint8)
     for _ in range(3 * size * size):
         if state[PASSES] >= 2:
             break
-        play(state, to_cell(choose(state, weights, random), size), np.int64(state[TO_MOVE]))
+        play(state, _choose_next(state, memory, random), np.int64(state[TO_MOVE]))
     black, white = area(state, owner)
     score = black - white - komi
     return 1.0 if score > 0 else 0.0 if score < 0 else 0.5
@@ -178,19 +261,19 @@ def ownership(state, komi=7.5, games=64, seed=0):
 def _records(games, random, records):
     """Play games on 19x19 and write the record of every move until `records` is full; the number written."""
     state = np.empty(STATE_LENGTH, np.int32)
-    weights = np.empty(AREA, np.float64)
     written = 0
     for _ in range(games):
         clear(state, 19)
+        memory = _new_memory()
         for _ in range(500):
-            move = choose(state, weights, random)
-            if move < AREA:
+            cell = _choose_next(state, memory, random)
+            if cell != PASS:
                 if written == len(records):
                     return written
-                records[written, 0], records[written, 1] = move % 19, move // 19
+                records[written, 0], records[written, 1] = cell % STRIDE - 1, cell // STRIDE - 1
                 encode(state, np.int64(state[TO_MOVE]), records[written, 2:])
                 written += 1
-            play(state, to_cell(move, 19), np.int64(state[TO_MOVE]))
+            play(state, cell, np.int64(state[TO_MOVE]))
             if state[PASSES] >= 2:
                 break
     return written

@@ -65,6 +65,23 @@ def test_captures_are_played_more_often_than_by_chance():
     assert captures[there, moves[there]].mean() > 5 * captures[there].mean()
 
 
+@pytest.mark.parametrize('size', [2, 5, 9, 19])
+def test_games_played_out_quickly_are_the_same_games(size):
+    """What is remembered from move to move never goes out of date."""
+    from data_tools.go import player
+    for seed in range(4):
+        quick, slow = Position(size), Position(size)
+        weights = np.empty(size * size)
+        random, again, memory = np.array([seed], np.uint64), np.array([seed], np.uint64), player._new_memory()
+        while quick.passes < 2 and quick.move_number < 3 * size * size:
+            cell = int(player._choose_next(quick.state, memory, random))
+            move = int(choose(slow.state, weights, again))
+            assert cell == to_cell(move, size) and random == again, quick.move_number
+            quick.play(move)
+            slow.play(move)
+        assert quick.passes == 2 or size == 2
+
+
 @pytest.mark.parametrize('size', [5, 9, 19])
 def test_games_are_played_to_their_end(size):
     random, position = np.array([3], np.uint64), Position(size)
