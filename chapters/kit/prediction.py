@@ -1,5 +1,6 @@
 """Prediction with a trained network, as fast as MXNet allows."""
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -15,6 +16,7 @@ from mxnet.base import _LIB, check_call
 from mxnet.ndarray import CachedOp
 
 _LONG = 1.0  # seconds: what takes longer is worth starting processes for
+_PIPE = 1e9  # bytes a second, about, that reach another process
 _SUMS = ('elemwise_add', 'broadcast_add')
 
 
@@ -56,8 +58,8 @@ class Predictor:
         self._graph = graph
         self._compile()
         can_share = self._device.device_type == 'cpu' and sys.platform == 'linux'
-        self._workers = (workers or int(os.environ['OMP_NUM_THREADS'])) if can_share else 1
-        self._helpers = self._seconds = None  # of a batch
+        self._workers = (workers or int(os.environ.get('OMP_NUM_THREADS', '1').split(',')[0])) if can_share else 1
+        self._helpers, self._seconds = None, math.inf  # of a batch, at best
 
     def _compile(self):
         self._compiled = CachedOp(self._graph, [('static_alloc', True), ('static_shape', True)])
@@ -75,30 +77,34 @@ class Predictor:
         """
         size = self._batch_size
         x = np.ascontiguousarray(x)
-        batches = [x[start:start + size] for start in range(0, len(x), size)]
-        outputs = [None] * len(batches)
-        for number, batch in enumerate(batches):
-            remaining = len(batches) - number
-            if self._workers > 1 and self._seconds is not None and remaining * self._seconds > _LONG:
+        if self._device.device_type == 'cpu':
+            inputs = nd.from_numpy(x[:])  # a view: MXNet locks what it shares, not the caller's
+        else:
+            inputs = nd.array(x, self._device)
+        starts = range(0, len(x), size)
+        outputs = [None] * len(starts)
+        for number, start in enumerate(starts):
+            if self._is_worth_helpers(len(starts) - number, x[:size].nbytes):
                 helpers, self._helpers = self._helpers or _Helpers(self, self._workers), None
-                outputs[number:] = helpers(batches[number:])
+                outputs[number:] = helpers([x[start:start + size] for start in starts[number:]])
                 self._helpers = helpers  # not after Ctrl-C: they would answer the last call's questions
                 break
             began = time.perf_counter()
-            outputs[number] = self._outputs(batch)
+            outputs[number] = self._outputs(inputs[start:start + size])
             if number:  # the first may have been compiled
-                self._seconds = time.perf_counter() - began
-        return np.concatenate([self._outputs(batch) if output is None else output  # None: its process was killed
-                               for batch, output in zip(batches, outputs)])
+                self._seconds = min(self._seconds, time.perf_counter() - began)
+        return np.concatenate([self._outputs(inputs[start:start + size]) if output is None else output
+                               for start, output in zip(starts, outputs)])  # None: its process was killed
+
+    def _is_worth_helpers(self, batches, size):
+        return (self._workers > 1 and 10 * size / _PIPE < self._seconds < math.inf
+                and batches * self._seconds > _LONG)
 
     def _outputs(self, batch):
+        """Of up to a batch of inputs, an NDArray."""
         count, size = len(batch), self._batch_size
         if count < size:  # filled up, since another shape would be compiled again
-            batch = np.resize(batch, (size,) + batch.shape[1:])
-        if self._device.device_type == 'cpu':
-            batch = nd.from_numpy(batch[:])  # a view: MXNet locks what it shares, not the caller's
-        else:
-            batch = nd.array(batch, self._device)
+            batch = nd.array(np.resize(batch.asnumpy(), (size,) + batch.shape[1:]), self._device)
         self._arrays[self._input_index] = batch
         return self._compiled(*self._arrays).asnumpy()[:count]
 
@@ -121,7 +127,7 @@ class _Helpers:
         predictor._compile()  # what was compiled for several threads is of no use
         try:
             while True:
-                pipe.send(predictor._outputs(pipe.recv()))
+                pipe.send(predictor._outputs(nd.from_numpy(pipe.recv())))
         except (EOFError, OSError, KeyboardInterrupt):
             pass
 

@@ -58,6 +58,7 @@ def test_processes_share_what_takes_long(trained, calibrated, monkeypatch):
     calibration = data.train_x[:500] if calibrated else None
     expected = Predictor(network, 32, calibration=calibration, workers=1)(data.validation_x)
     monkeypatch.setattr('chapters.kit.prediction._LONG', 0.0)
+    monkeypatch.setattr('chapters.kit.prediction._PIPE', 1e99)
     predictor = Predictor(network, 32, calibration=calibration, workers=2)
     np.testing.assert_allclose(predictor(data.validation_x), expected, rtol=1e-4, atol=1e-4)
     processes = multiprocessing.active_children()
@@ -79,6 +80,7 @@ def test_processes_share_what_takes_long(trained, calibrated, monkeypatch):
 @pytest.mark.skipif(sys.platform != 'linux', reason='processes share the work on Linux only')
 def test_processes_end_with_their_predictor(trained, monkeypatch):
     monkeypatch.setattr('chapters.kit.prediction._LONG', 0.0)
+    monkeypatch.setattr('chapters.kit.prediction._PIPE', 1e99)
     predictor = Predictor(trained[0], 32, workers=3)
     predictor(trained[1].validation_x)
     processes = multiprocessing.active_children()
