@@ -52,6 +52,7 @@ def main(arguments=None):
     import chapters
     from chapters.ch06_alphago.mcts import Rollouts, nothing_known, pass_probability
     from chapters.ch06_alphago.policy import Policy, load_policy
+    from chapters.ch07_policy_net.ownership import OwnersAndRollouts, load_head
     if options.run:
         policy = load_policy(options.run)
     else:
@@ -63,13 +64,18 @@ def main(arguments=None):
     def network_alone(states):
         chances = np.concatenate([policy(states), pass_probability(states)[:, None]], axis=1)
         return chances, np.zeros(len(states))
-    evaluators = {'nothing': (nothing_known, 20), 'rollouts': (Rollouts(7.5), 1), 'network': (network_alone, 1),
-                  'network and rollouts': (Rollouts(7.5, policy=policy), 1)}
+    evaluators = {'nothing': (lambda: nothing_known, 20), 'rollouts': (lambda: Rollouts(7.5), 1),
+                  'network': (lambda: network_alone, 1),
+                  'network and rollouts': (lambda: Rollouts(7.5, policy=policy), 1)}
+    head = load_head(options.run) if options.run else None
+    if head:
+        evaluators['network in 8 bits, owners and rollouts'] = (lambda: OwnersAndRollouts(policy, head), 1)
     position, rows = middle_of_a_game(), []
-    for name, (evaluate, more) in evaluators.items():
+    for name, (make, more) in evaluators.items():
         found = {}
         for batch in BATCHES:  # one after the other: the network is compiled anew for each
             policy.batch = batch
+            evaluate = make()
             visits_a_second(evaluate, batch, batch, position)
             found[f'batch {batch}'] = [visits_a_second(evaluate, batch, options.visits * more, position)
                                        for _ in range(ROUNDS)]

@@ -160,18 +160,18 @@ def main():
         sides.append('PyTorch')
     else:
         print(f'no {options.torch}: without PyTorch (see --help)')
-    rows = []
     for section in options.sections:
         runs = {side: [] for side in sides if side != 'PyTorch' or not section.startswith('2.')}
         for _ in range(options.rounds):
             for side in runs:
                 runs[side].append(_measure(side, section, options))
+        rows = []
         for kind in runs['ours'][0]:
             of = {'ours': kind}  # 8 bits are compared with what the others predict in 32
             rows.append(Row(f'{section} {_KINDS[kind]}', 'samples/s', {
                 side: [run[of.get(side, kind.split()[0])] for run in found] for side, found in runs.items()}))
             print(rows[-1], flush=True)
-    save('benchmarks.training', f'Training and prediction, {options.threads} threads', rows)
+        save('benchmarks.training', f'Training and prediction, {options.threads} threads', rows)  # each: it takes long
 
 
 if __name__ == '__main__':

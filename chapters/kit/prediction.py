@@ -163,10 +163,10 @@ class _Helpers:
 def _kept_apart(graph, in_8_bits=False):
     """The same graph, with operators that change nothing where oneDNN's graphs in MXNet 1.9.1 would join too much.
 
-    They join a layer with the BN and ReLU after it even where its own output is needed elsewhere too, which then gets what
-    BN and ReLU made of it: in a residual network whose first shortcut begins at its first convolution. In 8 bits they also
-    join a convolution with the sum after it, and go wrong where BN or ReLU comes before the sum: orderings a, c and d of
-    table 5-8. `BlockGrad` keeps both apart; a plain copy would be taken out again.
+    They join a layer with the BN and ReLU after it even where its own output is needed elsewhere too, which then gets
+    what BN and ReLU made of it: in a residual network whose first shortcut begins at its first convolution. In 8 bits
+    they also join a convolution with the sum after it, and go wrong where BN or ReLU comes before the sum: orderings a,
+    c and d of table 5-8. `BlockGrad` keeps both apart; a plain copy would be taken out again.
     """
     found = json.loads(graph.tojson(remove_amp_cast=False))
     old = found['nodes']
