@@ -26,9 +26,9 @@ def middle_of_a_game():
     """A position of 19x19 after 100 moves of the built-in player."""
     from data_tools.go.board import Position
     from data_tools.go.player import choose
-    position, weights, random = Position(), np.empty(361), np.array([1], np.uint64)
+    position, random = Position(), np.array([1], np.uint64)
     for _ in range(100):
-        position.play(int(choose(position.state, weights, random)))
+        position.play(int(choose(position.state, random)))
     return position
 
 

@@ -80,16 +80,15 @@ def imitate(network, size, batches, learning_rate, random, batch_size=128):
     trainer = gluon.Trainer(network.collect_params(), 'sgd',
                             {'learning_rate': learning_rate, 'momentum': 0.9})
     seed = random.integers(0, 2 ** 63, 1).astype(np.uint64)
-    weights = np.empty(size * size)
     positions = [Position(size) for _ in range(batch_size)]
     losses = []
     for _ in range(batches):
         states, moves = [], []
         for number, position in enumerate(positions):
-            move = choose(position.state, weights, seed)
+            move = choose(position.state, seed)
             while move == size * size or position.move_number > 2 * size * size:  # on to the next game
                 position = positions[number] = Position(size)
-                move = choose(position.state, weights, seed)
+                move = choose(position.state, seed)
             states.append(position.state.copy())
             moves.append(move)
             position.play(int(move))

@@ -2,7 +2,6 @@
 import json
 import math
 import multiprocessing
-import os
 import sys
 import time
 from collections import Counter
@@ -10,7 +9,7 @@ from multiprocessing.connection import wait
 
 import numpy as np
 
-from chapters.kit.runtime import mx
+from chapters.kit.runtime import mx, threads
 from mxnet import nd
 from mxnet.base import _LIB, check_call
 from mxnet.ndarray import CachedOp
@@ -25,8 +24,7 @@ class Predictor:
 
     On a CPU convolution, BN and ReLU become one operator of oneDNN. With `calibration` images it computes in 8-bit
     integers, about twice as fast; of the accuracy on MNIST 3.4.2 and 4.4 lose at most 0.06 points. Where many inputs
-    take long, processes of one thread share their batches (Linux): the second thread of one operator gains only 1.4
-    times, a second process twice.
+    take long, processes of one thread share their batches (Linux): that gains more than the other threads of an operator.
 
     Parameters
     ----------
@@ -58,7 +56,7 @@ class Predictor:
         self._graph = graph
         self._compile()
         can_share = self._device.device_type == 'cpu' and sys.platform == 'linux'
-        self._workers = (workers or int(os.environ.get('OMP_NUM_THREADS', '1').split(',')[0])) if can_share else 1
+        self._workers = (workers or threads()) if can_share else 1
         self._helpers, self._seconds = None, math.inf  # of a batch, at best
 
     def _compile(self):

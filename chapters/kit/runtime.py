@@ -156,6 +156,14 @@ def set_threads():
         os.environ.setdefault('GOMP_SPINCOUNT', '1000')
 
 
+def threads():
+    """How many threads an operator of MXNet may use."""
+    try:
+        return max(1, int(os.environ['OMP_NUM_THREADS'].split(',')[0]))
+    except (KeyError, ValueError):
+        return physical_cores()
+
+
 def physical_cores():
     """The number of physical cores that this process may use, by its affinity and its container's quota."""
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from data_tools.go.board import (BORDER, CELLS, CHAIN, COLOUR, EMPTY, KO, LIBERTIES, PASS, PASSES, RECENT, SIZE,
-                                 STATE_LENGTH, STRIDE, TO_MOVE, area, clear, play, to_cell)
+                                 STATE_LENGTH, STRIDE, TO_MOVE, area, clear, play, to_cell, to_move)
 from data_tools.go.dat import AREA, RECORD
 from data_tools.go.features import chain_size, encode, is_own_eye
 
@@ -112,26 +112,8 @@ def weigh(state, weights):
 
 
 @njit(cache=True)
-def choose(state, weights, random):
-    """A move, drawn by `weigh`; size * size, a pass, where nothing is left to play."""
-    size = np.int64(state[SIZE])
-    wanted = weigh(state, weights)
-    if wanted == 0:
-        return size * size
-    wanted *= draw(random)
-    last = size * size
-    for move in range(size * size):
-        if weights[move] > 0:
-            last = move
-            wanted -= weights[move]
-            if wanted < 0:
-                return move
-    return last
-
-
-@njit(cache=True)
 def _new_memory():
-    """What a whole game's `_choose_next` remembers: see there."""
+    """What `_choose_next` remembers of a game: nothing yet."""
     return np.full(CELLS, -1, np.int32), np.ones((2, CELLS), np.bool_), np.zeros((2, CELLS)), np.zeros((2, CELLS))
 
 
@@ -161,10 +143,10 @@ def _find_changes(state, seen, stale):
 
 @njit(cache=True)
 def _choose_next(state, memory, random):
-    """`choose` for each move of a game: three times as fast, since most weights are still those of the move before.
+    """A cell, drawn by `weigh`; PASS where nothing is left to play.
 
-    Returns a cell. `memory` is the game's: how each point looked, which weights are out of date, and the weights (of
-    black and white, CELLS), before and with the last move's influence.
+    Most weights are still those of the move before. `memory` is of one game: how each point looked (CELLS,), whose
+    weights are out of date, and the weights (each (2, CELLS), black and white), then room for this move's.
     """
     seen, stale, known, weights = memory
     size, colour = np.int64(state[SIZE]), np.int64(state[TO_MOVE])
@@ -197,6 +179,12 @@ def _choose_next(state, memory, random):
                 if wanted < 0:
                     return cell
     return last  # also where rounding has left a little of what was wanted
+
+
+@njit(cache=True)
+def choose(state, random):
+    """A move, drawn by `weigh`; size * size, a pass, where nothing is left to play."""
+    return to_move(_choose_next(state, _new_memory(), random), np.int64(state[SIZE]))
 
 
 @njit(cache=True, nogil=True)

@@ -13,7 +13,7 @@ from sgfmill import boards
 import chapters
 from chapters.ch04_cnn import positions
 from chapters.ch04_cnn.positions import PackedPlanes
-from chapters.ch06_alphago.policy import Policy, load_policy
+from chapters.ch06_alphago.policy import Policy, load_policy, without_history
 from chapters.ch07_policy_net import match
 from chapters.ch07_policy_net.engine import Engine
 from chapters.ch07_policy_net.gtp import Gtp
@@ -22,7 +22,7 @@ from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
 from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell
-from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye
+from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye, planes_of
 from data_tools.go.player import choose, selfplay_records
 
 TINY = dict(units=1, filters=4)
@@ -420,12 +420,12 @@ def test_survives_random_lines():
 
 def write_games(path, number):
     """Whole games of the built-in player, one a line."""
-    weights, chance = np.empty(361), np.array([3], np.uint64)
+    chance = np.array([3], np.uint64)
     with open(path, 'w') as file:
         for _ in range(number):
             position, moves = Position(), []
             while position.passes < 2 and len(moves) < 600:
-                move = int(choose(position.state, weights, chance))
+                move = int(choose(position.state, chance))
                 moves.append((position.to_play, move))
                 position.play(move)
             score = position.score(6.5)
@@ -452,8 +452,16 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     theirs = states[states[:, TO_MOVE] == WHITE][:5]
     turned = ownership._owners_of_mover(theirs, owners[:len(theirs)], np.zeros(len(theirs), int))
     assert np.array_equal(turned, -owners[:len(theirs)])
-    policies, values = ownership.OwnersAndRollouts(policy, head)(states[:5].astype(np.int32))
-    assert policies.shape == (5, 362) and (np.abs(values) <= 1).all()
+    some, evaluate = states[:80].astype(np.int32), ownership.OwnersAndRollouts(policy, head)
+    policies, values = evaluate(some)
+    assert policies.shape == (80, 362) and (np.abs(values) <= 1).all()
+    assert np.abs(policies[:, :-1] - policy(some)).sum(axis=1).mean() < 0.1  # 8 bits, and 32
+    planes = mx.nd.array(planes_of(without_history(some), policy.planes), dtype='float32')
+    exact = head(ownership.Body(policy.network)(planes)).asnumpy()
+    found = evaluate.owners(some)
+    assert np.abs(found - exact).mean() < 0.1 * np.abs(exact).mean() and not np.array_equal(found, exact)
+    evaluate.begin(komi=400)  # more than there are points
+    assert np.array_equal(np.sign(evaluate(some)[1]), np.where(some[:, TO_MOVE] == WHITE, 1, -1))
     engine = load_engine(tmp_path / 'run', visits=8, size=9)
     assert engine.head and engine.generate(BLACK) is not None
 

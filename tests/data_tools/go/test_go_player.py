@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from data_tools.go import player
 from data_tools.go.board import BLACK, RECENT, RECENT_MOVES, TO_MOVE, WHITE, Position, to_cell
 from data_tools.go.dat import first_fault, labels_of, planes_and_labels, states_of
 from data_tools.go.features import (ALPHAGO, BOOK, DAT_ORDER, TACTICS, alphago_planes, book_planes, is_own_eye,
@@ -66,20 +67,23 @@ def test_captures_are_played_more_often_than_by_chance():
 
 
 @pytest.mark.parametrize('size', [2, 5, 9, 19])
-def test_games_played_out_quickly_are_the_same_games(size):
-    """What is remembered from move to move never goes out of date."""
-    from data_tools.go import player
+def test_what_is_remembered_from_move_to_move_never_goes_out_of_date(size):
     for seed in range(4):
-        quick, slow = Position(size), Position(size)
-        weights = np.empty(size * size)
-        random, again, memory = np.array([seed], np.uint64), np.array([seed], np.uint64), player._new_memory()
-        while quick.passes < 2 and quick.move_number < 3 * size * size:
-            cell = int(player._choose_next(quick.state, memory, random))
-            move = int(choose(slow.state, weights, again))
-            assert cell == to_cell(move, size) and random == again, quick.move_number
-            quick.play(move)
-            slow.play(move)
-        assert quick.passes == 2 or size == 2
+        position, memory, again = Position(size), player._new_memory(), np.array([seed], np.uint64)
+        random = again.copy()
+        while position.passes < 2 and position.move_number < 3 * size * size:
+            move = choose(position.state, random)  # with no memory
+            assert player._choose_next(position.state, memory, again) == to_cell(move, size), position.move_number
+            assert random == again
+            position.play(move)
+        assert position.passes == 2 or size == 2
+
+
+def test_moves_are_drawn_by_their_weights(random_game):
+    position = [position for position, _ in random_game(5, 12, 1)][-1]
+    expected, random = weights_of(position), np.array([0], np.uint64)
+    drawn = np.bincount([choose(position.state, random) for _ in range(20000)], minlength=25) / 20000
+    assert np.abs(drawn - expected / expected.sum()).max() < 0.015
 
 
 @pytest.mark.parametrize('size', [5, 9, 19])
@@ -97,7 +101,7 @@ def test_a_pass_where_nothing_is_left(diagram):
         X X X X X
         X X X X X
         X X X X .""")
-    assert choose(position.state, np.empty(25), np.array([0], np.uint64)) == 25
+    assert choose(position.state, np.array([0], np.uint64)) == 25
 
 
 def test_ownership_of_a_settled_board(diagram):
