@@ -6,6 +6,7 @@ The same command again plays the games that are still missing.
 The referee keeps the board itself: an illegal move loses. A finished game is counted by Tromp-Taylor area
 after the dead stones that GNU Go names are taken off; every game is saved as SGF.
 """
+import contextlib
 import math
 import re
 import shlex
@@ -25,6 +26,10 @@ _NAMES = {BLACK: 'b', WHITE: 'w'}
 _PLACES = ('/usr/games', '/usr/local/games', '/opt/homebrew/bin')
 
 
+class Ended(UserError):
+    """Another program has ended before it answered."""
+
+
 class Program:
     """Another program that speaks GTP.
 
@@ -35,15 +40,22 @@ class Program:
     Raises
     ------
     UserError
-        It does not start, or ends in the middle.
+        It does not start.
     """
     def __init__(self, command):
         self._command = command
+        self._start()
+
+    def start_again(self):
+        """Start the program once more after it has ended."""
+        self._reap()
+        self._start()
+
+    def _start(self):
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE,
-                                             stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         except OSError as error:
-            raise UserError(f'{command[0]}: cannot be started ({error.strerror})') from None
+            raise UserError(f'{self._command[0]}: cannot be started ({error.strerror})') from None
 
     def ask(self, command):
         """The answer to a command, without the `=`.
@@ -51,21 +63,25 @@ class Program:
         Raises
         ------
         UserError
-            It answered `?`, or nothing.
+            It answered `?`.
+        Ended
+            It gave no answer.
         """
         try:
             self._process.stdin.write(command + '\n')
             self._process.stdin.flush()
         except OSError:
-            raise UserError(f'{self._command[0]}: ended before `{command}`') from None
+            raise Ended(f'{self._command[0]}: ended before `{command}`') from None
         lines = []
         for line in self._process.stdout:
             if line.strip():
                 lines.append(line.rstrip())
             elif lines:
                 break
-        if not lines or not lines[0].startswith('='):
-            raise UserError(f'{self._command[0]}: answered {lines[0] if lines else "nothing"} to `{command}`')
+        if not lines:
+            raise Ended(f'{self._command[0]}: ended at `{command}`')
+        if not lines[0].startswith('='):
+            raise UserError(f'{self._command[0]}: answered {lines[0]} to `{command}`')
         return '\n'.join([lines[0].lstrip('=0123456789 '), *lines[1:]]) if lines[0][1:2].isdigit() \
             else '\n'.join([lines[0][1:].strip(), *lines[1:]])
 
@@ -75,7 +91,11 @@ class Program:
             self.ask('quit')
         except UserError:
             pass
-        self._process.stdin.close()
+        self._reap()
+
+    def _reap(self):
+        with contextlib.suppress(OSError):  # what it did not read
+            self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
 
@@ -130,10 +150,20 @@ def play_game(engine, other, colour, size=19, komi=7.5):
     thinking = 0.0
     engine.komi = komi
     engine.clear(size)
-    for command in (f'boardsize {size}', 'clear_board', f'komi {komi:g}'):
-        other.ask(command)
     # simple ko: what every program plays by; superko is for the engine's own moves
     position, moves = Position(size), []
+    beginning = [f'boardsize {size}', 'clear_board', f'komi {komi:g}']
+
+    def ask(command):
+        try:
+            return other.ask(command)
+        except Ended:  # GNU Go 3.8 crashes now and then: once more, from this position
+            other.start_again()
+            for earlier in beginning + [f'play {_NAMES[mover]} {vertex(move, size)}' for mover, move in moves]:
+                other.ask(earlier)
+            return other.ask(command)
+    for command in beginning:
+        other.ask(command)
     while position.passes < 2 and len(moves) < 3 * size * size:
         to_play = position.to_play
         if to_play == colour:
@@ -142,7 +172,7 @@ def play_game(engine, other, colour, size=19, komi=7.5):
             thinking += time.perf_counter() - began
             answer = 'resign' if move is None else vertex(move, size)
         else:
-            answer = other.ask(f'genmove {_NAMES[to_play]}')
+            answer = ask(f'genmove {_NAMES[to_play]}')
             move = move_of(answer, size)
         winner = 'BW'[to_play == BLACK]
         if answer.lower() == 'resign':
@@ -150,11 +180,11 @@ def play_game(engine, other, colour, size=19, komi=7.5):
         if move is None or not position.is_legal(move):
             return f'{winner}+F', moves, thinking
         position.play(move)
-        moves.append((to_play, move))
         engine.follow(to_play, move)
         if to_play == colour:
-            other.ask(f'play {_NAMES[to_play]} {answer}')
-    dead = [move_of(word, size) for word in other.ask('final_status_list dead').split()]
+            ask(f'play {_NAMES[to_play]} {answer}')
+        moves.append((to_play, move))
+    dead = [move_of(word, size) for word in ask('final_status_list dead').split()]
     position.set_up(empty=[move for move in dead if move is not None])
     score = position.score(komi)
     return '0' if score == 0 else f'{"B" if score > 0 else "W"}+{abs(score):g}', moves, thinking

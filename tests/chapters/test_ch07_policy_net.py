@@ -21,7 +21,7 @@ from chapters.kit.program import resume, run_experiment
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell
+from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell, vertex
 from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye, planes_of
 from data_tools.go.player import choose, selfplay_records
 
@@ -518,6 +518,34 @@ def test_gnugo_referees(tmp_path):
     finally:
         other.close()
     assert result.startswith('W+') and moves[0][0] == BLACK and len(moves) > 6 and thinking > 0
+
+
+def test_an_opponent_that_crashes_goes_on_from_the_same_position(tmp_path):
+    (tmp_path / 'other.py').write_text('''
+import os, sys
+for line in sys.stdin:
+    print(line, end='', file=open('said', 'a'))
+    if line.startswith('genmove') and open('said').read().count('genmove') in CRASHES:
+        os._exit(1)
+    print('= PASS' if 'genmove' in line else '=', end='\\n\\n', flush=True)
+'''.replace("'said'", repr(str(tmp_path / 'said'))).replace('CRASHES', '(2, 4)'))
+    other = match.Program([sys.executable, str(tmp_path / 'other.py')])
+    result, moves, _ = match.play_game(tiny_engine(), other, BLACK, size=5, komi=0.5)
+    other.close()
+    assert result.startswith('B+') and moves[1] == moves[3] == moves[5] == (WHITE, 25)
+    said = (tmp_path / 'said').read_text().splitlines()
+    begun = [number for number, line in enumerate(said) if line == 'boardsize 5']
+    assert len(begun) == 3
+    for start, known in zip(begun[1:], (3, 5)):
+        played = [f'play {"bw"[mover - 1]} {vertex(move, 5)}' for mover, move in moves[:known]]
+        assert said[start:start + known + 4] == ['boardsize 5', 'clear_board', 'komi 0.5', *played, 'genmove w']
+
+
+def test_an_opponent_that_always_crashes_is_told():
+    other = match.Program([sys.executable, '-c', 'input(); print("=\\n"); input()'])
+    with pytest.raises(UserError, match='ended'):
+        match.play_game(tiny_engine(), other, WHITE, size=5)
+    other.close()
 
 
 def test_a_missing_opponent_is_told(tmp_path):
