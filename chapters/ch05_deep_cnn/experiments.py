@@ -69,7 +69,7 @@ EXPERIMENTS = [
         '5.3', 'Transfer to five classes with 50 images each; teacher and student', '迁移到每类 50 张图的五个类；教师与学生',
         'chapters.ch05_deep_cnn.transfer', 'ResNet', {'width': 0.5, 'classes': 5},
         _CIFAR.but(epochs=8, augmentation='mirror shift=3'), 'first-five', loader='halves', program='transfer',
-        sample_shape=(3, 32, 32)),
+        ignores='small_pixels small_epochs', sample_shape=(3, 32, 32)),
     Experiment(
         '5.4.4', 'Fashion-MNIST with a deeper network', '更深的网络识别服饰 Fashion-MNIST',
         'chapters.ch05_deep_cnn.fashion', 'FashionNet', recipe=_FASHION, data='fashion', symbolic='sec_5_4_4',

@@ -271,8 +271,8 @@ def train_adversarially(run):
         A loss became NaN or infinite, or the samples have long been all alike.
     """
     recipe, data, workers = run.recipe, run.data, run.workers
-    if len(run.devices) > 1 or run.form != 'gluon' or run.init:
-        raise UserError(f'{run.experiment.section}: takes one device, and neither --form nor --init')
+    if len(run.devices) > 1:
+        raise UserError(f'{run.experiment.section}: takes one device')
     device = run.devices[0]
     random = seed_everything(run.seed)
     network = build(run.experiment, data.train_x.shape[1], recipe, device)

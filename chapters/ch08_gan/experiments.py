@@ -4,12 +4,15 @@ from chapters.kit.recipe import Recipe
 
 _DCGAN = Recipe(epochs=500, batch_size=64, optimizer='adam', learning_rate=0.0002, momentum=0.5,
                 initializer='msra(avg,0.2)')
+_IGNORED = ('l1 fall_factor least_rate label_smoothing mixup patience frozen fresh old_rate samples_per_epoch small_pixels '
+            'small_epochs')
 
 
 def _dcgan(section, title, title_zh, data, sizes, symbolic='', **changes):
     return Experiment(
         section, title, title_zh, 'chapters.ch08_gan.dcgan', 'DCGAN', sizes, _DCGAN.but(**changes), data,
         loader='chapters.ch08_gan.images.images', program='chapters.ch08_gan.adversarial.train_adversarially',
+        ignores=_IGNORED,
         snapshots=(1, 2, 3, 5, 10, 15, 20, 30, 50, 100, 200, 300),
         proof='chapters.ch08_gan.listing.parity', sample_shape=(100,), symbolic=symbolic)
 
@@ -21,6 +24,7 @@ def _by_turns(section, title, title_zh, code, shape, book=(), images='images.ima
         section, title, title_zh, f'chapters.ch08_gan.{module}', network, dict(sizes),
         _DCGAN.but(**{'epochs': 30, 'learning_rate': 0.001, **changes}), 'digits',
         loader=images and f'chapters.ch08_gan.{images}', program='chapters.ch08_gan.turns.train_by_turns',
+        ignores=_IGNORED + ' augmentation',
         sample_shape=shape, book=book)
 
 

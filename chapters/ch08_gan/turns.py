@@ -75,8 +75,8 @@ def train_by_turns(run):
         A loss became NaN or infinite.
     """
     recipe, data, experiment = run.recipe, run.data, run.experiment
-    if run.devices != [mx.cpu()] or run.form != 'gluon' or run.init or data.stream:
-        raise UserError(f'{experiment.section}: takes the CPU, image sets of arrays, and neither --form nor --init')
+    if run.devices != [mx.cpu()] or data.stream:
+        raise UserError(f'{experiment.section}: takes the CPU, and image sets of arrays')
     seed_everything(run.seed)
     players = experiment.code(experiment.network)
     players = players(prefix='players_', **{**experiment.sizes, **players.sizes_for(data)})

@@ -62,6 +62,8 @@ class Experiment:
     program : str
         Name of a function of `module`, or of another with its path, `program(run) -> metrics` or `(metrics, history)`;
         empty: train the network by the recipe.
+    ignores : str
+        Fields of the recipe that `program` does not know, with blanks between them: they cannot be set.
     drawings : tuple of str
         Functions of `module`, or of another with their path, `drawing(run, network) -> metrics or None`, called after
         training.
@@ -96,6 +98,7 @@ class Experiment:
     objective: str = 'softmax'
     book: Tuple[BookFigure, ...] = ()
     program: str = ''
+    ignores: str = ''
     drawings: Tuple[str, ...] = ()
     snapshots: Tuple[int, ...] = ()
     sample_shape: Tuple[int, ...] = ()

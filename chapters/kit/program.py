@@ -21,10 +21,25 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
     (Run, dict)
         The run, and what stands in its `result.json`.
     """
+    _refuse_what_is_ignored(experiment, **settings)
     run = workers.together(lambda: _checked(Run(experiment, resume=resume, workers=workers, **settings)))
     run.say(f'{experiment.section} {experiment.title} {experiment.title_zh}'
             + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''))
-    return run_program(run) if workers.size == 1 else _train_together(run)
+    try:
+        return run_program(run) if workers.size == 1 else _train_together(run)
+    except UserError:
+        if not resume:
+            run.remove_if_empty()
+        raise
+
+
+def _refuse_what_is_ignored(experiment, form='gluon', init=None, **_):
+    section = experiment.section
+    if not experiment.trains and (form != 'gluon' or init):
+        raise UserError(f'{section}: its program takes neither --form nor --init')
+    for name in experiment.ignores.split():
+        if name in experiment.changed:
+            raise UserError(f'{section}: its program does not know {name}; leave out --set {name}')
 
 
 def _train_together(run):

@@ -137,6 +137,11 @@ class Run:
             raise UserError(f'{folder}: cannot be made ({error.strerror}); choose another --out') from None
         return folder
 
+    def remove_if_empty(self):
+        """Remove the folder if nothing has been done in it, so that the same command, mended, can have it."""
+        if not any(path.is_file() and path.name != 'config.json' for path in self.folder.rglob('*')):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def _old_folder(self, out):
         folder = Path(out)
         config = read_config(folder)

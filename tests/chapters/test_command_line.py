@@ -131,6 +131,10 @@ def test_missing_file(tmp_path, capsys):
     (['run', '3.4.2', '--data', 'digits', '--device', 'gpu:7'], ['gpu:7']),
     (['run', '3.4.2', '--data', 'digits', '--init', 'nowhere.params'], ['nowhere.params']),
     (['run', '3.4.2', '--data', 'nosuchset'], ['nosuchset', 'digits']),
+    (['run', '8.4-bigan', '--form', 'symbolic'], ['8.4-bigan', '--form']),
+    (['run', '8.3', '--set', 'mixup=0.2'], ['8.3', 'mixup']),
+    (['run', '8.4-bigan', '--set', 'augmentation=mirror'], ['8.4-bigan', 'augmentation']),
+    (['run', '5.3', '--set', 'small_pixels=16', '--set', 'small_epochs=1'], ['5.3', 'small_pixels']),
     (['run'], ['section']),
     (['run', '--resume', 'nowhere'], ['nowhere']),
     (['show', '0.0'], ['0.0']),
@@ -140,6 +144,7 @@ def test_mistakes(tmp_path, capsys, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     line = _mistake(capsys, *arguments)
     assert all(word in line for word in words), line
+    assert not list(tmp_path.glob('runs/*'))
 
 
 def test_unwritable_out(tmp_path, capsys):
