@@ -4,7 +4,8 @@
 
 The same command again plays the games that are still missing.
 The referee keeps the board itself: an illegal move loses. A finished game is counted by Tromp-Taylor area
-after the dead stones that GNU Go names are taken off; every game is saved as SGF.
+after the dead stones that GNU Go names are taken off; a game in which the other program crashes is void, as GNU Go 3.8
+does at some positions. Every game is saved as SGF.
 """
 import contextlib
 import math
@@ -23,6 +24,7 @@ from data_tools.errors import UserError, one_line_errors
 from data_tools.go.board import BLACK, LETTERS, WHITE, Position, vertex
 
 _NAMES = {BLACK: 'b', WHITE: 'w'}
+VOID = 'Void'
 _PLACES = ('/usr/games', '/usr/local/games', '/opt/homebrew/bin')
 
 
@@ -44,18 +46,11 @@ class Program:
     """
     def __init__(self, command):
         self._command = command
-        self._start()
-
-    def start_again(self):
-        """Start the program once more after it has ended."""
-        self._reap()
-        self._start()
-
-    def _start(self):
         try:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE,
+                                             stdout=subprocess.PIPE, text=True)
         except OSError as error:
-            raise UserError(f'{self._command[0]}: cannot be started ({error.strerror})') from None
+            raise UserError(f'{command[0]}: cannot be started ({error.strerror})') from None
 
     def ask(self, command):
         """The answer to a command, without the `=`.
@@ -91,9 +86,6 @@ class Program:
             self.ask('quit')
         except UserError:
             pass
-        self._reap()
-
-    def _reap(self):
         with contextlib.suppress(OSError):  # what it did not read
             self._process.stdin.close()
         self._process.stdout.close()
@@ -141,7 +133,7 @@ def play_game(engine, other, colour, size=19, komi=7.5):
     Returns
     -------
     result : str
-        As SGF has it: 'B+R', 'W+3.5', 'B+F' (illegal move), '0'.
+        As SGF has it: 'B+R', 'W+3.5', 'B+F' (illegal move), '0', or `VOID`: the other program crashed.
     moves : list of (int, int)
         (colour, move).
     thinking : float
@@ -150,44 +142,43 @@ def play_game(engine, other, colour, size=19, komi=7.5):
     thinking = 0.0
     engine.komi = komi
     engine.clear(size)
+    for command in (f'boardsize {size}', 'clear_board', f'komi {komi:g}'):
+        other.ask(command)
     # simple ko: what every program plays by; superko is for the engine's own moves
     position, moves = Position(size), []
-    beginning = [f'boardsize {size}', 'clear_board', f'komi {komi:g}']
 
-    def ask(command):
-        try:
-            return other.ask(command)
-        except Ended:  # GNU Go 3.8 crashes now and then: once more, from this position
-            other.start_again()
-            for earlier in beginning + [f'play {_NAMES[mover]} {vertex(move, size)}' for mover, move in moves]:
-                other.ask(earlier)
-            return other.ask(command)
-    for command in beginning:
-        other.ask(command)
-    while position.passes < 2 and len(moves) < 3 * size * size:
-        to_play = position.to_play
-        if to_play == colour:
-            began = time.perf_counter()
-            move = engine.generate(to_play)
-            thinking += time.perf_counter() - began
-            answer = 'resign' if move is None else vertex(move, size)
-        else:
-            answer = ask(f'genmove {_NAMES[to_play]}')
-            move = move_of(answer, size)
-        winner = 'BW'[to_play == BLACK]
-        if answer.lower() == 'resign':
-            return f'{winner}+R', moves, thinking
-        if move is None or not position.is_legal(move):
-            return f'{winner}+F', moves, thinking
-        position.play(move)
-        engine.follow(to_play, move)
-        if to_play == colour:
-            ask(f'play {_NAMES[to_play]} {answer}')
-        moves.append((to_play, move))
-    dead = [move_of(word, size) for word in ask('final_status_list dead').split()]
-    position.set_up(empty=[move for move in dead if move is not None])
-    score = position.score(komi)
-    return '0' if score == 0 else f'{"B" if score > 0 else "W"}+{abs(score):g}', moves, thinking
+    def play():
+        nonlocal thinking
+        while position.passes < 2 and len(moves) < 3 * size * size:
+            to_play = position.to_play
+            if to_play == colour:
+                began = time.perf_counter()
+                move = engine.generate(to_play)
+                thinking += time.perf_counter() - began
+                answer = 'resign' if move is None else vertex(move, size)
+            else:
+                answer = other.ask(f'genmove {_NAMES[to_play]}')
+                move = move_of(answer, size)
+            winner = 'BW'[to_play == BLACK]
+            if answer.lower() == 'resign':
+                return f'{winner}+R'
+            if move is None or not position.is_legal(move):
+                return f'{winner}+F'
+            position.play(move)
+            moves.append((to_play, move))
+            engine.follow(to_play, move)
+            if to_play == colour:
+                other.ask(f'play {_NAMES[to_play]} {answer}')
+        dead = [move_of(word, size) for word in other.ask('final_status_list dead').split()]
+        position.set_up(empty=[move for move in dead if move is not None])
+        score = position.score(komi)
+        return '0' if score == 0 else f'{"B" if score > 0 else "W"}+{abs(score):g}'
+    try:
+        return play(), moves, thinking
+    except Ended:
+        if not moves:
+            raise
+        return VOID, moves, thinking
 
 
 def to_sgf(moves, result, black, white, size=19, komi=7.5):
@@ -225,7 +216,7 @@ def saved_result(path, size, komi):
     if not path.exists():
         return None
     header = path.read_text(encoding='utf-8').split(';B[')[0]
-    result = re.search(r'RE\[(0|[BW]\+.*?)\]', header)
+    result = re.search(rf'RE\[(0|{VOID}|[BW]\+.*?)\]', header)
     if not result or f'SZ[{size}]KM[{komi:g}]' not in header:
         raise UserError(f'{path}: is damaged, or a game of another size or komi; choose another folder by --out')
     return result[1]
@@ -252,7 +243,7 @@ def main(arguments=None):
     from chapters.ch07_policy_net.engine import load_engine
     engine = load_engine(options.run, options.visits, temperature=options.temperature)
     ours = f'{Path(options.run).name} {options.visits} visits'
-    wins = 0.0
+    wins, played = 0.0, 0
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(range(options.games), 'games', disable=None) as bar:
         for number in bar:
@@ -260,30 +251,34 @@ def main(arguments=None):
             colour = WHITE if seed % 2 else BLACK
             path = folder / f'game-{seed:03d}.sgf'
             result = saved_result(path, options.size, options.komi)
-            if result:
-                wins += won(result, colour)
-                continue
-            command = (shlex.split(options.against) if options.against else
-                       [find_gnugo(), '--mode', 'gtp', '--level', str(options.level), '--chinese-rules',
-                        '--seed', str(seed + 1)])
-            other = Program(command)
-            engine.seed = seed
-            seconds = time.perf_counter()
-            try:
-                result, moves, thinking = play_game(engine, other, colour, options.size, options.komi)
-            finally:
-                other.close()
-            seconds = time.perf_counter() - seconds
-            players = (ours, name) if colour == BLACK else (name, ours)
-            with atomic_write(path, text=True) as file:
-                file.write(to_sgf(moves, result, *players, options.size, options.komi))
-            wins += won(result, colour)
-            tqdm.write(f'game {number}: {players[0]} (black) - {players[1]} (white) {result}, {len(moves)} moves, '
-                       f'{thinking:.0f} s of ours, {seconds - thinking:.0f} s of theirs')
-            bar.set_postfix_str(f'{wins:g} of {number + 1} won')
-    low, high = wilson(wins, options.games)
-    print(f'{ours} won {wins:g} of {options.games} games against {name}: {wins / options.games:.1%} '
-          f'(95%: {low:.1%} to {high:.1%})')
+            if not result:
+                command = (shlex.split(options.against) if options.against else
+                           [find_gnugo(), '--mode', 'gtp', '--level', str(options.level), '--chinese-rules',
+                            '--seed', str(seed + 1)])
+                other = Program(command)
+                engine.seed = seed
+                seconds = time.perf_counter()
+                try:
+                    result, moves, thinking = play_game(engine, other, colour, options.size, options.komi)
+                finally:
+                    other.close()
+                seconds = time.perf_counter() - seconds
+                players = (ours, name) if colour == BLACK else (name, ours)
+                with atomic_write(path, text=True) as file:
+                    file.write(to_sgf(moves, result, *players, options.size, options.komi))
+                tqdm.write(f'game {number}: {players[0]} (black) - {players[1]} (white) {result}, {len(moves)} moves, '
+                           f'{thinking:.0f} s of ours, {seconds - thinking:.0f} s of theirs')
+            if result != VOID:
+                wins, played = wins + won(result, colour), played + 1
+            bar.set_postfix_str(f'{wins:g} of {played} won')
+    void = options.games - played
+    if void:
+        print(f'{name} crashed in {void} of {options.games} games: they are void; --games {options.games + void} '
+              'plays as many more')
+    if played:
+        low, high = wilson(wins, played)
+        print(f'{ours} won {wins:g} of {played} games against {name}: {wins / played:.1%} '
+              f'(95%: {low:.1%} to {high:.1%})')
     print(folder)
     return 0
 

@@ -1,6 +1,7 @@
 """Chapter 7: training on packed games; a player; GTP; matches."""
 import os
 import random
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -21,7 +22,7 @@ from chapters.kit.program import resume, run_experiment
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell, vertex
+from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell
 from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye, planes_of
 from data_tools.go.player import choose, selfplay_records
 
@@ -520,28 +521,29 @@ def test_gnugo_referees(tmp_path):
     assert result.startswith('W+') and moves[0][0] == BLACK and len(moves) > 6 and thinking > 0
 
 
-def test_an_opponent_that_crashes_goes_on_from_the_same_position(tmp_path):
-    (tmp_path / 'other.py').write_text('''
-import os, sys
-for line in sys.stdin:
-    print(line, end='', file=open('said', 'a'))
-    if line.startswith('genmove') and open('said').read().count('genmove') in CRASHES:
-        os._exit(1)
-    print('= PASS' if 'genmove' in line else '=', end='\\n\\n', flush=True)
-'''.replace("'said'", repr(str(tmp_path / 'said'))).replace('CRASHES', '(2, 4)'))
-    other = match.Program([sys.executable, str(tmp_path / 'other.py')])
-    result, moves, _ = match.play_game(tiny_engine(), other, BLACK, size=5, komi=0.5)
-    other.close()
-    assert result.startswith('B+') and moves[1] == moves[3] == moves[5] == (WHITE, 25)
-    said = (tmp_path / 'said').read_text().splitlines()
-    begun = [number for number, line in enumerate(said) if line == 'boardsize 5']
-    assert len(begun) == 3
-    for start, known in zip(begun[1:], (3, 5)):
-        played = [f'play {"bw"[mover - 1]} {vertex(move, 5)}' for mover, move in moves[:known]]
-        assert said[start:start + known + 4] == ['boardsize 5', 'clear_board', 'komi 0.5', *played, 'genmove w']
+def test_a_game_in_which_the_opponent_crashes_is_void(tmp_path, capsys):
+    run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
+    (tmp_path / 'other.py').write_text('\n'.join((
+        'import os, sys',
+        'for number, line in enumerate(sys.stdin):',
+        '    if number == 7 and os.path.exists("crash"):',
+        '        os.remove("crash")',
+        '        os._exit(1)',
+        '    print("= PASS" if "genmove" in line else "=", end="\\n\\n", flush=True)')))
+    words = ['--run', str(tmp_path / 'run'), '--against', f'{sys.executable} {tmp_path / "other.py"}', '--size', '5',
+             '--out', str(tmp_path / 'games'), '--games', '2']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        (tmp_path / 'crash').touch()
+        for _ in range(2):  # what is void stays so
+            assert match.main(words) == 0
+            printed = capsys.readouterr().out
+            assert 'crashed in 1 of 2 games' in printed and 'won 1 of 1 games' in printed
+    void = (tmp_path / 'games' / 'game-000.sgf').read_text()
+    assert 'RE[Void];B[' in void and len(re.findall(';[BW]', void)) == 4
 
 
-def test_an_opponent_that_always_crashes_is_told():
+def test_an_opponent_that_crashes_before_its_first_move_is_told():
     other = match.Program([sys.executable, '-c', 'input(); print("=\\n"); input()'])
     with pytest.raises(UserError, match='ended'):
         match.play_game(tiny_engine(), other, WHITE, size=5)
