@@ -540,7 +540,7 @@ def test_a_game_in_which_the_opponent_crashes_is_void(tmp_path, capsys):
             printed = capsys.readouterr().out
             assert 'crashed in 1 of 2 games' in printed and 'won 1 of 1 games' in printed
     void = (tmp_path / 'games' / 'game-000.sgf').read_text()
-    assert 'RE[Void];B[' in void and len(re.findall(';[BW]', void)) == 4
+    assert 'RE[Void];B[' in void and len(re.findall(';[BW]', void)) == 5
 
 
 def test_an_opponent_that_crashes_before_its_first_move_is_told():
