@@ -4,9 +4,14 @@
 
 "InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets",
 https://arxiv.org/abs/1606.03657; networks and settings as in its appendix C.1, a quarter as wide. Beyond the
-paper, all images are moved a little before the discriminator sees them ("Differentiable Augmentation for
-Data-Efficient GAN Training", https://arxiv.org/abs/2006.10738): slant is then no mark of a class, and the images
-of a c1, which differ little at first, teach sooner how real ones are to be read.
+paper (`moves=0` and `agree=0` leave these out):
+
+- All images are moved a little before the discriminator sees them ("Differentiable Augmentation for Data-Efficient
+  GAN Training", https://arxiv.org/abs/2006.10738). Slant is then no mark of a class, and the images of a c1, which
+  differ little at first, teach sooner how real ones are to be read.
+- In the second half of training a real image is to be read alike wherever it is moved ("Learning Discrete
+  Representations via Information Maximizing Self-Augmented Training", https://arxiv.org/abs/1702.08720). That parts
+  digits that two c1 share. From the beginning on it would fix classes that are no digits.
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
@@ -47,12 +52,14 @@ class InfoGAN(Players):
     moves : float
         Before the discriminator images are turned and slanted by up to so many radians, and stretched and
         shifted by shares of the side in proportion. 0: not.
+    agree : float
+        Weight, in the second half of training, of reading real images alike when they are moved three times as far.
     """
     def __init__(self, size=32, channels=1, width=16, units=256, noise=62, classes=10, continuous=2, weight=0.1,
-                 d_rate=0.2, moves=0.1, **kwargs):
+                 d_rate=0.2, moves=0.1, agree=1.0, **kwargs):
         super().__init__(**kwargs)
         self.noise, self.classes, self.continuous, self.weight = noise, classes, continuous, weight
-        self.moves = moves
+        self.moves, self.agree = moves, agree
 
         last = GrayConv2DTranspose if channels == 1 else nn.Conv2DTranspose
         with self.name_scope():
@@ -80,12 +87,12 @@ class InfoGAN(Players):
         """Images, how they and made ones are moved, codes, c1 and the rest of it; labels are not looked at."""
         c1 = random.integers(0, self.classes, len(numbers))
         c2 = random.uniform(-1, 1, (len(numbers), self.continuous))
-        return (*super().draw(data, numbers, random), self._motions(len(numbers), random),
-                self._motions(len(numbers), random), self.codes(c1, c2, random), nd.array(c1), nd.array(c2))
+        motions = [self._motions(len(numbers), random, far) for far in (1, 1, 3)]
+        return (*super().draw(data, numbers, random), *motions, self.codes(c1, c2, random), nd.array(c1), nd.array(c2))
 
-    def _motions(self, count, random):
+    def _motions(self, count, random, far):
         """Affine maps (count, 6), as `GridGenerator` has them."""
-        turn, slant, wide, high, right, down = self.moves * random.uniform(-1, 1, (6, count))
+        turn, slant, wide, high, right, down = far * self.moves * random.uniform(-1, 1, (6, count))
         wide, high, cos, sin = np.exp(wide / 2), np.exp(high / 2), np.cos(turn), np.sin(turn)
         return nd.array(np.stack([wide * cos, wide * (cos * slant - sin), right / 3,
                                   high * sin, high * (sin * slant + cos), down / 3], axis=1))
@@ -105,13 +112,15 @@ class InfoGAN(Players):
         read = self.reader(features)
         return read[:, :self.classes], read[:, self.classes:]
 
-    def discriminator_loss(self, x, motions, motions_of_made, codes, c1, c2):
-        """(N,): real against made, and to read the codes of the made."""
-        made = self.look(self.generator(codes).detach(), motions_of_made)
-        return (_REAL(nd, self.judge(self.look(x, motions))[:, 0]) + _MADE(nd, self.judge(made)[:, 0])
-                + self._misread(made, c1, c2))
+    def discriminator_loss(self, x, motions, motions_of_made, far_motions, codes, c1, c2):
+        """(N,): real against made, to read the codes of the made, and to read the real ones alike however they lie."""
+        made, real = self.look(self.generator(codes).detach(), motions_of_made), self.look(x, motions)
+        loss = _REAL(nd, self.judge(real)[:, 0]) + _MADE(nd, self.judge(made)[:, 0]) + self._misread(made, c1, c2)
+        if self.agree and self.progress >= 0.5:
+            loss = loss + self.agree * self._disagreement(real, self.look(x, far_motions))
+        return loss
 
-    def generator_loss(self, x, motions, motions_of_made, codes, c1, c2):
+    def generator_loss(self, x, motions, motions_of_made, far_motions, codes, c1, c2):
         """(N,): to be taken for real, and to be read rightly."""
         made = self.look(self.generator(codes), motions_of_made)
         return _G(nd, self.judge(made)[:, 0]) + self._misread(made, c1, c2)
@@ -120,6 +129,13 @@ class InfoGAN(Players):
         """How far what is read from made images is from their codes, (N,)."""
         logits, numbers = self.read(features)
         return self.weight * nd.square(numbers - c2).sum(axis=1) - nd.pick(nd.log_softmax(logits), c1)
+
+    def _disagreement(self, here, there):
+        """How little two looks at the same images tell of each other's c1, (N,): least where both are sure of the same,
+        and all classes are in use."""
+        p, q = (nd.log_softmax(self.read(features)[0]) for features in (here, there))
+        used = (p.exp() + q.exp()).mean(axis=0) / 2
+        return (used * (used + 1e-8).log()).sum() - (p.exp() * q + q.exp() * p).sum(axis=1) / 2
 
     def digit_error(self, data):
         """(share of test images whose c1, as read, does not stand for their digit; the digit of each c1).

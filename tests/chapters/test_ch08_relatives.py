@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 import chapters
-from chapters.ch08_gan import pixelcnn, progressive, srgan, two_lines
+from chapters.ch08_gan import infogan, pixelcnn, progressive, srgan, two_lines
 from chapters.kit.program import resume, run_experiment
 from chapters.kit.run import Run
 from chapters.kit.runtime import mx
@@ -39,9 +39,9 @@ def test_vae_learns(tmp_path):
 RELATIVES = {
     '8.4-conditional': ({'epochs': 5, 'size': 16, 'width': 8, 'learning_rate': 0.002}, ['classes'], lambda f: (
         f['label_recognised'] > 0.5, f['accuracy_of_the_judge'] > 0.9)),  # by chance 0.1
-    # That c1 is the digit, and no other mark: without batch normalisation in D the error stays above 0.7.
-    '8.4-infogan': ({'epochs': 8, 'width': 8, 'units': 64}, ['c2', 'c3'],
-                    lambda f: (f['c1_misread'] < 0.2, f['digit_error'] < 0.65)),  # by chance 0.85
+    # That c1 is the digit, and no other mark: 0.76 with agree=0, and more without batch normalisation in D.
+    '8.4-infogan': ({'epochs': 20, 'width': 8, 'units': 128}, ['c2', 'c3'],
+                    lambda f: (f['digit_error'] < 0.65,)),  # by chance 0.85
     '8.4-bigan': ({'epochs': 40, 'units': 128, 'learning_rate': 0.001}, ['samples', 'there-and-back'], lambda f: (
         f['class_there_and_back'] > 0.2, f['codes_correlation'] > 0.1)),  # by chance 0.1, 0
     '8.4-cyclegan': ({'epochs': 7}, ['translations'], lambda f: (  # 0.1 by chance, 0.13 and 0.20 with cycle=0
@@ -71,6 +71,15 @@ def test_relatives_learn(tmp_path, section):
     for name in pictures:
         assert (run.folder / 'figures' / f'{name}.png').stat().st_size > 1000, name
     assert (run.folder / 'model-symbol.json').exists()
+
+
+def test_infogan_wants_real_images_read_surely_alike_and_as_all_classes():
+    network = infogan.InfoGAN()
+    network.read = lambda features: (features, None)
+    sure = 100 * nd.one_hot(nd.arange(10), 10)
+    for here, there, loss in ((sure, sure, -np.log(10)), (0 * sure, 0 * sure, 0), (sure[:1], sure[:1], 0),
+                              (sure, sure[::-1], 100 - np.log(10))):
+        assert np.allclose(network._disagreement(here, there).asnumpy(), loss, atol=1e-4)
 
 
 def test_every_relative_has_a_test():
