@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ['OMP_NUM_THREADS'] = '1'
 
 import numpy as np  # noqa: E402
 

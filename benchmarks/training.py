@@ -128,8 +128,7 @@ def measure_module(section, samples):
 
 def _measure(side, section, options):
     """One measurement in a process of its own."""
-    environment = dict(os.environ, PYTHONPATH=str(_ROOT))
-    environment.setdefault('OMP_NUM_THREADS', str(options.threads))
+    environment = dict(os.environ, PYTHONPATH=str(_ROOT), OMP_NUM_THREADS=str(options.threads))
     if side == 'PyTorch':
         command = [options.torch, str(_ROOT / 'benchmarks' / 'torch_training.py')]
     else:

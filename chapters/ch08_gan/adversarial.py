@@ -3,7 +3,6 @@
 Reads from top to bottom: the losses, one step of both networks (`AdversarialStep`), the loop over epochs
 (`train_adversarially`).
 """
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from chapters.kit.recipe import Recipe
 from chapters.kit.run import read_config, save_figure
 from chapters.kit.runtime import mx
 from chapters.kit.training import (Diverged, average_statistics, make_initializer, make_optimizer_settings,
-                                   seed_everything)
+                                   require_finite, seed_everything)
 from data_tools.errors import UserError
 from mxnet import nd
 
@@ -306,9 +305,7 @@ def train_adversarially(run):
                'train_d_loss': float(loss_real + loss_made), 'train_g_loss': float(loss_g),
                'train_accuracy_real': float(right_real), 'train_accuracy_made': float(1 - taken),
                'train_variety': samples.variety(images, real)}
-        if not all(math.isfinite(value) for value in row.values()):
-            raise Diverged(f'{run.folder}: a loss became NaN or infinite in epoch {epoch}: lower --learning-rate (now '
-                           f'{recipe.learning_rate:g}); the checkpoint of the last good epoch is kept')
+        require_finite(run, row)
         history.append(row)
         samples.save_tiles(images, run.folder / 'samples' / f'epoch-{epoch + 1:04d}.png')
         run.checkpoint.save({**model_arrays(network), **step.arrays()}, {'epoch': epoch + 1, 'history': history})

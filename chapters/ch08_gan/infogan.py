@@ -84,14 +84,14 @@ class InfoGAN(Players):
                 ('g', [self.generator], self.generator_loss)]
 
     def draw(self, data, numbers, random):
-        """Images, how they and made ones are moved, codes, c1 and the rest of it; labels are not looked at."""
+        """Images; how they and made ones are moved, and real ones farther; codes, c1, c2 and c3. Labels are not looked at."""
         c1 = random.integers(0, self.classes, len(numbers))
         c2 = random.uniform(-1, 1, (len(numbers), self.continuous))
         motions = [self._motions(len(numbers), random, far) for far in (1, 1, 3)]
         return (*super().draw(data, numbers, random), *motions, self.codes(c1, c2, random), nd.array(c1), nd.array(c2))
 
     def _motions(self, count, random, far):
-        """Affine maps (count, 6), as `GridGenerator` has them."""
+        """Affine maps (count, 6), as `GridGenerator` has them, up to `far` times `moves`."""
         turn, slant, wide, high, right, down = far * self.moves * random.uniform(-1, 1, (6, count))
         wide, high, cos, sin = np.exp(wide / 2), np.exp(high / 2), np.cos(turn), np.sin(turn)
         return nd.array(np.stack([wide * cos, wide * (cos * slant - sin), right / 3,

@@ -4,7 +4,6 @@ A batch is drawn; then each player learns by a loss of its own while the others 
 then a generator; or an auto-encoder alone. Reads from top to bottom: what a relative must say of itself
 (`Players`), then the loop over epochs (`train_by_turns`).
 """
-import math
 import time
 
 import numpy as np
@@ -13,7 +12,7 @@ from chapters.ch08_gan.images import scaled
 from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.progress import tqdm
 from chapters.kit.runtime import mx
-from chapters.kit.training import Diverged, make_initializer, make_optimizer, seed_everything
+from chapters.kit.training import make_initializer, make_optimizer, require_finite, seed_everything
 from data_tools.errors import UserError
 from mxnet import autograd, gluon, nd
 
@@ -123,9 +122,7 @@ def train_by_turns(run):
         row['samples_per_second'] = order.size / row['seconds']
         players.progress = (epoch + 1) / recipe.epochs
         row.update((name, float(value)) for name, value in players.validate(data).items())
-        if not math.isfinite(sum(row.values())):
-            raise Diverged(f'{run.folder}: a loss became NaN or infinite in epoch {epoch}: lower --learning-rate (now '
-                           f'{recipe.learning_rate:g}); the checkpoint of the last good epoch is kept')
+        require_finite(run, row)
         history.append(row)
         states = {f'{name}:{key}': array for name, trainer in trainers.items()
                   for key, array in optimizer_arrays(trainer._updaters[0]).items()}

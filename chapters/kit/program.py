@@ -21,8 +21,7 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
     (Run, dict)
         The run, and what stands in its `result.json`.
     """
-    _refuse_what_is_ignored(experiment, **settings)
-    run = workers.together(lambda: _checked(Run(experiment, resume=resume, workers=workers, **settings)))
+    run = workers.together(lambda: _begin(experiment, resume, workers, **settings))
     run.say(f'{experiment.section} {experiment.title} {experiment.title_zh}'
             + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''))
     try:
@@ -33,13 +32,23 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
         raise
 
 
-def _refuse_what_is_ignored(experiment, form='gluon', init=None, **_):
+def _begin(experiment, resume, workers, form='gluon', init=None, **settings):
+    """The run, unless it asks for what its program does not know, or several workers cannot do together."""
     section = experiment.section
     if not experiment.trains and (form != 'gluon' or init):
         raise UserError(f'{section}: its program takes neither --form nor --init')
     for name in experiment.ignores.split():
         if name in experiment.changed:
             raise UserError(f'{section}: its program does not know {name}; leave out --set {name}')
+    if workers.size > 1 and (not experiment.shared or form == 'symbolic'):
+        raise UserError(f'{section}: --distributed is for the training of classifiers, policy networks and DCGAN by the '
+                        'gluon form')
+    run = Run(experiment, resume=resume, workers=workers, form=form, init=init, **settings)
+    if workers.size > 1 and min(run.recipe.batch_size, len(run.data.validation_x)) < workers.size:
+        run.remove_if_empty()
+        raise UserError(f'{section}: batches of {run.recipe.batch_size} and {len(run.data.validation_x)} validation '
+                        f'samples are not enough for {workers}; use fewer, or a larger --batch-size')
+    return run
 
 
 def _train_together(run):
@@ -58,19 +67,6 @@ def _train_together(run):
             raise
         raise UserError(f'{run.folder}: stopped: {error}. To go on after the last whole epoch, with as many workers as '
                         f'you like: --resume {run.folder}') from None
-
-
-def _checked(run):
-    """Refuse what several workers cannot do together."""
-    if run.workers.size > 1:
-        section = run.experiment.section
-        if not run.experiment.shared or run.form == 'symbolic':
-            raise UserError(f'{section}: --distributed is for the training of classifiers, policy networks and DCGAN '
-                            'by the gluon form')
-        if min(run.recipe.batch_size, len(run.data.validation_x)) < run.workers.size:
-            raise UserError(f'{section}: batches of {run.recipe.batch_size} and {len(run.data.validation_x)} '
-                            f'validation samples are not enough for {run.workers}; use fewer, or a larger --batch-size')
-    return run
 
 
 def run_program(run):

@@ -30,7 +30,24 @@ _WORK_FOR_TWO_THREADS = 5e7  # floating point operations of a forward pass
 
 
 class Diverged(UserError):
-    """The loss became NaN or infinite."""
+    """Training cannot go on: a loss became NaN or infinite, or a generator has collapsed."""
+
+
+def require_finite(run, row):
+    """Raise `Diverged` if a figure of an epoch is NaN or infinite.
+
+    Parameters
+    ----------
+    run : Run
+    row : dict of str to float
+        Of its history.
+    """
+    if not all(math.isfinite(value) for value in row.values()):
+        where, kept = (run.folder, '; the checkpoint of the last good epoch is kept') if row['epoch'] \
+            else (run.experiment.section, '')
+        raise Diverged(f'{where}: a loss became NaN or infinite in epoch {row["epoch"]}: lower --learning-rate (now '
+                       f'{run.recipe.peak_learning_rate:g}), or raise warmup_epochs, or use a smaller start '
+                       f'(initializer={run.recipe.initializer}){kept}')
 
 
 class Objective(gluon.HybridBlock):
@@ -405,11 +422,7 @@ def train(run):
                'seconds': seconds, 'samples_per_second': samples / seconds}
         row.update(objective.metrics(totals, 'train'))
         row.update(objective.metrics(workers.mean(evaluate(), mine.stop - mine.start), 'validation'))
-        if not all(math.isfinite(value) for value in row.values()):
-            raise Diverged(
-                f'{run.folder}: the loss became NaN or infinite in epoch {epoch}: lower --learning-rate '
-                f'(now {recipe.peak_learning_rate:g}), or raise warmup_epochs, or use a smaller start '
-                f'(initializer={recipe.initializer}); the checkpoint of the last good epoch is kept')
+        require_finite(run, row)
         history.append(row)
         if best is None or (row[name] > best[name]) == more_is_better and row[name] != best[name]:
             best = row

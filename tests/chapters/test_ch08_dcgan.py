@@ -14,7 +14,7 @@ from chapters.kit.parity import parity
 from chapters.kit.program import resume, run_experiment
 from chapters.kit.run import Run
 from chapters.kit.runtime import mx
-from chapters.kit.training import Diverged, seed_everything
+from chapters.kit.training import Diverged, require_finite, seed_everything
 from mxnet import autograd, nd
 
 BATCH = 8
@@ -283,8 +283,11 @@ def test_mistakes_are_told_in_one_line(tmp_path, capsys):
 
 def test_nan_and_collapse_stop_politely(tmp_path, monkeypatch):
     experiment = chapters.find('8.3').but(width=8, epochs=9, train_samples=64, batch_size=32)
-    with pytest.raises(Diverged, match='NaN'):
+    with pytest.raises(Diverged, match='^8.3: a loss became NaN or infinite in epoch 0: [^;]*$'):  # nothing to keep
         run_experiment(experiment.but(learning_rate=1e6, loss='wasserstein'), out=tmp_path / 'nan', quiet=True)
+    assert not (tmp_path / 'nan').exists()
+    with pytest.raises(Diverged, match='epoch 3: .*; the checkpoint of the last good epoch is kept'):
+        require_finite(Run(experiment, out=tmp_path / 'later'), {'epoch': 3, 'train_g_loss': np.inf})
     monkeypatch.setattr(adversarial, '_FIRST_UPDATES', 0)
     monkeypatch.setattr(samples, 'variety', lambda images, real: 0.01)
     with pytest.raises(Diverged, match='collapsed'):

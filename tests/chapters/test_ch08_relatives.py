@@ -39,12 +39,12 @@ def test_vae_learns(tmp_path):
 RELATIVES = {
     '8.4-conditional': ({'epochs': 5, 'size': 16, 'width': 8, 'learning_rate': 0.002}, ['classes'], lambda f: (
         f['label_recognised'] > 0.5, f['accuracy_of_the_judge'] > 0.9)),  # by chance 0.1
-    # That c1 is the digit, and no other mark: 0.68 with agree=0, and more without batch normalisation in D.
+    # That c1 is the digit, and no other mark: 0.68 with agree=0.
     '8.4-infogan': ({'epochs': 20, 'width': 8, 'learning_rate': 0.002}, ['c2', 'c3'],
                     lambda f: (f['digit_error'] < 0.5, f['c1_misread'] < 0.4)),  # by chance 0.85, 0.9
     '8.4-bigan': ({'epochs': 40, 'units': 128, 'learning_rate': 0.001}, ['samples', 'there-and-back'], lambda f: (
         f['class_there_and_back'] > 0.2, f['codes_correlation'] > 0.1)),  # by chance 0.1, 0
-    '8.4-cyclegan': ({'epochs': 7}, ['translations'], lambda f: (  # 0.1 by chance, 0.13 and 0.20 with cycle=0
+    '8.4-cyclegan': ({'epochs': 7}, ['translations'], lambda f: (  # 0.1 by chance, 0.11 and 0.17 with cycle=0
         f['class_kept'] > 0.25, f['accuracy_of_the_judge'] > 0.9, f['error_there_and_back'] < 0.12)),
     '8.4-srgan': ({'epochs': 6, 'width': 8}, ['enlarged'], lambda f: (
         f['psnr'] > 28, f['psnr_bicubic'] > 30)),  # untrained 27.0; images of 8x8, enlarged, suit bicubic

@@ -20,7 +20,7 @@ import pytest
 
 import chapters
 from chapters.kit.distributed import Workers, larger_batch
-from chapters.kit.program import run_experiment
+from chapters.kit.program import _begin, run_experiment
 from chapters.kit.recipe import Recipe
 from chapters.kit.runtime import mx
 from chapters.kit.training import batches_of_epoch
@@ -348,8 +348,8 @@ def test_the_batch_of_each_worker_is_the_recipes_and_the_rate_grows_with_all(tmp
 
 
 def test_a_program_that_cannot_be_shared_says_so(tmp_path):
-    with pytest.raises(UserError, match='--distributed is for'):
-        from chapters.kit.program import _checked
-        run = run_experiment(chapters.find('2.2.8').but(epochs=1), out=tmp_path / 'run', quiet=True)[0]
-        run.workers, run.form = worker(0, 2), 'symbolic'
-        _checked(run)
+    for section, settings, wrong in (('2.2.8', {'form': 'symbolic'}, '--distributed is for'),
+                                     ('4.4', {'data': 'digits'}, 'batches of 1 .* not enough')):
+        with pytest.raises(UserError, match=wrong):
+            _begin(chapters.find(section).but(batch_size=1), False, worker(0, 2), out=tmp_path / 'run', **settings)
+        assert not (tmp_path / 'run').exists()
