@@ -273,8 +273,7 @@ def main(arguments=None):
             bar.set_postfix_str(f'{wins:g} of {played} won')
     void = options.games - played
     if void:
-        print(f'{name} crashed in {void} of {options.games} games: they are void; --games {options.games + void} '
-              'plays as many more')
+        print(f'{name} crashed in {void} of {options.games} games: void, not counted; a larger --games plays others')
     if played:
         low, high = wilson(wins, played)
         print(f'{ours} won {wins:g} of {played} games against {name}: {wins / played:.1%} '
