@@ -259,18 +259,23 @@ class Search:
         self._arrays = arrays
         self._states, self._expanded, self._prior, self._visits, self._values, self._child = arrays
 
-    def run(self, visits, forbidden=()):
+    def run(self, visits, prior=None):
         """Search until the root has so many visits.
 
         Parameters
         ----------
         visits : int
-        forbidden : iterable of int
-            Moves at the root that are not to be played, e.g. by superko.
+        prior : array (size * size + 1,), optional
+            Of the root's moves, in place of the evaluator's: the root is worth a longer look than the other nodes.
+            What has 0 is not played.
         """
         if not self._expanded[0]:
             self.finish(*self.evaluate(self.collect(visits)))
-        self.forbid(forbidden)
+        if prior is not None:
+            self.forbid(np.flatnonzero(prior == 0))
+            allowed = (self._prior[0] >= 0) & (prior > 0)
+            self._prior[0, allowed] = prior[allowed] / prior[allowed].sum()
+            self._noisy = False
         self._add_noise()
         while self.total_visits < visits:
             states = self.collect(visits)

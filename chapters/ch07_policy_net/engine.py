@@ -135,13 +135,13 @@ class Engine:
                 return passing
             chances = np.where(touching, chances, 0)
         if self.visits:
-            return self._searched(np.flatnonzero(chances == 0))
+            return self._searched(chances)
         if self.temperature:
             powers = (chances / chances.max()) ** (1 / self.temperature)
             return int(self._random.choice(len(powers), p=powers / powers.sum()))
         return int(chances.argmax())
 
-    def _searched(self, forbidden):
+    def _searched(self, chances):
         if self._search is None:
             if self.head:
                 self._evaluate.begin(self.komi, self.seed)
@@ -151,12 +151,12 @@ class Engine:
         search.batch = self.policy.batch
         search.start(self.position)
         if self.seconds is None:
-            search.run(self.visits, forbidden)
+            search.run(self.visits, chances)
         else:
             ends, visits = time.monotonic() + self.seconds, 0
             while visits < self.visits and (not visits or time.monotonic() < ends):
                 visits = min(self.visits, max(visits, search.total_visits) + search.batch)
-                search.run(visits, forbidden)
+                search.run(visits, chances)
         return search.choose()
 
     def dead(self):
@@ -183,4 +183,6 @@ class Engine:
 
 def load_engine(folder, visits=0, **settings):
     """The engine of a run folder, with the settings of `Engine`."""
-    return Engine(load_policy(folder), visits, head=load_head(folder), **settings)
+    # within a batch not values but virtual losses choose: a twentieth of the visits is wide enough
+    policy = load_policy(folder, batch=min(8, max(1, visits // 20)))
+    return Engine(policy, visits, head=load_head(folder), **settings)

@@ -1,9 +1,11 @@
-"""How does a policy network learn to judge a position? A head on its body says whose each point will be.
+"""How does a policy network learn to judge a position? A head on its body says who will win, and whose each point
+will be.
 
     python -m chapters.ch07_policy_net.ownership --run RUN --data GAMES.sgf.xz
 
 The head is trained on how games ended, the body stays as it is; RUN/ownership.params is then used by every search
-of that run's engine. A result is one number a game (6.4.1's value network); the owners of the points are 361.
+of that run's engine. A result is one number a game (6.4.1's value network); the owners of the points are 361, which
+games that were played to their end have.
 """
 import argparse
 import json
@@ -32,19 +34,24 @@ from mxnet.gluon import nn
 
 FILE = 'ownership.params'
 LONG = 230  # moves: a game given up as late as this shows whose the points are
-POINTS = 20.0  # a lead of so many wins 73% of the games
-_KOMI = 6.5  # of the games, about
+_POINTS = 20.0  # what the head's small numbers are multiplied by to be points
+_KOMI = 7.5  # of most games
+PER_GAME = 5  # positions
+HELD_GAMES = 800  # are enough to measure by
+ROLLOUTS = 0.25  # share of the value that games played out have
 
 
 class OwnershipHead(gluon.HybridBlock):
-    """Twice C3x3 BN ReLU, then C1x1 to one plane, tanh.
+    """Twice C3x3 BN ReLU; from there C1x1 to one plane, tanh, and from each plane's mean and maximum two layers of 32
+    and 2.
 
     Parameters
     ----------
     filters : int
 
-    Input: what the last convolution of `PolicyNet` sees, (N, C, 19, 19). Output (N, 361): whose each point will be,
-    from 1, always the player's to move, to -1.
+    Input: what the last convolution of `PolicyNet` sees, (N, C, 19, 19). Output (N, 361 + 2): whose each point will be,
+    from 1, always the player's to move, to -1; the lead, in points, that this comes to, komi left out; and its
+    spread: who leads by as much as the spread, komi added, wins 73% of the games.
     """
     def __init__(self, filters=32, **kwargs):
         super().__init__(**kwargs)
@@ -52,10 +59,16 @@ class OwnershipHead(gluon.HybridBlock):
             self.body = nn.HybridSequential()
             for _ in range(2):
                 self.body.add(nn.Conv2D(filters, kernel_size=3, padding=1), nn.BatchNorm(), nn.Activation('relu'))
-            self.body.add(nn.Conv2D(1, kernel_size=1))
+            self.owners = nn.Conv2D(1, kernel_size=1)
+            self.result = nn.HybridSequential()
+            self.result.add(nn.Dense(32, activation='relu'), nn.Dense(2))
 
     def hybrid_forward(self, F, x):
-        return F.tanh(F.flatten(self.body(x)))
+        x = self.body(x)
+        owners = F.tanh(F.flatten(self.owners(x)))
+        more, spread = F.split(self.result(F.concat(F.mean(x, axis=(2, 3)), F.max(x, axis=(2, 3)), dim=1)), 2)
+        lead = F.sum(owners, axis=1, keepdims=True) + _POINTS * more
+        return F.concat(owners, lead, 1 + _POINTS * F.log1p(F.exp(spread)), dim=1)
 
 
 class Body(gluon.HybridBlock):
@@ -69,7 +82,7 @@ class Body(gluon.HybridBlock):
 
 
 class PolicyAndOwners(gluon.HybridBlock):
-    """A `PolicyNet` with its `OwnershipHead`: planes to logits and owners in one array, (N, 2 * 361)."""
+    """A `PolicyNet` with its `OwnershipHead`: planes to logits and what the head says in one array, (N, 361 + 363)."""
     def __init__(self, network, head, **kwargs):
         super().__init__(**kwargs)
         self.body, self.last, self.head = Body(network), network.last[2], head
@@ -80,7 +93,7 @@ class PolicyAndOwners(gluon.HybridBlock):
 
 
 class OwnersAndRollouts:
-    """An evaluator for `Search`: the network's moves; half of the value from the owners, half from a game played out.
+    """An evaluator for `Search`: the network's moves; the value from the head, a quarter of it from a game played out.
 
     Games are played out in a thread of their own while the network computes, on a CPU in 8 bits.
 
@@ -105,19 +118,22 @@ class OwnersAndRollouts:
     def __call__(self, states):
         """Policies (N, size * size + 1) and values (N,) from -1 to 1."""
         played_out = self._thread.submit(self._rollouts, states)
-        logits, owners = np.split(self._answers(states).astype(np.float64), 2, axis=1)
+        logits, _, chances = self.answers(states)
         policies, values = played_out.result()
         policies[:, :-1] = np.exp(logits - logits.max(axis=1, keepdims=True))
         policies[:, :-1] /= policies[:, :-1].sum(axis=1, keepdims=True)
         policies[:, -1] = pass_probability(states)
-        lead = owners.sum(axis=1) + np.where(states[:, TO_MOVE] == BLACK, -self._komi, self._komi)
-        return policies, (values + np.tanh(lead / (2 * POINTS))) / 2
+        return policies, ROLLOUTS * values + (1 - ROLLOUTS) * (2 * chances - 1)
 
-    def owners(self, states):
-        """Whose each point will be, (N, size * size), from 1, the player's to move, to -1."""
-        return np.split(self._answers(states), 2, axis=1)[1]
+    def answers(self, states):
+        """The network's logits (N, size * size); the head's owners (N, size * size), from 1, the player's to move, to
+        -1; and the chance of the player to move to win, (N,)."""
+        numbers = self._numbers(states).astype(np.float64)
+        logits, owners = np.split(numbers[:, :-2], 2, axis=1)
+        lead = numbers[:, -2] + np.where(states[:, TO_MOVE] == BLACK, -self._komi, self._komi)
+        return logits, owners, (1 + np.tanh(lead / (2 * numbers[:, -1]))) / 2
 
-    def _answers(self, states):
+    def _numbers(self, states):
         planes = planes_of(without_history(states.astype(np.int32)), self._planes).astype(np.float32)
         side = planes.shape[-1]
         if side not in self._predictors:
@@ -129,17 +145,18 @@ class OwnersAndRollouts:
         return self._predictors[side](planes)
 
 
-def positions_with_owners(paths, games, per_game=6, seed=0):
-    """Positions of games that were played to their end, and whose each point was then.
+def positions_of_games(paths, games, per_game=PER_GAME, seed=0):
+    """Positions of games with a result, and whose each point was in the end.
 
-    The end is played out 24 times; a game is used only if that gives it to the winner that its record names.
+    The end of a game that was played so far is played out 24 times; it is used only if that gives it to the winner that
+    its record names. Of a game that was given up earlier only the winner is known.
 
     Parameters
     ----------
     paths : list of path-like
         SGF, as `go pack` reads it.
     games : int
-        How many to use.
+        How many to use at most.
     per_game : int
     seed : int
 
@@ -147,15 +164,17 @@ def positions_with_owners(paths, games, per_game=6, seed=0):
     -------
     states : int16 (N, STATE_LENGTH)
     owners : float32 (N, 361)
-        From 1, black's, to -1, white's.
+        From 1, black's, to -1, white's; nan if not known.
+    winners : float32 (N,)
+        1 black, 0 white.
     """
-    random, states, owners = np.random.default_rng(seed), [], []
+    random, states, owners, winners = np.random.default_rng(seed), [], [], []
     with tqdm(total=games, desc='games', unit=' games', disable=None) as bar:
         for game in (game for path in paths for game in sgf.read_games(path)):
             if bar.n == games:
                 break
-            ended = not isinstance(game, sgf.Refused) and re.match(r'[BW]\+([0-9.]+|R)', game.result)
-            if not ended or game.size != 19 or len(game.events) < (LONG if ended[1] == 'R' else LONG // 2):
+            result = not isinstance(game, sgf.Refused) and re.match(r'([BW])\+([0-9.]+|R)', game.result)
+            if not result or game.size != 19 or len(game.events) < LONG // 2:
                 continue
             position, kept = Position(), []
             chosen = random.choice(np.arange(10, len(game.events)), per_game, replace=False)
@@ -169,26 +188,30 @@ def positions_with_owners(paths, games, per_game=6, seed=0):
                     position.play(move, kind - sgf.PLAY_BLACK + 1)
             except ValueError:  # not a game to learn from
                 continue
-            position.state[PASSES] = 0
-            owned, wins = ownership(position.state, _KOMI, 24, game.number)
-            if (wins > 0.5) == (game.result[0] == 'B'):
-                states += kept
-                owners += [owned] * per_game
-                bar.update()
+            black, owned = result[1] == 'B', np.full(361, np.nan)
+            if result[2] != 'R' or len(game.events) >= LONG:
+                position.state[PASSES] = 0
+                owned, wins = ownership(position.state, _KOMI, 24, game.number)
+                if (wins > 0.5) != black:
+                    continue
+            states += kept
+            owners += [owned.astype(np.float32)] * per_game
+            winners += [black] * per_game
+            bar.update()
     if not states:
-        raise UserError(f'{", ".join(map(str, paths))}: no game there that was played to its end, with its winner')
-    return np.array(states), np.array(owners, np.float32)
+        raise UserError(f'{", ".join(map(str, paths))}: no game there of {LONG // 2} moves or more, with its winner')
+    return np.array(states), np.array(owners), np.array(winners, np.float32)
 
 
-def fit_head(network, planes, states, owners, seed=0, filters=32, batch_size=64):
+def fit_head(network, planes, states, owners, winners, seed=0, filters=32, batch_size=64):
     """Train an `OwnershipHead` for a network whose parameters stay as they are: every position once.
 
     Parameters
     ----------
     network : PolicyNet
     planes : int
-    states, owners
-        As `positions_with_owners` gives them.
+    states, owners, winners
+        As `positions_of_games` gives them.
 
     Returns
     -------
@@ -199,20 +222,41 @@ def fit_head(network, planes, states, owners, seed=0, filters=32, batch_size=64)
     head.initialize(mx.init.Xavier())
     for block in (head, body):
         block.hybridize(static_alloc=True, static_shape=True)
+    binary = gluon.loss.SigmoidBinaryCrossEntropyLoss()
     trainer, order = None, random.permutation(len(states))
     updates = len(order) // batch_size
     for update in tqdm(range(updates), 'the head', disable=None):
         chosen = order[update * batch_size:(update + 1) * batch_size]
         symmetry = random.integers(0, 8, batch_size)
         features = body(_turned_planes(states[chosen], planes, symmetry))
-        wanted = nd.array(_owners_of_mover(states[chosen], owners[chosen], symmetry))
+        wanted = _owners_of_mover(states[chosen], owners[chosen], symmetry)
+        known = nd.array(~np.isnan(wanted[:, 0]))
+        wanted, won = nd.array(np.nan_to_num(wanted)), nd.array(_wins_of_mover(states[chosen], winners[chosen]))
+        komi = nd.array(_komi_of_mover(states[chosen]))
         with autograd.record():  # not of the body, whose statistics of BN would change
-            loss = nd.square(head(features) - wanted).mean(axis=1)
+            owned, lead, spread = _parts(head(features))
+            # 361 numbers a game teach more than one, but the one is what is asked for
+            loss = known * nd.square(owned - wanted).mean(axis=1) + 0.3 * binary((lead + komi) / spread, won)
         loss.backward()
         trainer = trainer or gluon.Trainer(head.collect_params(), 'adam')
         trainer.set_learning_rate(2e-3 * min(1.0, 2 * (1 - update / updates)))
         trainer.step(batch_size)
     return head
+
+
+def _parts(numbers):
+    """Owners, lead and spread of what a head says."""
+    return numbers[:, :-2], numbers[:, -2], numbers[:, -1]
+
+
+def _komi_of_mover(states):
+    """What komi adds to the lead of the player to move."""
+    return np.where(states[:, TO_MOVE] == BLACK, -_KOMI, _KOMI)
+
+
+def _wins_of_mover(states, winners):
+    """1 where the player to move won, else 0."""
+    return np.where(states[:, TO_MOVE] == BLACK, winners, 1 - winners)
 
 
 def _turned_planes(states, planes, symmetry):
@@ -226,25 +270,26 @@ def _owners_of_mover(states, owners, symmetry):
     return transform_planes(boards.astype(np.float32).reshape(-1, 1, 19, 19), symmetry).reshape(len(boards), -1)
 
 
-def measure(policy, head, states, owners):
+def measure(policy, head, states, owners, winners):
     """How well the head says what positions that it has not seen came to.
 
     Returns
     -------
     dict
-        Mean square errors of the owners: 'owners_mse', by the head; 'all_even_mse', if nothing is known; and how often
-        the winner was found: 'winner_by_head', 'winner_by_rollouts' (16 games played out).
+        Mean square errors of the owners: 'owners_mse', by the head; 'all_even_mse', if nothing is known; how often
+        the winner was found: 'winner_by_head', 'winner_by_rollouts' (16 games played out); 'result_loss', the head's
+        cross-entropy of the result, which is 0.693 where nothing is known.
     """
     evaluator = OwnersAndRollouts(policy, head, _KOMI)
-    none = np.zeros(len(states), int)
-    wanted, found = _owners_of_mover(states, owners, none), evaluator.owners(states)
-    komi = np.where(states[:, TO_MOVE] == BLACK, -_KOMI, _KOMI)
-    won, by_head = wanted.sum(axis=1) + komi > 0, found.sum(axis=1) + komi > 0
+    wanted = _owners_of_mover(states, owners, np.zeros(len(states), int))
+    won = _wins_of_mover(states, winners) > 0.5
+    _, found, chances = evaluator.answers(states)
     played = np.array([ownership(state.astype(np.int32), _KOMI, 16, number)[1] for number, state in enumerate(states)])
-    by_rollouts = (played > 0.5) == (states[:, TO_MOVE] == BLACK)
-    return {'owners_mse': float(np.square(found - wanted).mean()), 'all_even_mse': float(np.square(wanted).mean()),
-            'winner_by_head': float((by_head == won).mean()),
-            'winner_by_rollouts': float((by_rollouts == won).mean()), 'positions': len(states)}
+    return {'owners_mse': float(np.nanmean(np.square(found - wanted))),
+            'all_even_mse': float(np.nanmean(np.square(wanted))),
+            'winner_by_head': float(((chances > 0.5) == won).mean()),
+            'winner_by_rollouts': float(((played > 0.5) == (winners > 0.5)).mean()),
+            'result_loss': float(-np.log(np.where(won, chances, 1 - chances)).mean()), 'positions': len(states)}
 
 
 def load_head(folder):
@@ -253,7 +298,11 @@ def load_head(folder):
     if not path.exists():
         return None
     head = OwnershipHead(prefix='ownership_')
-    head.load_parameters(str(path))
+    try:
+        head.load_parameters(str(path))
+    except AssertionError:  # 'Parameter ... is missing'
+        raise UserError(f'{path}: is of an earlier version of this program; train it again by '
+                        f'python -m chapters.ch07_policy_net.ownership --run {folder} --data GAMES.sgf.xz') from None
     return head
 
 
@@ -264,14 +313,15 @@ def main(arguments=None):
                                      description=__doc__.splitlines()[0])
     parser.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
     parser.add_argument('--data', required=True, nargs='+', metavar='SGF', help='games, as `go pack` takes them')
-    parser.add_argument('--games', type=int, default=4000, metavar='N', help='how many to use (default 4000)')
+    parser.add_argument('--games', type=int, default=50000, metavar='N', help='use no more of them (default 50000)')
     parser.add_argument('--seed', type=int, default=0)
     options = parser.parse_args(arguments)
     policy = load_policy(options.run, batch=64)
-    states, owners = positions_with_owners(options.data, options.games, seed=options.seed)
-    held = max(1, len(states) // 120) * 6  # whole games, a twentieth of them
-    head = fit_head(policy.network, policy.planes, states[held:], owners[held:], options.seed)
-    result = measure(policy, head, states[:held], owners[:held])
+    examples = positions_of_games(options.data, options.games, PER_GAME, options.seed)
+    games = len(examples[0]) // PER_GAME
+    held = max(1, min(games // 20, HELD_GAMES)) * PER_GAME  # whole games
+    head = fit_head(policy.network, policy.planes, *(array[held:] for array in examples), options.seed)
+    result = measure(policy, head, *(array[:held] for array in examples))
     with atomic_path(Path(options.run) / FILE) as beside:
         head.save_parameters(str(beside))
     with atomic_write(Path(options.run) / 'ownership.json', text=True) as file:

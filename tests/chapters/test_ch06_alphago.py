@@ -137,13 +137,19 @@ def test_the_tree_is_kept_between_moves():
     assert search.total_visits == 0 and search.nodes == 1
 
 
-def test_forbidden_moves_are_not_played():
+def test_priors_of_the_root_from_elsewhere():
     position = Position(5)
-    search = Search(nothing_known, 0.5)
-    for _ in range(2):  # again with what the first search left
-        search.start(position)
-        search.run(search.total_visits + 100, forbidden=range(25))
-        assert search.choose() == 25 and search.visits[:25].sum() == 0
+    search = Search(nothing_known, 0.5, batch=1)
+    search.start(position)
+    search.run(100)  # what this search finds is left out of the next where it has 0
+    search.run(150, np.append(np.zeros(25), 1))
+    assert search.choose() == 25 and search.visits[:25].sum() == 0
+    prior = np.full(26, 0.2)  # need not add up to 1, nor know what is legal
+    prior[7], prior[3] = 0, 2
+    position.play(12)
+    search.start(position)
+    search.run(60, prior)
+    assert search.choose() == 3 and not search.visits[[7, 12]].any() and search.visits[:12].sum() > search.visits[3] > 12
 
 
 def test_noise_and_temperature():

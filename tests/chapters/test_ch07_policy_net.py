@@ -442,12 +442,14 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     assert ownership.main(['--run', str(tmp_path / 'run'), '--data', str(tmp_path / 'games.sgf'), '--games', '40']) == 0
     assert 'winner_by_head' in capsys.readouterr().out
     policy = load_policy(tmp_path / 'run')
-    states, owners = ownership.positions_with_owners([tmp_path / 'games.sgf'], 40, per_game=8)
-    assert len(states) == len(owners) == 320 and owners.min() < -0.9 and owners.max() > 0.9
-    head = ownership.fit_head(policy.network, policy.planes, np.tile(states[80:], (4, 1)),
-                              np.tile(owners[80:], (4, 1)), batch_size=16)
-    result = ownership.measure(policy, head, states[:80], owners[:80])
+    examples = ownership.positions_of_games([tmp_path / 'games.sgf'], 40, per_game=8)
+    states, owners, winners = examples
+    assert len(states) == len(owners) == len(winners) == 320 and owners.min() < -0.9 and owners.max() > 0.9
+    head = ownership.fit_head(policy.network, policy.planes, *(np.concatenate([array[80:]] * 8) for array in examples),
+                              batch_size=16)
+    result = ownership.measure(policy, head, *(array[:80] for array in examples))
     assert result['owners_mse'] < 0.9 * result['all_even_mse']
+    assert 0.5 < result['result_loss'] < 0.8  # of 10 games
     now = {name: parameter.data().asnumpy() for name, parameter in policy.network.collect_params().items()}
     assert all(np.array_equal(array, now[name.split(':')[1]]) for name, array in before.items())
     theirs = states[states[:, TO_MOVE] == WHITE][:5]
@@ -459,7 +461,10 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     assert np.abs(policies[:, :-1] - policy(some)).sum(axis=1).mean() < 0.1  # 8 bits, and 32
     planes = mx.nd.array(planes_of(without_history(some), policy.planes), dtype='float32')
     exact = head(ownership.Body(policy.network)(planes)).asnumpy()
-    found = evaluate.owners(some)
+    _, found, chances = evaluate.answers(some)
+    lead = exact[:, -2] + np.where(some[:, TO_MOVE] == BLACK, -7.5, 7.5)
+    assert np.abs(chances - 1 / (1 + np.exp(-lead / exact[:, -1]))).mean() < 0.02
+    exact = exact[:, :-2]
     assert np.abs(found - exact).mean() < 0.1 * np.abs(exact).mean() and not np.array_equal(found, exact)
     evaluate.begin(komi=400)  # more than there are points
     assert np.array_equal(np.sign(evaluate(some)[1]), np.where(some[:, TO_MOVE] == WHITE, 1, -1))
@@ -467,11 +472,33 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     assert engine.head and engine.generate(BLACK) is not None
 
 
-def test_games_without_an_end_are_refused(tmp_path):
+def test_of_a_game_given_up_early_only_the_winner_is_known(tmp_path):
+    from chapters.ch07_policy_net import ownership
+    write_games(tmp_path / 'games.sgf', 1)
+    nodes = (tmp_path / 'games.sgf').read_text().split(';')[2:]
+    text = ';'.join(['(', 'GM[1]SZ[19]RE[B+R]', *nodes[:150]]) + ')'
+    (tmp_path / 'early.sgf').write_text(text)
+    states, owners, winners = ownership.positions_of_games([tmp_path / 'early.sgf'], 1, per_game=64)
+    assert np.isnan(owners).all() and winners.all() and len(winners) == 64
+    policy = tiny_engine().policy
+    policy(states[:1].astype(np.int32))  # its parameters get their shapes
+    blacks = states[:, TO_MOVE] == BLACK
+    for won in (0, 1):
+        examples = [np.concatenate([array[blacks]] * 50) for array in (states, owners, np.full(64, won, np.float32))]
+        head = ownership.fit_head(policy.network, 8, *examples, batch_size=8)
+        assert all(np.isfinite(parameter.data().asnumpy()).all() for parameter in head.collect_params().values())
+        _, _, chances = ownership.OwnersAndRollouts(policy, head).answers(states[blacks].astype(np.int32))
+        assert np.abs(chances - won).mean() < 0.4  # untrained 0.96 off for one of the two
+    (tmp_path / 'late.sgf').write_text(text.replace('B+R', 'B+T'))  # nothing is known of a game lost by its clock
+    with pytest.raises(UserError, match='no game there'):
+        ownership.positions_of_games([tmp_path / 'late.sgf'], 1)
+
+
+def test_games_that_were_hardly_played_are_refused(tmp_path):
     from chapters.ch07_policy_net import ownership
     (tmp_path / 'short.sgf').write_text('(;GM[1]SZ[19]RE[B+R];B[aa];W[bb])')
-    with pytest.raises(UserError, match='no game there that was played to its end'):
-        ownership.positions_with_owners([tmp_path / 'short.sgf'], 1)
+    with pytest.raises(UserError, match='no game there of 115 moves or more'):
+        ownership.positions_of_games([tmp_path / 'short.sgf'], 1)
 
 
 def test_the_program_itself(tmp_path, capsys):
