@@ -54,9 +54,9 @@ def main(arguments=None):
     look.add_argument('--layer', default='', metavar='NAME', help='to look into (default: the first convolution)')
     look.add_argument('--unit', type=int, metavar='N', help='of this layer (default: the most excited ones)')
     look.add_argument('--answer', metavar='CLASS', help='to explain (default: the network\'s own)')
-    report = commands.add_parser('report', help='gather run folders into docs/RESULTS.md')
+    report = commands.add_parser('report', help='gather run folders into a table with curves')
     report.add_argument('runs', nargs='?', default='runs', help='folder of run folders (default: runs)')
-    report.add_argument('--out', default='docs/RESULTS.md')
+    report.add_argument('--out', metavar='FILE', help='default: RESULTS.md in the folder of runs')
     demo = commands.add_parser('demo', help='chapters 2 to 4 in short form on bundled digits; ends with a page')
     demo.add_argument('--out', default='runs/demo')
     play = commands.add_parser('play', help='play Go against a trained policy network in the terminal (7.3)')
@@ -306,7 +306,8 @@ def _look(options):
 
 def _report(options):
     from chapters.kit.report import write_results
-    done, *left_out = write_results(options.runs, options.out, chapters.experiments(), chapters.find)
+    out = options.out or Path(options.runs) / 'RESULTS.md'
+    done, *left_out = write_results(options.runs, out, chapters.experiments(), chapters.find)
     print(done)
     for line in left_out:
         print(line, file=sys.stderr)

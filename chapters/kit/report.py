@@ -1,4 +1,4 @@
-"""Run folders gathered: `docs/RESULTS.md`, and one page with pictures that is read without a network."""
+"""Run folders gathered: a table in Markdown, and one page with pictures that is read without a network."""
 import base64
 import json
 import shlex

@@ -2,10 +2,12 @@
 import json
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 import chapters
+from chapters.__main__ import main
 from chapters.kit.program import run_experiment
 from chapters.kit.report import write_results
 
@@ -22,6 +24,16 @@ def runs(tmp_path_factory):
 def report(folder):
     said = write_results(folder, folder / 'RESULTS.md', chapters.experiments(), chapters.find)
     return said, (folder / 'RESULTS.md').read_text(encoding='utf-8')
+
+
+def test_it_lies_beside_the_runs_and_replaces_no_report_of_others(runs, tmp_path, monkeypatch):
+    (tmp_path / 'docs').mkdir()
+    (tmp_path / 'docs' / 'RESULTS.md').write_text('of many runs')
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(runs, 'runs')
+    assert main(['report']) == 0
+    assert '| 2.3.9 |' in Path('runs/RESULTS.md').read_text(encoding='utf-8')
+    assert Path('docs/RESULTS.md').read_text() == 'of many runs'
 
 
 def test_seeds_of_the_same_settings_share_a_row_with_command_and_curves(runs):
