@@ -321,13 +321,13 @@ def main(arguments=None):
     games = len(examples[0]) // PER_GAME
     held = max(1, min(games // 20, HELD_GAMES)) * PER_GAME  # whole games
     head = fit_head(policy.network, policy.planes, *(array[held:] for array in examples), options.seed)
-    result = measure(policy, head, *(array[:held] for array in examples))
+    result = {'games': games, **measure(policy, head, *(array[:held] for array in examples))}
     with atomic_path(Path(options.run) / FILE) as beside:
         head.save_parameters(str(beside))
     with atomic_write(Path(options.run) / 'ownership.json', text=True) as file:
         json.dump(result, file, indent=1)
     for name, value in result.items():
-        print(f'{name:20} {value:.4g}')
+        print(f'{name:20} {value:.6g}')
     print(Path(options.run) / FILE)
     return 0
 
