@@ -38,7 +38,7 @@ _POINTS = 20.0  # what the head's small numbers are multiplied by to be points
 _KOMI = 7.5  # of most games
 PER_GAME = 5  # positions
 HELD_GAMES = 800  # are enough to measure by
-ROLLOUTS = 0.25  # share of the value that games played out have
+ROLLOUTS = 0.25  # share of the value that games played out have: from 0.2 to 0.3 both together foretell results best
 
 
 class OwnershipHead(gluon.HybridBlock):

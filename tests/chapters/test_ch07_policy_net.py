@@ -429,8 +429,8 @@ def write_games(path, number):
                 move = int(choose(position.state, chance))
                 moves.append((position.to_play, move))
                 position.play(move)
-            score = position.score(6.5)
-            file.write(match.to_sgf(moves, f'{"BW"[score < 0]}+{abs(score)}', 'a', 'b', 19, 6.5))
+            score = position.score(7.5)
+            file.write(match.to_sgf(moves, f'{"BW"[score < 0]}+{abs(score)}', 'a', 'b', 19, 7.5))
 
 
 def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
