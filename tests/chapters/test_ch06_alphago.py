@@ -176,7 +176,9 @@ def test_more_visits_win_more_games():
         while position.passes < 2 and position.move_number < 120:
             search = searches[position.to_play]
             search.start(position)
-            search.run(100 if position.to_play == strong else 3, np.flatnonzero(~position.legal_moves()))
+            search.run(1)
+            search.forbid(np.flatnonzero(~position.legal_moves()))  # by superko
+            search.run(100 if position.to_play == strong else 3)
             position.play(search.choose())
         wins += (position.score(8.5) > 0) == (strong == BLACK)
     assert wins >= 6
