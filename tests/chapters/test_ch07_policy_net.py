@@ -470,6 +470,11 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     assert np.array_equal(np.sign(evaluate(some)[1]), np.where(some[:, TO_MOVE] == WHITE, 1, -1))
     engine = load_engine(tmp_path / 'run', visits=8, size=9)
     assert engine.head and engine.generate(BLACK) is not None
+    older = {name: array for name, array in mx.nd.load(str(tmp_path / 'run' / ownership.FILE)).items()
+             if not name.startswith('result')}
+    mx.nd.save(str(tmp_path / 'run' / ownership.FILE), older)
+    with pytest.raises(UserError, match='is of an earlier version of this program; train it again by'):
+        load_engine(tmp_path / 'run')
 
 
 def test_of_a_game_given_up_early_only_the_winner_is_known(tmp_path):
