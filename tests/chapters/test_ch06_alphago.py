@@ -149,7 +149,8 @@ def test_priors_of_the_root_from_elsewhere():
     position.play(12)
     search.start(position)
     search.run(60, prior)
-    assert search.choose() == 3 and not search.visits[[7, 12]].any() and search.visits[:12].sum() > search.visits[3] > 12
+    assert search.choose() == 3 and not search.visits[[7, 12]].any()
+    assert search.visits[:12].sum() > search.visits[3] > 12
 
 
 def test_noise_and_temperature():
