@@ -7,7 +7,7 @@ from chapters.kit.recipe import Recipe
 _RECIPE = Recipe(epochs=1000, batch_size=256, learning_rate=0.1, initializer='msra(avg,0)',
                  samples_per_epoch=420000, fall_factor=0.9, least_rate=0.01)
 
-# The same by a recipe for one core and some two hours: the rate rises, then falls to 0 over 1.5 million
+# The same by a recipe for one core and an hour and a half: the rate rises, then falls to 0 over 1.5 million
 # positions.
 _SMALL = Recipe(epochs=30, batch_size=64, learning_rate=0.05, momentum=0.9, weight_decay=1e-4,
                 warmup_epochs=0.2, anneal=1.0, initializer='msra(avg,0)', samples_per_epoch=50000)

@@ -433,6 +433,14 @@ def write_games(path, number):
             file.write(match.to_sgf(moves, f'{"BW"[score < 0]}+{abs(score)}', 'a', 'b', 19, 7.5))
 
 
+def test_a_search_begins_with_what_all_eight_sides_say():
+    engine = tiny_engine(visits=20, size=9)
+    engine.play(BLACK, 40)
+    engine.generate(WHITE)  # which plays nothing
+    assert np.allclose(engine._search._prior[0].clip(0), engine.probabilities(), atol=1e-6)
+    assert np.abs(engine.probabilities(1) - engine.probabilities()).max() > 1e-4
+
+
 def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     from chapters.ch07_policy_net import ownership
     from chapters.ch07_policy_net.engine import load_engine
@@ -464,12 +472,15 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     _, found, chances = evaluate.answers(some)
     lead = exact[:, -2] + np.where(some[:, TO_MOVE] == BLACK, -7.5, 7.5)
     assert np.abs(chances - 1 / (1 + np.exp(-lead / exact[:, -1]))).mean() < 0.02
+    share = ownership.ROLLOUTS  # each position is played out once, so that this says 1 or -1
+    assert np.allclose(np.abs(values - (1 - share) * (2 * chances - 1)), share, atol=1e-4)
     exact = exact[:, :-2]
     assert np.abs(found - exact).mean() < 0.1 * np.abs(exact).mean() and not np.array_equal(found, exact)
     evaluate.begin(komi=400)  # more than there are points
     assert np.array_equal(np.sign(evaluate(some)[1]), np.where(some[:, TO_MOVE] == WHITE, 1, -1))
     engine = load_engine(tmp_path / 'run', visits=8, size=9)
     assert engine.head and engine.generate(BLACK) is not None
+    assert [load_engine(tmp_path / 'run', visits).policy.batch for visits in (0, 80, 400)] == [1, 4, 8]
     older = {name: array for name, array in mx.nd.load(str(tmp_path / 'run' / ownership.FILE)).items()
              if not name.startswith('result')}
     mx.nd.save(str(tmp_path / 'run' / ownership.FILE), older)
