@@ -10,8 +10,9 @@ fails is left as it was.
 outputs that are older than what made them. When are they? Their sources change with every commit, mostly without
 changing what a reader sees, so a digest of all that a notebook calls would cry wolf. Instead, what the notebook
 shows now is held against what is committed: the same outputs in the same order, the same words, pictures of the same
-width, and figures that agree as far as two processors can be expected to agree on a training. What only the cells
-themselves can tell, an edit that was never run, a digest of them tells.
+width, and figures that agree as far as two processors can be expected to agree on a training. Where that is not at all,
+since a last bit decides which of several solutions a training finds, the cell is tagged `figures-vary`, and only its
+words are compared. What only the cells themselves can tell, an edit that was never run, a digest of them tells.
 """
 import argparse
 import asyncio
@@ -165,16 +166,17 @@ def stale(committed, fresh):
             found.append(f'{_name(new)} now shows {", ".join(map(_kind, new.outputs)) or "nothing"}, committed '
                          f'{", ".join(map(_kind, old.outputs)) or "nothing"}')
             continue
+        vary = 'figures-vary' in new.metadata.get('tags', ())
         found += [f'{_name(new)}: {difference}' for pair in zip(old.outputs, new.outputs)
-                  for difference in [_difference(*pair)] if difference]
+                  for difference in [_difference(*pair, vary)] if difference]
     return found + [_REFRESH] * bool(found)
 
 
 _REFRESH = 'refresh the outputs: python -m notebooks.build, look at them, commit'
 
 
-def _difference(old, new):
-    """How one output differs from another beyond what two machines may, in words; or empty."""
+def _difference(old, new, vary):
+    """How one output differs from another beyond what two machines may, in words; or empty. Figures that `vary` may."""
     if _kind(new) == 'picture':
         before, now = _width(old), _width(new)  # the height of a page of mistakes depends on their number
         if abs(before - now) > 0.25 * before:  # titles without Chinese where there is no font for it are shorter
@@ -185,7 +187,7 @@ def _difference(old, new):
             return f'now "{now}", committed "{before}"'
         for one, other in zip(_NUMBER.findall(before), _NUMBER.findall(now)):
             one, other = (float(number.replace(',', '')) for number in (one, other))
-            if abs(one - other) > 0.05 + max(abs(one), abs(other)) / 3:
+            if not vary and abs(one - other) > 0.05 + max(abs(one), abs(other)) / 3:
                 return f'now "{now}", committed "{before}"'
     return ''
 

@@ -1,5 +1,6 @@
 """Sections 8.2.3, 8.4 and 8.5: relatives of DCGAN learn what they are for."""
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,9 +40,9 @@ def test_vae_learns(tmp_path):
 RELATIVES = {
     '8.4-conditional': ({'epochs': 5, 'size': 16, 'width': 8, 'learning_rate': 0.002}, ['classes'], lambda f: (
         f['label_recognised'] > 0.5, f['accuracy_of_the_judge'] > 0.9)),  # by chance 0.1
-    # That c1 is the digit, and no other mark: 0.68 with agree=0.
-    '8.4-infogan': ({'epochs': 20, 'width': 8, 'learning_rate': 0.002}, ['c2', 'c3'],
-                    lambda f: (f['digit_error'] < 0.5, f['c1_misread'] < 0.4)),  # by chance 0.85, 0.9
+    # Which digits two c1 share is decided by a last bit: 0.11 to 0.31 on two kinds of processors and with six seeds.
+    '8.4-infogan': ({'epochs': 40, 'width': 8, 'learning_rate': 0.002}, ['c2', 'c3'],
+                    lambda f: (f['digit_error'] < 0.5, f['c1_misread'] < 0.1)),  # by chance 0.85, 0.9
     '8.4-bigan': ({'epochs': 40, 'units': 128, 'learning_rate': 0.001}, ['samples', 'there-and-back'], lambda f: (
         f['class_there_and_back'] > 0.2, f['codes_correlation'] > 0.1)),  # by chance 0.1, 0
     '8.4-cyclegan': ({'epochs': 7}, ['translations'], lambda f: (  # 0.1 by chance, 0.11 and 0.17 with cycle=0
@@ -80,6 +81,28 @@ def test_infogan_wants_real_images_read_surely_alike_and_as_all_classes():
     for here, there, loss in ((sure, sure, -np.log(10)), (0 * sure, 0 * sure, 0), (sure[:1], sure[:1], 0),
                               (sure, sure[::-1], 100 - np.log(10))):
         assert np.allclose(network._disagreement(here, there).asnumpy(), loss, atol=1e-4)
+
+
+def test_infogan_asks_real_images_to_be_read_alike_in_its_second_half():
+    mx.random.seed(0)
+    network = infogan.InfoGAN(size=16, width=8)
+    network.initialize(mx.init.Normal(0.2))
+    random = np.random.default_rng(0)
+    data = SimpleNamespace(train_x=random.uniform(0, 255, (6, 1, 16, 16)).astype(np.float32))
+    drawn = x, here, _, there, *_ = network.draw(data, np.arange(6), random)
+    assert np.abs(there.asnumpy()).max() > np.abs(here.asnumpy()).max()
+    disagreement = network._disagreement(network.look(x, here), network.look(x, there)).asnumpy()
+    network.progress = 0.49
+    before = network.discriminator_loss(*drawn).asnumpy()
+    network.progress = 0.5
+    assert np.abs(disagreement).min() > 1e-3
+    assert np.allclose(network.discriminator_loss(*drawn).asnumpy(), before + disagreement, atol=1e-5)
+    network.agree = 0
+    assert np.allclose(network.discriminator_loss(*drawn).asnumpy(), before, atol=1e-5)
+    seen = network.features(x).asnumpy()
+    assert not np.allclose(network.look(x, here).asnumpy(), seen, atol=1e-3)
+    network.moves = 0
+    assert np.allclose(network.look(x, network.draw(data, np.arange(6), random)[1]).asnumpy(), seen, atol=1e-4)
 
 
 def test_every_relative_has_a_test():
