@@ -9,9 +9,10 @@ paper (`moves=0` and `agree=0` leave these out):
 - All images are moved a little before the discriminator sees them ("Differentiable Augmentation for Data-Efficient
   GAN Training", https://arxiv.org/abs/2006.10738). Slant is then no mark of a class, and the images of a c1, which
   differ little at first, teach sooner how real ones are to be read.
-- In the second half of training a real image is to be read alike wherever it is moved ("Learning Discrete
+- After a quarter of training a real image is to be read alike wherever it is moved ("Learning Discrete
   Representations via Information Maximizing Self-Augmented Training", https://arxiv.org/abs/1702.08720). That parts
-  digits that two c1 share. From the beginning on it would fix classes that are no digits.
+  digits that two c1 share. From the beginning on it would fix classes that are no digits; only half-way, a c1 may
+  have lost its digit by then.
 """
 from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
@@ -53,7 +54,7 @@ class InfoGAN(Players):
         Before the discriminator images are turned and slanted by up to so many radians, and stretched and
         shifted by shares of the side in proportion. 0: not.
     agree : float
-        Weight, in the second half of training, of reading real images alike when they are moved three times as far.
+        Weight, after a quarter of training, of reading real images alike when they are moved three times as far.
     """
     def __init__(self, size=32, channels=1, width=16, units=256, noise=62, classes=10, continuous=2, weight=0.1,
                  d_rate=0.2, moves=0.1, agree=1.0, **kwargs):
@@ -116,7 +117,7 @@ class InfoGAN(Players):
         """(N,): real against made, to read the codes of the made, and to read the real ones alike however they lie."""
         made, real = self.look(self.generator(codes).detach(), motions_of_made), self.look(x, motions)
         loss = _REAL(nd, self.judge(real)[:, 0]) + _MADE(nd, self.judge(made)[:, 0]) + self._misread(made, c1, c2)
-        if self.agree and self.progress >= 0.5:
+        if self.agree and self.progress >= 0.25:
             loss = loss + self.agree * self._disagreement(real, self.look(x, far_motions))
         return loss
 

@@ -40,7 +40,7 @@ def test_vae_learns(tmp_path):
 RELATIVES = {
     '8.4-conditional': ({'epochs': 5, 'size': 16, 'width': 8, 'learning_rate': 0.002}, ['classes'], lambda f: (
         f['label_recognised'] > 0.5, f['accuracy_of_the_judge'] > 0.9)),  # by chance 0.1
-    # Which digits two c1 share is decided by a last bit: 0.11 to 0.31 on two kinds of processors and with six seeds.
+    # Which digits two c1 share is decided by a last bit: 0.13 to 0.29 on two kinds of processors, seeds 0 to 3.
     '8.4-infogan': ({'epochs': 40, 'width': 8, 'learning_rate': 0.002}, ['c2', 'c3'],
                     lambda f: (f['digit_error'] < 0.5, f['c1_misread'] < 0.1)),  # by chance 0.85, 0.9
     '8.4-bigan': ({'epochs': 40, 'units': 128, 'learning_rate': 0.001}, ['samples', 'there-and-back'], lambda f: (
@@ -83,7 +83,7 @@ def test_infogan_wants_real_images_read_surely_alike_and_as_all_classes():
         assert np.allclose(network._disagreement(here, there).asnumpy(), loss, atol=1e-4)
 
 
-def test_infogan_asks_real_images_to_be_read_alike_in_its_second_half():
+def test_infogan_asks_real_images_to_be_read_alike_after_a_quarter():
     mx.random.seed(0)
     network = infogan.InfoGAN(size=16, width=8)
     network.initialize(mx.init.Normal(0.2))
@@ -92,9 +92,9 @@ def test_infogan_asks_real_images_to_be_read_alike_in_its_second_half():
     drawn = x, here, _, there, *_ = network.draw(data, np.arange(6), random)
     assert np.abs(there.asnumpy()).max() > np.abs(here.asnumpy()).max()
     disagreement = network._disagreement(network.look(x, here), network.look(x, there)).asnumpy()
-    network.progress = 0.49
+    network.progress = 0.24
     before = network.discriminator_loss(*drawn).asnumpy()
-    network.progress = 0.5
+    network.progress = 0.25
     assert np.abs(disagreement).min() > 1e-3
     assert np.allclose(network.discriminator_loss(*drawn).asnumpy(), before + disagreement, atol=1e-5)
     network.agree = 0
