@@ -85,7 +85,7 @@ class InfoGAN(Players):
                 ('g', [self.generator], self.generator_loss)]
 
     def draw(self, data, numbers, random):
-        """Images; how they and made ones are moved, and real ones farther; codes, c1, c2 and c3. Labels are not looked at."""
+        """Images; how they and made ones are moved, and real ones farther; codes, c1, c2 and c3. No labels."""
         c1 = random.integers(0, self.classes, len(numbers))
         c2 = random.uniform(-1, 1, (len(numbers), self.continuous))
         motions = [self._motions(len(numbers), random, far) for far in (1, 1, 3)]
