@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Dict, List
 
+from benchmarks.chinese import INTRODUCTION, chinese
 from data_tools.atomic import atomic_write
 
 RESULTS = Path(__file__).parent / 'results'
@@ -72,7 +73,7 @@ def save(module, title, rows, text='', folder=RESULTS):
         Markdown, for the page, above the tables.
     folder : path-like
     """
-    from chapters.kit.run import versions
+    from chapters.kit.trained.run import versions
     path = Path(folder) / f'{module.rpartition(".")[2]}.json'
     kept = json.loads(path.read_text(encoding='utf-8'))['rows'] if path.exists() else {}
     about = {'command': ' '.join([f'python -m {module}'] + sys.argv[1:]), 'versions': versions()}
@@ -86,38 +87,49 @@ def save(module, title, rows, text='', folder=RESULTS):
 
 
 def write_page(folder=RESULTS, out=PAGE):
-    """Write `docs/BENCHMARKS.md` from all results.
+    """Write `docs/BENCHMARKS.md`, and beside it the Chinese `docs/BENCHMARKS.zh-CN.md`, from all results.
 
     Returns
     -------
     pathlib.Path
     """
-    lines = ['# Benchmarks', '',
-             'Written by `python -m benchmarks` from `benchmarks/results`. A figure is the median of several rounds '
-             'in which the sides took turns, with the smallest and the largest in brackets; **2.00x**: the first '
-             'column is twice as fast, or half as large. The machines that this is run on are shared: distrust '
-             'anything under 20%.', '']
+    out = Path(out)
+    twin = out.with_name(f'{out.stem}.zh-CN.md')
+    introduction = ('Written by `python -m benchmarks` from `benchmarks/results`. A figure is the median of several '
+                    'rounds in which the sides took turns, with the smallest and the largest in brackets; **2.00x**: '
+                    'the first column is twice as fast, or half as large. The machines that this is run on are shared: '
+                    'distrust anything under 20%.')
+    for path, beginning, unit, say in (
+            (out, ['# Benchmarks', '', f'[中文]({twin.name})', '', introduction, ''], 'unit', str),
+            (twin, ['# 性能测试', '', f'[English]({out.name})', '', INTRODUCTION, ''], '单位', chinese)):
+        with atomic_write(path, text=True) as file:
+            file.write('\n'.join(beginning + _tables(folder, unit, say)))
+    return out
+
+
+def _tables(folder, unit, say):
+    """The lines of all tables; `say` puts a title, a name or a paragraph into the page's language."""
+    lines = []
     for path in sorted(Path(folder).glob('*.json')):
         result = json.loads(path.read_text(encoding='utf-8'))
         if 'rows' not in result:  # of `benchmarks.scaling`, which has a page of its own: docs/SCALING.md
             continue
         rows = {what: Row(what, row['unit'], row['measured'], row['compared']) for what, row in result['rows'].items()}
-        lines += [f'## {result["title"]}'] + (['', result['text']] if result.get('text') else [])
+        lines += [f'## {say(result["title"])}'] + (['', say(result['text'])] if result.get('text') else [])
         columns = []
         for row in rows.values():
             if list(row.measured) != columns:
                 columns = list(row.measured)
-                lines += ['', '| | unit | ' + ' | '.join(columns) + ' |', '| --- | --- |' + ' ---: |' * len(columns)]
-            lines.append(f'| {row.what} | {row.unit} | ' + ' | '.join(row.cells().values()) + ' |')
+                lines += ['', f'| | {unit} | ' + ' | '.join(map(say, columns)) + ' |',
+                          '| --- | --- |' + ' ---: |' * len(columns)]
+            lines.append(f'| {say(row.what)} | {say(row.unit)} | ' + ' | '.join(row.cells().values()) + ' |')
         about = {}
         for row in result['rows'].values():
             made = row['versions']
             about[f'- `{row["command"]}`: {made["machine"]}, Python {made["python"]}, MXNet {made["mxnet"]}, commit '
                   f'{made["commit"]}'] = None
         lines += ['', *about, '']
-    with atomic_write(out, text=True) as file:
-        file.write('\n'.join(lines))
-    return Path(out)
+    return lines
 
 
 def save_picture(figure, name):

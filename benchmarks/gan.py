@@ -31,10 +31,11 @@ def images():
 
 def ours(x, steps):
     """(seconds, processor seconds) of each step of `AdversarialStep`, the first left out."""
+    import mxnet as mx
+
     import chapters
     from chapters.ch08_gan.adversarial import AdversarialStep, build
-    from chapters.kit.runtime import mx
-    from chapters.kit.training import seed_everything
+    from chapters.kit.training.epochs import seed_everything
     experiment, random = chapters.find('8.3-64'), seed_everything(0)
     network = build(experiment, 3, experiment.recipe, mx.cpu())
     step = AdversarialStep(network, experiment.recipe, 100, mx.cpu())
@@ -43,9 +44,10 @@ def ours(x, steps):
 
 def module(x, steps):
     """The same of the listing's loop over two Modules."""
+    import mxnet as mx
+
     import chapters
-    from chapters.kit.runtime import mx
-    from chapters.kit.training import seed_everything
+    from chapters.kit.training.epochs import seed_everything
     random = seed_everything(0)
     listing = chapters.find('8.3-64').symbolic_form()
     g, d = listing.modules(_BATCH, mx.cpu())
@@ -53,7 +55,7 @@ def module(x, steps):
 
 
 def _times(step, random, steps):
-    from chapters.kit.runtime import mx
+    import mxnet as mx
     found = []
     for _ in range(steps + 1):
         began, used = time.perf_counter(), time.process_time()

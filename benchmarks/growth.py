@@ -36,7 +36,7 @@ def train(section, samples, batch_size, width=None):
 
 def read(path):
     """Seconds in which `ImageRecordIter`, as a training has it, reads a file of records."""
-    from chapters.kit.runtime import mx
+    import mxnet as mx
     reader = mx.io.ImageRecordIter(path_imgrec=path, data_shape=(3, 28, 28), batch_size=100, preprocess_threads=1,
                                    rand_crop=True, rand_mirror=True)
     began = time.perf_counter()
@@ -111,7 +111,7 @@ def main():
             images(folder / 'files', done, count, jpegs)
             done = count
             note('files (packing)', count, pack(str(folder / 'files'), str(folder / f'packed{count}')))
-        jpegs, size = some_jpegs(400), 0
+        jpegs = some_jpegs(400)
         for megabytes in [options.most_megabytes // part for part in (8, 4, 2, 1)]:
             path = write_records(folder / 'large.rec', jpegs, megabytes)
             note('megabytes (reading a .rec)', megabytes, point('read', str(path)))
@@ -124,7 +124,7 @@ def main():
 
 def write_records(path, jpegs, megabytes):
     """A `.rec` file of about so many megabytes."""
-    from chapters.kit.runtime import mx
+    import mxnet as mx
     with_header = [mx.recordio.pack(mx.recordio.IRHeader(0, float(number % 10), number, 0), jpeg)
                    for number, jpeg in enumerate(jpegs)]
     file, written, number = mx.recordio.MXRecordIO(str(path), 'w'), 0, 0
@@ -138,7 +138,7 @@ def write_records(path, jpegs, megabytes):
 
 def draw(series):
     """Every series with the straight line through its first and last point."""
-    from chapters.kit import figures
+    from chapters.kit.report import figures
     figure, axes = figures.plt.subplots(2, len(series), figsize=(3.2 * len(series), 5.5))
     for column, (name, found) in zip(axes.T, series.items()):
         sizes = list(found)

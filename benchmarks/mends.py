@@ -29,13 +29,15 @@ PREDICTION = {'Gluon\'s prediction': ('3.4.2', '4.4', '5.4.4')}
 
 def train(section, before):
     """Samples a second of training, with one thing as before, or '' for none."""
+    import mxnet as mx
+
     import chapters
-    from chapters.kit.runtime import mx
-    from chapters.kit.training import CompiledStep, GluonStep
+    from chapters.kit.training.compiled_step import CompiledStep
+    from chapters.kit.training.train import PlainStep
 
     def make_step(objective, optimizer, inputs):
         if before == 'Gluon\'s step':
-            return GluonStep(objective, optimizer, [mx.cpu()])
+            return PlainStep(objective, optimizer, [mx.cpu()])
         step = CompiledStep(objective, optimizer, inputs, mx.cpu())
         if before == 'MXNet\'s update':
             updater = mx.optimizer.get_updater(optimizer)
@@ -50,12 +52,12 @@ def train(section, before):
 
 def predict(section, before, batch_size=250):
     """Samples a second of prediction, by Gluon's hybridized block or by `Predictor`."""
+    import mxnet as mx
     import numpy as np
 
     import chapters
-    from chapters.kit.prediction import Predictor
-    from chapters.kit.runtime import mx
-    from chapters.kit.training import initialize
+    from chapters.kit.trained.prediction import Predictor
+    from chapters.kit.training.from_recipe import initialize
     experiment = chapters.find(section)
     x, _ = training.arrays(experiment, 8 * batch_size)
     network = experiment.build()

@@ -1,11 +1,15 @@
-"""Packing images: how fast, beside MXNet's im2rec and beside `cat`?
+"""Packing images: how fast, beside MXNet's im2rec and beside `cat`? Reading them: beside WebDataset and TFRecord?
 
-    BOOKCNN_DATA=/path/to/data python -m benchmarks.packing [--rounds 5]
+    BOOKCNN_DATA=/path/to/data python -m benchmarks.packing [--rounds 5] [--peers .venv-readers/bin/python]
 
 Whole processes, imports included, two workers on each side; the contestants take turns, and the figures are
 medians. CIFAR-10's 50,000 training files as JPEGs: im2rec lists and packs them with `--pass-through`; ours
 does both in one call. 500 photographs of about two megapixels, made here: both resize the shorter edge to 256
-and encode anew.
+and encode anew; how close the pixels are (PSNR, in dB) is told beside the exact way: decoded whole, averaged, not
+encoded. The pack of these is then read, decoded and cut to 224 x 224 by MXNet's readers, by ours, and the same JPEGs
+in a tar by WebDataset and in TFRecords by tf.data, which need
+
+    python3.11 -m venv .venv-readers && .venv-readers/bin/pip install webdataset tensorflow-cpu pillow
 """
 import argparse
 import os
@@ -85,7 +89,58 @@ def make_photos(folder, count=PHOTOS):
                     (cv2.IMWRITE_JPEG_QUALITY, 90))
 
 
-def rows_of(small, large):
+def closeness(photos, pack):
+    """PSNR in dB of each picture of a pack to the exact way."""
+    import cv2
+    import numpy as np
+
+    from data_tools.recordio import read_listed
+    found = []
+    for number, (_, image, path) in enumerate(read_listed(pack)):
+        if number % 10 == 0:
+            there = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
+            exact = cv2.resize(cv2.imread(str(photos / path)), there.shape[1::-1], interpolation=cv2.INTER_AREA)
+            found.append(float(cv2.PSNR(there, exact)))
+    return found
+
+
+def reading(folder, pack, peers, rounds):
+    """{reader: [images a second]} of the photographs of a pack; the readers take turns."""
+    import io
+    import tarfile
+
+    from data_tools.recordio import read_images
+    tar = folder / 'photos.tar'
+    with tarfile.open(tar, 'w') as archive:
+        for _, image in read_images(pack):
+            for ending, data in (('jpg', image.data), ('cls', b'%d' % image.labels[0])):
+                member = tarfile.TarInfo(f'{image.id:05}.{ending}')
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    script = str(Path(__file__).with_name('reading.py'))
+    contestants = {'ImageRecordIter': (sys.executable, 'record_iter', pack),
+                   'ImageRecordDataset, DataLoader': (sys.executable, 'record_dataset', pack),
+                   'data_tools.recordio, one thread': (sys.executable, 'read_images', pack)}
+    if Path(peers).exists():
+        subprocess.run([peers, script, 'make_tfrecord', str(tar), str(folder / 'photos.tfrecord')], check=True,
+                       stderr=subprocess.DEVNULL)
+        contestants['WebDataset'] = peers, 'webdataset', tar
+        contestants['TFRecord, tf.data'] = peers, 'tfrecord', folder / 'photos.tfrecord'
+    else:
+        print(f'no {peers}: without WebDataset and TFRecord (see --help)')
+    speeds = {name: [] for name in contestants}
+    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1]), 'CUDA_VISIBLE_DEVICES': ''}
+    for _ in range(rounds):
+        for name, (python, kind, path) in contestants.items():
+            done = subprocess.run([python, script, kind, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  env=environment)
+            if done.returncode:
+                raise UserError(f'{name}: {done.stderr.decode()[-300:]}')
+            speeds[name].append(float(done.stdout.split()[-1]))
+    return speeds
+
+
+def rows_of(small, large, close, read):
     """What the book of benchmarks says of the two races."""
     def row(what, unit, column, race, *names):
         return Row(what, unit, {words: [run[column] for run in race[name]] for name, words in names})
@@ -95,13 +150,18 @@ def rows_of(small, large):
             row(f'{files}, unchecked', 's', 0, small, unchecked, theirs, ('cat', 'cat')),
             row(f'{files}, processor time', 's', 1, small, keep, theirs),
             row(f'{files}, peak memory', 'MB', 2, small, keep, theirs, ('10,000 files, keep', 'ours, 10,000 files')),
-            row(photographs, 's', 0, large, ('resize', 'ours'), theirs)]
+            row(photographs, 's', 0, large, ('resize', 'ours'), theirs),
+            row(f'{photographs}, processor time', 's', 1, large, ('resize', 'ours'), theirs),
+            Row(f'{photographs}, closeness to the exact way', 'dB', close, compared=False),
+            Row(f'reading {PHOTOS} photographs of 256 pixels', 'images/s', read)]
 
 
 @one_line_errors
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--peers', default='.venv-readers/bin/python', metavar='PYTHON',
+                        help='of an environment with webdataset and tensorflow-cpu')
     options = parser.parse_args()
     archive = Path(os.environ.get('BOOKCNN_DATA', '')) / 'cifar10' / 'cifar10_jpeg.tar.xz'
     if not archive.exists():
@@ -134,7 +194,11 @@ def main():
         large = race({
             'im2rec': theirs(folder / 'photos', folder / 'im2rec' / 'p', '--resize', 256),
             'resize': ours(folder / 'photos', folder / 'keep' / 'p', '--resize', 256)}, options.rounds)
-        rows = rows_of(small, large)
+        close = {name: closeness(folder / 'photos', folder / place / 'p.rec')
+                 for name, place in (('ours', 'keep'), ('im2rec', 'im2rec'))}
+        print('reading')
+        read = reading(folder, folder / 'keep' / 'p.rec', options.peers, options.rounds)
+        rows = rows_of(small, large, close, read)
         print('\n'.join(map(str, rows)))
         save('benchmarks.packing', f'Packing images, {WORKERS} workers', rows)
 

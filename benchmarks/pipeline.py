@@ -3,8 +3,8 @@
     python -m benchmarks.pipeline [--updates 20] [--rounds 3] [SECTION ...]
 
 5.4.4 is augmented from arrays in a thread of its own, 5.4.5 and 5.5.7 are read from `.rec` files by `ImageRecordIter`
-with the book's augmentation. The share is what training has to wait: how much longer an update takes with the data
-pipeline than with one batch that is always the same.
+with the book's augmentation; `:fast` stands for the fast recipe. The share is what training has to wait: how much longer
+an update takes with the data pipeline than with one batch that is always the same.
 """
 import argparse
 import itertools
@@ -12,7 +12,7 @@ import time
 
 from benchmarks.book import Row, save
 
-SECTIONS = ('5.4.4', '5.4.5', '5.5.7')
+SECTIONS = ('5.4.4', '5.4.5', '5.5.7', '5.4.4:fast', '5.5.7-fast')
 
 
 def book_loop(images, random):
@@ -36,21 +36,23 @@ def book_loop(images, random):
 
 def measure(section, updates):
     """Images a second of data alone, of training alone, and of both."""
+    import mxnet as mx
+
     import chapters
-    from chapters.kit.data import load_data
-    from chapters.kit.runtime import mx
-    from chapters.kit.training import (CompiledStep, Objective, batches_of_epoch, initialize, make_optimizer,
-                                       seed_everything)
-    experiment = chapters.find(section)
-    recipe, data = experiment.recipe, load_data(experiment, 'mnist' if section == '5.4.4' else '')
+    from chapters.kit.data.batches import Batches
+    from chapters.kit.training.epochs import seed_everything
+    from chapters.kit.training.from_recipe import initialize, make_optimizer
+    from chapters.kit.training.train import Objective, make_step
+    section, _, name = section.partition(':')
+    experiment = chapters.find(section).by(name)
+    recipe, data = experiment.recipe, experiment.load('mnist' if section == '5.4.4' else '')
     network = experiment.build()
     initialize(network, recipe, data.train_x[:1], [mx.cpu()])
-    step = CompiledStep(Objective(network, 'softmax', 10, recipe), make_optimizer(recipe, 100, network),
-                        [(recipe.batch_size,) + data.train_x.shape[1:], (recipe.batch_size,)], mx.cpu())
+    step = make_step(Objective(network, recipe=recipe), make_optimizer(recipe, 100, network), data, recipe, [mx.cpu()])
+    source = Batches(data, recipe, mx.cpu())
 
     def batches(count):
-        return itertools.islice(batches_of_epoch(data.train_x, data.train_y, recipe, seed_everything(0), 0, data.batch,
-                                                 data.stream), count)
+        return itertools.islice(source.of_epoch(seed_everything(0)), count)
     one = [array.copy() for array in next(batches(1))]
 
     def rate(count, do):
@@ -68,7 +70,8 @@ def measure(section, updates):
 def augmentation():
     """Seconds of the compiled augmentation of 5.4.4, batch by batch, and of the loop."""
     import numpy as np
-    from chapters.kit.augmentation import Augmentation
+
+    from chapters.kit.data.augmentation import Augmentation
     random = np.random.default_rng(0)
     images = random.random((6000, 1, 28, 28), dtype=np.float32)
     augment = Augmentation.parse('mirror shift=2 erase=5')

@@ -37,7 +37,7 @@ def peaks(rounds=5):
 def work(section):
     """(operations, bytes moved) of a sample's forward pass, weights being read once a batch."""
     import chapters
-    from chapters.kit.layer_table import layer_table
+    from chapters.kit.networks.layer_table import layer_table
     experiment = chapters.find(section)
     rows = layer_table(experiment.build(), experiment.input_shape)
     flops = sum(row.flops or 0 for row in rows)
@@ -67,7 +67,7 @@ def main():
 
 
 def draw(points, peak, bandwidth):
-    from chapters.kit.figures import plt
+    from chapters.kit.report.figures import plt
     figure, axis = plt.subplots(figsize=(8, 4.5))
     intensities = np.geomspace(1, 200, 100)
     axis.loglog(intensities, np.minimum(peak, bandwidth * intensities), color='grey',

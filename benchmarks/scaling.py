@@ -30,9 +30,13 @@ ENGINES = ('horovod', 'dist_sync')
 
 def measure_step(section):
     """{'batch', 'bytes' of gradients, 'sums' a step, 'seconds' a step of the recipe's batch} of an experiment."""
+    import mxnet as mx
+
     import chapters
-    from chapters.kit.runtime import mx
-    from chapters.kit.training import CompiledStep, Objective, initialize, make_optimizer, seed_everything
+    from chapters.kit.training.compiled_step import CompiledStep
+    from chapters.kit.training.epochs import seed_everything
+    from chapters.kit.training.from_recipe import initialize, make_optimizer
+    from chapters.kit.training.train import Objective
     experiment = chapters.find(section)
     recipe = experiment.recipe
     batch = _MEASURED_BATCH.get(section, recipe.batch_size)
@@ -50,7 +54,7 @@ def measure_step(section):
         network = experiment.build()
         initialize(network, recipe, np.zeros((1, *shape), np.float32), [mx.cpu()])
         changed = recipe.but(batch_size=batch, augmentation='')
-        step = CompiledStep(Objective(network, 'softmax', classes, changed), make_optimizer(changed, 100, network),
+        step = CompiledStep(Objective(network, recipe=changed), make_optimizer(changed, 100, network),
                             [(batch, *shape), (batch,)], mx.cpu())
         sums = 1
     inputs = [mx.nd.array(array) for array in inputs]
@@ -74,8 +78,9 @@ def least_time(work, count):
 
 def measure_sums(engine, sizes, out):
     """What every worker does: add up blocks of these sizes (bytes) together; the first writes their times."""
-    from chapters.kit.distributed import join
-    from chapters.kit.runtime import mx
+    import mxnet as mx
+
+    from chapters.kit.training.workers import join
     with join(engine) as workers:
         found = {}
         for size in sizes:
@@ -98,7 +103,7 @@ def _measure(arguments):
 
 def measure():
     """All of it, each measurement in processes of its own."""
-    from chapters.kit.launch import launch
+    from chapters.kit.training.launch import launch
     found = {'networks': {}, 'sums': {}}
     part = _RESULT.with_suffix('.part')
     os.environ.update(OMP_NUM_THREADS='1', PYTHONPATH=str(_ROOT))
@@ -151,7 +156,7 @@ def efficiency(network, sums, workers, gigabits, server=False):
 
 def draw(found):
     """docs/scaling.png: for each network the efficiency by the number of workers."""
-    from chapters.kit.figures import plt
+    from chapters.kit.report.figures import plt
     figure, axes = plt.subplots(2, 4, figsize=(14, 6.5), sharex=True, sharey=True)
     for axis, (section, network) in zip(axes.flat, found['networks'].items()):
         for number, gigabits in enumerate(SPEEDS):

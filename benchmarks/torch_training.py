@@ -10,7 +10,6 @@ import time
 import torch
 from torch import nn
 
-
 PREDICTED = 4  # as in `benchmarks.training`
 BATCH_SIZES = {'3.4.2': 32, '4.4': 32, '5.4.4': 32, '5.4.5': 50, '5.5.7': 100}
 

@@ -1,7 +1,9 @@
 """`python -m data_tools`: pack images, look into packs, arrange and download data sets."""
 import argparse
 import importlib
+import shlex
 import sys
+from typing import Optional, Sequence
 
 from data_tools.errors import one_line_errors
 
@@ -9,6 +11,7 @@ from data_tools.errors import one_line_errors
 # command that is called is imported, so that no command waits for what another needs.
 COMMANDS = {
     'pack': ('data_tools.pack_command', 'pack images into RecordIO'),
+    'im2rec': ('data_tools.im2rec_command', "MXNet's im2rec.py, option for option"),
     'rec': ('data_tools.rec_commands', 'look into, check, take apart and mend RecordIO packs'),
     'by-label': ('data_tools.label_folders', 'arrange files named like 123_frog.png in a folder a label'),
     'to-images': ('data_tools.to_images', 'turn IDX and CIFAR-10 files into image files'),
@@ -17,8 +20,16 @@ COMMANDS = {
 }
 
 
+def command_line(arguments: Sequence[str]) -> str:
+    """The call, for a note of how something was made; without what does not change the outcome."""
+    with_value = ('--workers', '--num-thread', '--dask')
+    kept = [argument for before, argument in zip([''] + list(arguments), arguments)
+            if argument not in with_value + ('--resume',) and before not in with_value]
+    return 'python -m data_tools ' + ' '.join(map(shlex.quote, kept))
+
+
 @one_line_errors
-def main(arguments=None):
+def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog='python -m data_tools', description=__doc__.split(': ', 1)[1])
@@ -30,6 +41,7 @@ def main(arguments=None):
         else:
             subparsers.add_parser(command, help=purpose)
     options = parser.parse_args(arguments)
+    options.command_line = command_line(arguments)
     return options.run(options) or 0
 
 

@@ -4,13 +4,15 @@ import errno
 import os
 import secrets
 from pathlib import Path
+from typing import Any, Iterator, Union
 
 from data_tools.errors import UserError
 
+PathLike = Union[str, 'os.PathLike[str]']
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_error(error, path):
+def write_error(error: OSError, path: PathLike) -> UserError:
     """The `UserError` that tells in one line why `path` could not be written.
 
     Parameters
@@ -32,7 +34,7 @@ def write_error(error, path):
 
 
 @contextlib.contextmanager
-def atomic_path(path):
+def atomic_path(path: PathLike) -> Iterator[Path]:
     """Context manager for libraries that insist on a file name of their own (MXNet, matplotlib, NumPy).
 
     Yields a `Path` beside `path` with the same suffix. The body writes there; then the file is fsynced and
@@ -71,7 +73,7 @@ def atomic_path(path):
 
 
 @contextlib.contextmanager
-def atomic_write(path, text=False):
+def atomic_write(path: PathLike, text: bool = False) -> Iterator[Any]:
     """Context manager that yields a file object open for writing; `path` appears only when the body succeeds.
 
     Parameters
@@ -91,7 +93,7 @@ def atomic_write(path, text=False):
             yield file
 
 
-def fsync_path(path):
+def fsync_path(path: PathLike) -> None:
     """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

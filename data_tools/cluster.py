@@ -1,10 +1,14 @@
 """Have the chunks of `pack` made by a `dask.distributed` cluster."""
 import logging
+from typing import TYPE_CHECKING, Tuple
 
 from data_tools.errors import UserError
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
-def connect(address, timeout=10):
+
+def connect(address: str, timeout: float = 10) -> Tuple['Executor', int]:
     """Connect to a scheduler.
 
     Its workers need this project installed, in the same version, and must see the folder of the images under
@@ -52,12 +56,14 @@ def connect(address, timeout=10):
     return client.get_executor(pure=False), threads
 
 
-def _fingerprint():
+def _fingerprint() -> int:
     """A checksum over the modules that make the chunks."""
     import zlib
-    from data_tools import images, pack, pack_files, recordio
+
+    from data_tools import boxes, image_header, images, pack, pack_files, recordio
     checksum = 0
-    for module in (images, pack, pack_files, recordio):
+    for module in (boxes, image_header, images, pack, pack_files, recordio):
+        assert module.__file__
         with open(module.__file__, 'rb') as file:
             checksum = zlib.crc32(file.read(), checksum)
     return checksum

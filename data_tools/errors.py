@@ -2,6 +2,7 @@
 import functools
 import os
 import sys
+from typing import Any, Callable
 
 
 class UserError(Exception):
@@ -11,10 +12,10 @@ class UserError(Exception):
     """
 
 
-def one_line_errors(main):
+def one_line_errors(main: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command's `main`: a `UserError` becomes one line on stderr and exit code 2."""
     @functools.wraps(main)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return main(*args, **kwargs)
         except UserError as error:

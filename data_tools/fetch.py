@@ -6,10 +6,13 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import IO, TYPE_CHECKING, Dict, List, Optional, Tuple
 
-from data_tools.atomic import write_error
+from data_tools.atomic import PathLike, write_error
 from data_tools.errors import UserError
+
+if TYPE_CHECKING:
+    import requests
 
 _ATTEMPTS = 3  # a mirror, as long as each attempt brings the file further
 _PAUSE = 1.0   # seconds before the second attempt; doubles
@@ -60,7 +63,7 @@ SOURCES = {
 }
 
 
-def fetch(name, root):
+def fetch(name: str, root: PathLike) -> Path:
     """Make sure that all files of a data set are in `root/name`; download those that are not.
 
     A file that is there is kept as it is. What arrives is checked against its SHA-256 and appears under its
@@ -105,7 +108,16 @@ def fetch(name, root):
     return folder
 
 
-def sha256_of(path):
+def not_as_published(name: str, root: PathLike) -> List[Path]:
+    """The files in `root/name` whose SHA-256 is not the published one, each a `Path`; those that are missing do not
+    count.
+    """
+    folder = Path(root).expanduser() / name
+    return [folder / file for file, sha256 in SOURCES[name].files.items()
+            if (folder / file).exists() and sha256_of(folder / file) != sha256]
+
+
+def sha256_of(path: PathLike) -> str:
     """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
@@ -114,12 +126,12 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
-def _download(file, sha256, mirrors, folder):
+def _download(file: str, sha256: str, mirrors: List[str], folder: Path) -> Dict[str, str]:
     """Try every mirror; return {} when `folder/file` is there, else {mirror: why not}. Reorders `mirrors`."""
     import requests  # here, because most commands find their data on the disk
 
     target, part = folder / file, folder / (file + '.part')
-    reasons = {}
+    reasons: Dict[str, str] = {}
     try:
         with open(part, 'ab') as output, requests.Session() as session:
             fcntl.flock(output, fcntl.LOCK_EX)  # a second process waits here, and then finds the file
@@ -146,7 +158,7 @@ def _download(file, sha256, mirrors, folder):
     return reasons
 
 
-def _from_mirror(session, url, sha256, output):
+def _from_mirror(session: 'requests.Session', url: str, sha256: str, output: IO[bytes]) -> Optional[str]:
     """Append what is missing to `output`; return None when its checksum is right, else why not."""
     import requests
     import urllib3
@@ -177,13 +189,13 @@ def _from_mirror(session, url, sha256, output):
     return reason
 
 
-def _empty(output):
+def _empty(output: IO[bytes]) -> None:
     """Throw away what was downloaded."""
     output.seek(0)
     output.truncate()
 
 
-def _append(session, url, output):
+def _append(session: 'requests.Session', url: str, output: IO[bytes]) -> None:
     """One request for the bytes that `output` does not have yet."""
     from tqdm import tqdm
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.atomic import atomic_write
+from data_tools.atomic import PathLike, atomic_write
 from data_tools.errors import UserError
 
 # The third byte of the magic number.
@@ -16,7 +16,7 @@ _DTYPES = {0x08: '>u1', 0x09: '>i1', 0x0B: '>i2', 0x0C: '>i4', 0x0D: '>f4', 0x0E
 _CODES = {np.dtype(dtype).newbyteorder('='): code for code, dtype in _DTYPES.items()}
 
 
-def read_file(path):
+def read_file(path: PathLike) -> bytes:
     """The bytes of a file, unpacked if its first bytes (not its name) say that it is gzip.
 
     Raises
@@ -41,7 +41,7 @@ def read_file(path):
         raise UserError(f'{path}: damaged gzip data ({error}); get the file again') from None
 
 
-def read_idx(path):
+def read_idx(path: PathLike) -> np.ndarray:
     """Read an IDX file, plain or compressed with gzip.
 
     Parameters
@@ -83,7 +83,7 @@ def read_idx(path):
     return np.frombuffer(data, dtype, count, offset=start).reshape(shape).astype(dtype.newbyteorder('='))
 
 
-def write_idx(path, array):
+def write_idx(path: PathLike, array: np.ndarray) -> None:
     """Write an array as an IDX file, compressed if `path` ends with `.gz`; atomic.
 
     Parameters

@@ -4,11 +4,13 @@ All three modes build the whole tree beside its final place and rename it: the f
 or not at all. Moving is that with hard links, and only then are the old names taken away; the note
 `.by-label` in the folder tells a later call how to finish or to undo it.
 """
+import argparse
 import errno
 import filecmp
 import json
 import os
 import shutil
+from typing import Any, Dict, List, Tuple
 
 from data_tools.atomic import write_error
 from data_tools.errors import UserError
@@ -17,7 +19,7 @@ from data_tools.whole_folder import FileTree, whole_folder
 _NOTE = '.by-label'
 
 
-def add_commands(subparsers):
+def add_commands(subparsers: 'argparse._SubParsersAction') -> None:
     parser = subparsers.add_parser(
         'by-label', help='arrange files named like 123_frog.png in a folder a label',
         description='Arrange files named like 123_frog.png as OUT/frog/123_frog.png. OUT appears when it is '
@@ -37,7 +39,7 @@ def add_commands(subparsers):
     parser.set_defaults(run=run)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Carry the command out."""
     if options.undo:
         if options.labels or options.out:
@@ -47,14 +49,16 @@ def run(options):
     if options.labels is None:
         raise UserError('by-label needs labels.txt: a file with one label a line')
     out = options.out or options.folder.rstrip('/') + '_by_label'
-    count, labels = arrange(options.folder, options.labels, out, options.mode, options.numbers)
-    print(f'{count:,} files -> {len(labels)} folders in {out}')
+    count, labels, folders = arrange(options.folder, options.labels, out, options.mode, options.numbers)
+    print(f'{count:,} files -> {folders} folders in {out}'
+          + (f'; {len(labels) - folders} of the labels have no file' if folders < len(labels) else ''))
     if not options.numbers and labels != sorted(labels):
         print('note: labels.txt is not sorted, and `pack` numbers names as they sort; --numbers keeps the '
               'order of labels.txt')
 
 
-def arrange(folder, labels_path, out, mode='link', numbers=False):
+def arrange(folder: str, labels_path: str, out: str, mode: str = 'link',
+            numbers: bool = False) -> Tuple[int, List[str], int]:
     """Arrange files by the label in their names.
 
     Parameters
@@ -71,8 +75,8 @@ def arrange(folder, labels_path, out, mode='link', numbers=False):
 
     Returns
     -------
-    (int, list of str)
-        Number of files; the labels.
+    (int, list of str, int)
+        Number of files; the labels; the folders, which are fewer if a label has no file.
 
     Raises
     ------
@@ -99,10 +103,10 @@ def arrange(folder, labels_path, out, mode='link', numbers=False):
             _write_note(out, dict(note, done=True))
         except OSError as error:
             raise write_error(error, folder) from None
-    return len(note['places']), labels
+    return len(note['places']), labels, len({os.path.dirname(place) for place in note['places'].values()})
 
 
-def undo(out):
+def undo(out: str) -> Tuple[int, str]:
     """Undo `arrange`; a folder half undone by an interrupted call is finished.
 
     Returns
@@ -125,7 +129,7 @@ def undo(out):
     if note is None:
         raise UserError(f'{out}: was not made by by-label, or holds no note of it ({_NOTE})')
     try:
-        found = sum(not name.startswith(_NOTE) for _, _, files in os.walk(out) for name in files)
+        found = sum(not _is_litter(name) for _, _, files in os.walk(out) for name in files)
         if found != len(note['places']):
             raise UserError(f'{out}: holds {found} files where by-label put {len(note["places"])}; add or '
                             f'remove what differs, then undo')
@@ -146,7 +150,12 @@ def undo(out):
     return len(note['places']), 'moved back' if note['mode'] == 'move' else f'{note["mode"]} removed'
 
 
-def _clear_away(gone):
+def _is_litter(name: str) -> bool:
+    """Hidden files (our own note too), and what Windows leaves in folders."""
+    return name[0] == '.' or name.lower() in ('thumbs.db', 'desktop.ini')
+
+
+def _clear_away(gone: str) -> None:
     """Remove an undone folder, its note last."""
     for entry in list(os.scandir(gone)):
         if entry.is_dir(follow_symlinks=False):
@@ -156,9 +165,9 @@ def _clear_away(gone):
     os.rmdir(gone)
 
 
-def _read_labels(path):
+def _read_labels(path: str) -> List[str]:
     try:
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding='utf-8-sig') as file:  # Windows begins its text files with a mark
             labels = [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'{path}: cannot be read '
@@ -172,12 +181,12 @@ def _read_labels(path):
     return labels
 
 
-def _places(folder, labels_path, labels, numbers):
+def _places(folder: str, labels_path: str, labels: List[str], numbers: bool) -> Dict[str, str]:
     """{name of a file: its path in the new folder}; every file has one."""
     try:
         with os.scandir(folder) as entries:
             files = sorted((entry.name, entry.is_file(follow_symlinks=False)) for entry in entries
-                           if entry.name[0] != '.')
+                           if not _is_litter(entry.name))
     except OSError as error:
         raise UserError(f'{folder}: cannot be read ({error.strerror})') from None
     number_of = {label: number for number, label in enumerate(labels)}
@@ -195,7 +204,7 @@ def _places(folder, labels_path, labels, numbers):
     return places
 
 
-def _put(source, target, copy):
+def _put(source: str, target: str, copy: bool) -> None:
     """Hard link, or copy where that is asked for or the disks differ."""
     if not copy:
         try:
@@ -209,7 +218,7 @@ def _put(source, target, copy):
     os.replace(partial, target)
 
 
-def _take_away(old, new):
+def _take_away(old: str, new: str) -> None:
     """Remove the old name of a file, if it is surely the same."""
     if os.path.lexists(old):
         if not _same(old, new):
@@ -217,11 +226,11 @@ def _take_away(old, new):
         os.unlink(old)
 
 
-def _same(old, new):
+def _same(old: str, new: str) -> bool:
     return os.path.samefile(old, new) or filecmp.cmp(old, new, shallow=False)
 
 
-def _write_note(folder, note):
+def _write_note(folder: str, note: Dict[str, Any]) -> None:
     path = os.path.join(folder, _NOTE)
     with open(path + '.new', 'w', encoding='utf-8') as file:
         json.dump(note, file)
@@ -230,7 +239,7 @@ def _write_note(folder, note):
     os.replace(path + '.new', path)
 
 
-def _read_note(out):
+def _read_note(out: str) -> Any:
     try:
         with open(os.path.join(out, _NOTE), encoding='utf-8') as file:
             return json.load(file)

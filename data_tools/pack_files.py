@@ -9,10 +9,11 @@ import fcntl
 import json
 import os
 import zlib
+from typing import IO, Iterable, List, Sequence, Tuple
 
-from data_tools.atomic import fsync_path, write_error
+from data_tools.atomic import PathLike, fsync_path, write_error
 from data_tools.errors import UserError
-from data_tools.recordio import frame, image_payload, label_text
+from data_tools.recordio import Labels, frame, image_payload, label_text
 
 SUFFIXES = ('.rec', '.idx', '.lst', '.crc')
 
@@ -33,7 +34,7 @@ class PartFolder:
     UserError
         `prefix` is unusable, or another process is at it.
     """
-    def __init__(self, prefix, keep=False):
+    def __init__(self, prefix: PathLike, keep: bool = False) -> None:
         self.prefix = os.fspath(prefix)
         if not os.path.basename(self.prefix) or os.path.isdir(self.prefix):
             raise UserError(f'{prefix}: is a folder; give a prefix for file names, such as '
@@ -57,10 +58,10 @@ class PartFolder:
         except OSError as error:
             raise write_error(error, prefix) from None
 
-    def file(self, name):
+    def file(self, name: str) -> str:
         return os.path.join(self.path, name)
 
-    def write(self, name, data):
+    def write(self, name: str, data: bytes) -> None:
         """A small file, written whole or not at all."""
         with open(self.file(name + '.new'), 'wb') as file:
             file.write(data)
@@ -68,7 +69,7 @@ class PartFolder:
             os.fsync(file.fileno())
         os.replace(file.name, self.file(name))
 
-    def commit(self, renames, absent=()):
+    def commit(self, renames: Iterable[Tuple[str, str]], absent: Iterable[str] = ()) -> None:
         """Give the finished files their names.
 
         Parameters
@@ -82,7 +83,7 @@ class PartFolder:
         fsync_path(self.path)
         self.finish_commit()
 
-    def finish_commit(self):
+    def finish_commit(self) -> None:
         """Carry out what `complete` says; does no harm when part of it is done already."""
         with open(self.file('complete'), 'rb') as file:
             renames, absent = json.load(file)
@@ -100,14 +101,14 @@ class PartFolder:
         fsync_path(folder)
         self.remove()
 
-    def remove(self):
+    def remove(self) -> None:
         _remove(self.file('complete'))  # first: without it, the rest is nothing
         for name in os.listdir(self.path):
             _remove(self.file(name))
         os.rmdir(self.path)
         self.lock.close()
 
-    def give_up(self):
+    def give_up(self) -> None:
         """After an error: leave nothing, unless the pack is whole and only names are missing."""
         if not os.path.exists(self.file('complete')):
             self.remove()
@@ -126,11 +127,12 @@ class PackWriter:
     ends : sequence of int
         Lengths to which the files are cut before more is appended.
     """
-    def __init__(self, part, name, count=0, ends=(0,) * len(SUFFIXES)):
+    def __init__(self, part: PartFolder, name: str, count: int = 0, ends: Sequence[int] = (0,) * len(SUFFIXES)) -> None:
         self.name, self.count, self.offset = name, count, ends[0]
         self.files = [open_at(part.file(name + suffix), end) for suffix, end in zip(SUFFIXES, ends)]
 
-    def append(self, records, sizes, ids, list_lines, checksum_lines):
+    def append(self, records: bytes, sizes: Sequence[int], ids: Sequence[int], list_lines: bytes,
+               checksum_lines: bytes) -> List[bytes]:
         """Add framed records.
 
         Parameters
@@ -157,22 +159,22 @@ class PackWriter:
         self.count += len(sizes)
         return pieces
 
-    def add(self, framed, index, labels, path):
+    def add(self, framed: bytes, index: int, labels: Labels, path: str) -> None:
         """Add one record that is framed already."""
         self.append(framed, [len(framed)], [index], list_line(index, label_text(labels), path).encode(
             'utf-8', 'surrogateescape'), checksum_line(index, framed).encode())
 
-    def add_image(self, index, labels, data, path):
+    def add_image(self, index: int, labels: Labels, data: bytes, path: str) -> None:
         """Add an encoded image."""
         self.add(frame(image_payload(index, labels, data)), index, labels, path)
 
-    def ends(self):
+    def ends(self) -> List[int]:
         """Lengths of the files, all that was appended being in them."""
         for file in self.files:
             file.flush()
         return [file.tell() for file in self.files]
 
-    def finish(self):
+    def finish(self) -> None:
         """Write the last line of `.crc` and bring everything to the disk."""
         self.files[3].write(f'end\t{self.count}\t{self.offset}\n'.encode())
         for file in self.files:
@@ -180,11 +182,11 @@ class PackWriter:
             os.fsync(file.fileno())
             file.close()
 
-    def renames(self, prefix):
+    def renames(self, prefix: str) -> List[Tuple[str, str]]:
         return [(self.name + suffix, prefix + suffix) for suffix in SUFFIXES]
 
 
-def open_at(path, end):
+def open_at(path: str, end: int) -> IO[bytes]:
     """Open a file to append to it behind its first `end` bytes."""
     file = open(path, 'ab')
     file.truncate(end)
@@ -192,15 +194,16 @@ def open_at(path, end):
     return file
 
 
-def list_line(index, labels, path):
+def list_line(index: int, labels: str, path: str) -> str:
     return f'{index}\t{labels}\t{path}\n'
 
 
-def checksum_line(index, framed):
+def checksum_line(index: int, framed: bytes) -> str:
     return f'{index}\t{len(framed)}\t{zlib.crc32(framed):08x}\n'
 
 
-def write_packs(part, packs, extra=(), absent=()):
+def write_packs(part: PartFolder, packs: Iterable[Tuple[str, Iterable[Tuple[bytes, int, Labels, str]]]],
+                extra: Iterable[Tuple[str, bytes]] = (), absent: Iterable[str] = ()) -> List[int]:
     """Fill packs one after the other and let them appear together.
 
     Parameters
@@ -240,7 +243,7 @@ def write_packs(part, packs, extra=(), absent=()):
     return counts
 
 
-def _remove(path):
+def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:

@@ -1,25 +1,44 @@
 """The command `rec`: look into RecordIO packs, check them, take them apart and mend them."""
+import argparse
 import os
 import struct
 import zlib
 from array import array
-from collections import Counter
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 from data_tools.errors import UserError
 from data_tools.pack_command import at_least, split_shares
-from data_tools.recordio import (beside, format_of, label_text, open_to_read, read_classes, read_images,
-                                 read_listed)
+from data_tools.recordio import (
+    beside,
+    format_of,
+    label_text,
+    listed_keys,
+    note_of,
+    open_to_read,
+    read_classes,
+    read_images,
+    read_listed,
+    second_id,
+    settle_keys,
+)
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from data_tools.sources import Packs
+
+Item = TypeVar('Item', bound=Tuple[Any, ...])
 _MOST_LINES = 1000  # of problems or differences that are printed
 
 
-def add_commands(subparsers):
+def add_commands(subparsers: 'argparse._SubParsersAction') -> None:
     rec = subparsers.add_parser('rec', help='look into, check, take apart and mend RecordIO packs',
                                 description='Look into, check, take apart and mend RecordIO packs, ours and '
                                             'im2rec\'s.')
     commands = rec.add_subparsers(dest='rec_command', metavar='COMMAND', required=True)
 
-    def command(name, run, text, *files):
+    def command(name: str, run: Callable[[argparse.Namespace], Optional[int]], text: str,
+                *files: Tuple[str, str]) -> argparse.ArgumentParser:
         parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + '.')
         for file, help_text in files:
             parser.add_argument(file.strip('+').lower(), metavar=file.strip('+'), help=help_text,
@@ -29,6 +48,9 @@ def add_commands(subparsers):
 
     parser = command('info', info, 'counts, classes, sizes, a contact sheet', ('FILE', 'x.rec'))
     parser.add_argument('--sheet', metavar='OUT.png', help='draw some images of each class')
+    parser.add_argument('--html', metavar='OUT.html',
+                        help='a page: pictures of each class, histograms of sizes, duplicates, the smallest and '
+                             'largest')
     parser.add_argument('--columns', type=at_least(1), default=10,
                         help='images of a class in the sheet (default 10)')
     command('ls', ls, 'list the records: id, labels, offset, bytes of the image, path', ('FILE', 'x.rec'))
@@ -46,6 +68,7 @@ def add_commands(subparsers):
     parser.add_argument('--split', type=split_shares, metavar='NAME=SHARE,...',
                         help='divide each class by chance, for example train=0.9,val=0.1')
     parser.add_argument('--shards', type=at_least(1), default=1, help='cut into so many parts, in order')
+    parser.add_argument('--allow-empty', action='store_true', help='let parts be empty')
     parser.add_argument('--seed', type=int, default=100, help='of all chance (default 100)')
     parser.add_argument('--resume', action='store_true', help='go on where an interrupted call stopped')
     parser = command('index', index, 'make the .idx anew', ('FILE+', 'x.rec'))
@@ -58,133 +81,44 @@ def add_commands(subparsers):
 
 # ---- looking
 
-def info(options):
-    """Counts, classes, sizes."""
-    import numpy as np
-    labels, formats, lengths, shapes = Counter(), Counter(), array('Q'), Counter()
-    sheet = ContactSheet(options.columns) if options.sheet else None
-    several = 0
-    for record, image in _progress(read_images(options.file), options.file, 'info'):
-        label = image.labels[0] if image.labels else None
-        labels[label] += 1
-        several = max(several, len(image.labels))
-        formats[format_of(image.data)] += 1
-        lengths.append(len(image.data))
-        shapes[_shape(image.data)] += 1
-        if sheet is not None:
-            sheet.add(label, image.data)
-    if not lengths:
-        raise UserError(f'{options.file}: holds no records')
-    lengths = np.frombuffer(lengths, np.uint64)
-    present = [ending for ending in ('.idx', '.lst', '.crc') if os.path.exists(beside(options.file, ending))]
-    print(f'records  {len(lengths):,} in {os.path.getsize(options.file):,} bytes; beside it: '
-          f'{" ".join(present) or "nothing"}')
-    print('formats  ' + ', '.join(f'{name} {count:,}' for name, count in formats.most_common()))
-    print(f'bytes    {int(lengths.min()):,} to {int(lengths.max()):,}, median {int(np.median(lengths)):,} an '
-          f'image')
-    known = [shape for shape in shapes if shape]
-    if known:
-        (width, height), count = Counter({shape: shapes[shape] for shape in known}).most_common(1)[0]
-        sides = [f'{min(side)} to {max(side)}' if min(side) != max(side) else str(side[0])
-                 for side in zip(*known)]
-        print(f'pixels   {sides[0]} wide, {sides[1]} high; most often {width} x {height} ({count:,})')
-    print(f'labels   {len(labels):,}' + (f', up to {several} a record; by the first:' if several > 1 else ''))
-    names = _class_names(options.file)
-    for label in sorted(labels, key=lambda label: (label is None, label != label, label or 0))[:_MOST_LINES]:
-        print(f'  {names(label):24} {labels[label]:,}')
-    if len(labels) > _MOST_LINES:
-        print(f'  ... and {len(labels) - _MOST_LINES:,} more')
-    if sheet is not None:
-        sheet.save(options.sheet, names)
+def info(options: argparse.Namespace) -> None:
+    """Counts, classes, sizes; a sheet, a page."""
+    from data_tools.rec_info import Survey, class_names, save_page, save_sheet
+    survey = Survey(options.columns if options.sheet or options.html else 0, bool(options.html))
+    for _, image in _progress(read_images(options.file), options.file, 'info'):
+        survey.add(image)
+    for line in survey.lines(options.file):
+        print(line)
+    if options.sheet:
+        save_sheet(survey, options.sheet, class_names(options.file))
         print(f'sheet    {options.sheet}')
+    if options.html:
+        save_page(survey, options.file, options.html)
+        print(f'page     {options.html}')
 
 
-def _class_names(path):
-    """A function from a label to what to show for it."""
-    classes = read_classes(path) or []
-
-    def name(label):
-        if label is None:
-            return 'none'
-        text = f'{label:g}'
-        return f'{text} {classes[int(label)]}' if 0 <= label < len(classes) and label == int(label) else text
-    return name
-
-
-def _shape(data):
-    """(width, height) by the header of an image; None where it cannot be read."""
-    import io
-    from PIL import Image
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.size
-    except Exception:  # Pillow raises nearly everything; `verify` is the command that says what is wrong
-        return None
+def ls(options: argparse.Namespace) -> None:
+    """One line a record, with its key, which is its id unless the ids repeat."""
+    ids, offsets = array('Q'), array('Q')
+    for record, image in read_images(options.file):
+        ids.append(image.id)
+        offsets.append(record.offset)
+    keys = settle_keys(ids, offsets, listed_keys(options.file))[0]
+    for key, (record, image, path) in zip(keys, read_listed(options.file)):
+        print(f'{key}\t{label_text(image.labels)}\t{record.offset}\t{len(image.data)}\t{path}')
 
 
-class ContactSheet:
-    """The first few images of each class in one picture.
-
-    Parameters
-    ----------
-    columns : int
-        Images of a class.
-    """
-    EDGE, MOST_CLASSES = 64, 100
-
-    def __init__(self, columns):
-        self.columns, self.rows = columns, {}
-
-    def add(self, label, data):
-        if label not in self.rows and len(self.rows) == self.MOST_CLASSES:
-            return
-        row = self.rows.setdefault(label, [])
-        if len(row) < self.columns:
-            row.append(data)
-
-    def save(self, path, names):
-        """Draw all classes, sorted, with their names, into a PNG."""
-        import io
-        from PIL import Image, ImageDraw, ImageOps
-        from data_tools.atomic import atomic_path
-        margin, edge = 160, self.EDGE
-        sheet = Image.new('RGB', (margin + self.columns * (edge + 4), 4 + len(self.rows) * (edge + 4)),
-                          'white')
-        draw = ImageDraw.Draw(sheet)
-        for y, label in enumerate(sorted(self.rows, key=lambda label: (label is None, label or 0))):
-            top = 4 + y * (edge + 4)
-            draw.text((6, top + edge // 2 - 6), names(label).encode('latin-1', 'replace').decode('latin-1'),
-                      'black')
-            for x, data in enumerate(self.rows[label]):
-                try:
-                    image = Image.open(io.BytesIO(data)).convert('RGB')
-                except Exception:  # not an image, or damaged: its place stays empty
-                    continue
-                enlarged = max(image.size) < edge
-                sheet.paste(ImageOps.pad(image, (edge, edge), Image.NEAREST if enlarged else Image.LANCZOS,
-                                         color='white'), (margin + x * (edge + 4), top))
-        with atomic_path(path) as beside_it:
-            sheet.save(beside_it, 'PNG')
-
-
-def ls(options):
-    """One line a record."""
-    for record, image, path in read_listed(options.file):
-        print(f'{image.id}\t{label_text(image.labels)}\t{record.offset}\t{len(image.data)}\t{path}')
-
-
-def diff(options):
+def diff(options: argparse.Namespace) -> int:
     """What two packs do not share."""
     sides = [_digests(path) for path in (options.a, options.b)]
     lines = []
-    for index, (labels, data) in sides[0].items():
+    for index, mine in sides[0].items():
         other = sides[1].get(index)
         if other is None:
             lines.append(f'id {index}: only in {options.a}')
-        elif other[0] != labels:
-            lines.append(f'id {index}: other labels')
-        elif other[1] != data:
-            lines.append(f'id {index}: another image')
+        elif other != mine:
+            what = ('other labels', 'labels held in another way', 'another second id', 'another image')
+            lines += [f'id {index}: {words}' for words, x, y in zip(what, mine, other) if x != y][:1]
     lines += [f'id {index}: only in {options.b}' for index in sides[1] if index not in sides[0]]
     orders = [[index for index in side if index in other] for side, other in (sides, sides[::-1])]
     if orders[0] != orders[1]:
@@ -196,27 +130,27 @@ def diff(options):
     return 1 if lines else 0
 
 
-def _digests(path):
-    """{id: (digest of the labels, of the image)}, in the order of the pack"""
+def _digests(path: str) -> Dict[int, Tuple[int, bytes, int, bytes]]:
+    """{key: (digest of the labels, how they are held, second id, digest of the image)}, in the order of the pack"""
     import hashlib
-    found = {}
-    for number, (record, image) in enumerate(_progress(read_images(path), path, 'diff')):
-        if image.id in found:
-            raise UserError(f'{path}: record number {number} has the id {image.id} of an earlier one; '
-                            '`rec verify` tells more')
-        found[image.id] = (zlib.crc32(struct.pack(f'<{len(image.labels)}f', *image.labels)),
-                           hashlib.blake2b(image.data, digest_size=16).digest())
-    return found
+    ids, offsets, digests = array('Q'), array('Q'), []
+    for record, image in _progress(read_images(path), path, 'diff'):
+        ids.append(image.id)
+        offsets.append(record.offset)
+        digests.append((zlib.crc32(struct.pack(f'<{len(image.labels)}f', *image.labels)), record.payload[:4],
+                        second_id(record.payload), hashlib.blake2b(image.data, digest_size=16).digest()))
+    return dict(zip(settle_keys(ids, offsets, listed_keys(path))[0], digests))
 
 
-def verify_files(options):
+def verify_files(options: argparse.Namespace) -> int:
     """Check packs; 1 if anything is wrong."""
     from data_tools.verify import verify
     wrong = 0
     for path in options.file:
         with _bar(path, 'verify') as bar:
             found = verify(path, options.decode, bar.update)
-        _print_some([f'{path}: {line}' for _, line in found.problems])
+        for line in found.lines():
+            print(f'{path}: {line}')
         compared = f' (compared with {" ".join(found.beside)})' if found.beside else ' (nothing beside it)'
         print(f'{path}: {found.records:,} whole records{compared}: '
               + (_count(found.problems, 'problem') if found.problems else 'all is well'))
@@ -224,11 +158,11 @@ def verify_files(options):
     return 1 if wrong else 0
 
 
-def _count(things, name):
+def _count(things: Sequence[Any], name: str) -> str:
     return f'{len(things):,} {name}{"s" if len(things) != 1 else ""}'
 
 
-def _print_some(lines):
+def _print_some(lines: List[str]) -> None:
     for line in lines[:_MOST_LINES]:
         print(line)
     if len(lines) > _MOST_LINES:
@@ -237,83 +171,118 @@ def _print_some(lines):
 
 # ---- taking apart and joining
 
-def extract(options):
-    """Images as files."""
+def extract(options: argparse.Namespace) -> None:
+    """Images as files, named as the list says, with an ending that fits their bytes; of detection, their labels too."""
+    from data_tools.boxes import objects_of
+    from data_tools.pack_files import list_line
     from data_tools.whole_folder import FileTree, whole_folder
-    count = 0
+    count = without = renamed = 0
+    labels: List[str] = []
     with whole_folder(options.out) as folder:
         tree = FileTree(folder)
         for _, image, path in _progress(read_listed(options.file), options.file, 'extract'):
-            if '/' not in path.strip('/'):
+            if not image.data:
+                without += 1
+                continue
+            stem, ending = os.path.splitext(path)
+            kind = format_of(image.data)
+            if kind != 'bin' and _KIND_OF_ENDING.get(ending.lower(), ending.lower()[1:]) != kind:
+                path = f'{stem}.{kind}'
+                renamed += 1
+            detection = objects_of(image.labels) is not None
+            if '/' not in path.strip('/') and not detection:
                 path = f'{image.labels[0] if image.labels else 0:g}/{path}'
             try:
                 tree.write(path, image.data)
             except FileExistsError:  # packs that were joined: the same name in both
                 stem, ending = os.path.splitext(path)
-                tree.write(f'{stem}-{image.id}{ending}', image.data)
+                path = f'{stem}-{image.id}{ending}'
+                tree.write(path, image.data)
             count += 1
-    print(f'{count:,} images -> {options.out}')
+            if detection:
+                labels.append(list_line(image.id, label_text(image.labels), path))
+        if labels:
+            classes = ''.join(f'{name}\n' for name in read_classes(options.file) or ())
+            for name, text in (('labels.lst', ''.join(labels)), ('labels.classes.txt', classes)):
+                if text:
+                    tree.write(name, text.encode('utf-8', 'surrogateescape'))
+    print(f'{count:,} images -> {options.out}'
+          + (f'; {renamed:,} have the ending of what they are now' if renamed else '')
+          + (f'; the boxes of {len(labels):,} are in {options.out}/labels.lst' if labels else '')
+          + (f'; {without:,} records without an image left out' if without else ''))
 
 
-def merge(options):
+_KIND_OF_ENDING = {'.jpeg': 'jpg', '.jpe': 'jpg', '.jfif': 'jpg', '.tiff': 'tif'}
+
+
+def merge(options: argparse.Namespace) -> None:
     """Packs into one."""
     from data_tools.sources import Packs
-    _pack_again(Packs(options.file, options.renumber), _prefix(options.out), resume=options.resume)
+    _pack_again(Packs(options.file, options.renumber), _prefix(options.out), options, resume=options.resume)
 
 
-def split(options):
+def split(options: argparse.Namespace) -> None:
     """A pack into several."""
     from data_tools.sources import Packs
     if not options.split and options.shards == 1:
         raise UserError('rec split needs --split NAME=SHARE,... or --shards N')
-    _pack_again(Packs([options.file]), options.out, split=options.split, shards=options.shards,
-                seed=options.seed,
-                resume=options.resume)
+    _pack_again(Packs([options.file]), options.out, options, split=options.split, shards=options.shards,
+                seed=options.seed, resume=options.resume, allow_empty=options.allow_empty)
 
 
-def _pack_again(source, prefix, **options):
+def _pack_again(source: 'Packs', prefix: str, options: argparse.Namespace, **how: Any) -> None:
     """Pack the images of packs as they are."""
     from data_tools.pack import Job, pack
     from data_tools.pack_command import summary
-    print(summary(pack(source, prefix, Job(check=False), strict=True, **options), prefix))
+    result = pack(source, prefix, Job(check=False), strict=True, command=options.command_line, **how)
+    for note in result.notes:
+        print(f'note: {note}')
+    print(summary(result, prefix))
 
 
-def _prefix(path):
+def _prefix(path: str) -> str:
     return path[:-4] if path.endswith('.rec') else path
 
 
 # ---- mending
 
-def index(options):
+def index(options: argparse.Namespace) -> None:
     """`.idx`, and `.crc`, from the records."""
     from data_tools.atomic import atomic_write
     for path in options.file:
-        index_lines, checksum_lines, end, count = [], [], 0, 0
+        ids, offsets, lengths, checksums = (array('Q') for _ in range(4))
         for record, image in _progress(read_images(path), path, 'index'):
-            index_lines.append(f'{image.id}\t{record.offset}\n')
-            checksum_lines.append(f'{image.id}\t{record.end - record.offset}\t{record.crc:08x}\n')
-            end = record.end
-            count += 1
-        checksum_lines.append(f'end\t{count}\t{end}\n')
+            for column, value in zip((ids, offsets, lengths, checksums),
+                                     (image.id, record.offset, record.end - record.offset, record.crc)):
+                column.append(value)
+        keys, how = settle_keys(ids, offsets, listed_keys(path))
+        index_lines = [f'{key}\t{offset}\n' for key, offset in zip(keys, offsets)]
+        checksum_lines = [f'{key}\t{length}\t{crc:08x}\n' for key, length, crc in zip(keys, lengths, checksums)]
+        checksum_lines.append(f'end\t{len(ids)}\t{sum(lengths)}\n')
         for ending, lines in (('.idx', index_lines),) + ((('.crc', checksum_lines),) if options.crc else ()):
             with atomic_write(beside(path, ending), text=True) as file:
                 file.writelines(lines)
-        print(f'{count:,} records -> {beside(path, ".idx")}'
+        if how:
+            print(f'note: {path}: its ids repeat or are not the keys of its .idx; '
+                  + ('the keys stay' if how == 'index' else 'the keys count its records from 0'))
+        print(f'{len(ids):,} records -> {beside(path, ".idx")}'
               + (f', {beside(path, ".crc")}' if options.crc else ''))
 
 
-def salvage(options):
+def salvage(options: argparse.Namespace) -> None:
     """What is whole of a damaged pack."""
     from data_tools.pack_files import PartFolder, write_packs
     from data_tools.verify import whole_records
-    prefix, left_out = _prefix(options.out), []
+    prefix = _prefix(options.out)
+    left_out: List[str] = []
     if os.path.realpath(prefix + '.rec') == os.path.realpath(options.file):
         raise UserError(f'{options.out}: is the damaged pack itself; choose another name for what is whole')
     classes = read_classes(options.file)
     extra = [('.classes.txt', ''.join(f'{name}\n' for name in classes).encode('utf-8', 'surrogateescape'))] \
         if classes else []
     absent = [] if classes else [prefix + '.classes.txt']
-    absent += [f'{prefix}.{name}.csv' for name in ('bad', 'duplicates')]  # those of a pack that is replaced
+    # those of a pack that is replaced
+    absent += [f'{prefix}.{name}' for name in ('bad.csv', 'duplicates.csv') + (('json',) if note_of(prefix) else ())]
     open_to_read(options.file).close()  # before anything is made for it
     counts = write_packs(PartFolder(prefix), [(prefix, whole_records(options.file, left_out))], extra, absent)
     _print_some(left_out)
@@ -322,13 +291,13 @@ def salvage(options):
 
 # ---- progress
 
-def _bar(path, what):
+def _bar(path: str, what: str) -> 'tqdm':
     from tqdm import tqdm
     size = os.path.getsize(path) if os.path.exists(path) else None
     return tqdm(total=size, desc=what, unit='B', unit_scale=True, disable=None)
 
 
-def _progress(items, path, what):
+def _progress(items: Iterable[Item], path: str, what: str) -> Iterator[Item]:
     """The items, (Record, ...) each, with a progress bar over the bytes of the pack."""
     with _bar(path, what) as bar:
         end = 0

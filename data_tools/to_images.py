@@ -1,8 +1,10 @@
 """The command `to-images`: IDX and CIFAR-10 files as image files in a folder a class."""
+import argparse
+
 from data_tools.errors import UserError
 
 
-def add_commands(subparsers):
+def add_commands(subparsers: 'argparse._SubParsersAction') -> None:
     parser = subparsers.add_parser(
         'to-images', help='turn IDX and CIFAR-10 files into image files',
         description='Write the images of IDX or CIFAR-10 files as OUT/CLASS/NUMBER.png. OUT appears when it '
@@ -17,9 +19,10 @@ def add_commands(subparsers):
     parser.set_defaults(run=run)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Carry the command out."""
     from tqdm import tqdm
+
     from data_tools.images import reencode
     from data_tools.sources import Pixels, open_source
     from data_tools.whole_folder import FileTree, whole_folder

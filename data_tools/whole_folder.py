@@ -3,13 +3,14 @@ import contextlib
 import fcntl
 import os
 import shutil
+from typing import Iterator
 
-from data_tools.atomic import write_error
+from data_tools.atomic import PathLike, write_error
 from data_tools.errors import UserError
 
 
 @contextlib.contextmanager
-def whole_folder(path):
+def whole_folder(path: PathLike) -> Iterator[str]:
     """Context manager that yields a folder to fill; it becomes `path` when the body succeeds.
 
     It is called `PATH.part` until then; one that a killed process has left is cleared first. `PATH.part.lock` is there
@@ -72,10 +73,10 @@ class FileTree:
     ----------
     root : str
     """
-    def __init__(self, root):
+    def __init__(self, root: str) -> None:
         self.root, self.folders = root, {''}
 
-    def place(self, path):
+    def place(self, path: str) -> str:
         """The full path for a file at `path`, its folder made.
 
         Raises
@@ -91,7 +92,7 @@ class FileTree:
             self.folders.add(folder)
         return f'{self.root}/{path}'
 
-    def write(self, path, data):
+    def write(self, path: str, data: bytes) -> None:
         """A new file; FileExistsError if there is one."""
         descriptor = os.open(self.place(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:

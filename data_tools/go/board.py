@@ -16,6 +16,9 @@ The rules: a move is on an empty point that is not forbidden by ko; it captures;
 `superko=True` of `Position` adds positional superko. Liberties are exact for every chain after every move,
 not pseudo-liberties.
 """
+import re
+from typing import List, Optional, Sequence, Tuple
+
 import numpy as np
 from numba import njit
 
@@ -47,7 +50,7 @@ ZOBRIST = np.random.RandomState(361).randint(-2 ** 31, 2 ** 31, (2, 3, CELLS), n
 
 
 @njit(cache=True)
-def to_cell(move, size):
+def to_cell(move: int, size: int) -> int:
     """The cell of a move; 0 for a pass (move = size * size)."""
     if move >= size * size:
         return PASS
@@ -55,7 +58,7 @@ def to_cell(move, size):
 
 
 @njit(cache=True)
-def to_move(cell, size):
+def to_move(cell: int, size: int) -> int:
     """The move of a cell; size * size for a pass."""
     if cell == PASS:
         return size * size
@@ -63,7 +66,7 @@ def to_move(cell, size):
 
 
 @njit(cache=True)
-def clear(state, size):
+def clear(state: np.ndarray, size: int) -> None:
     """Make `state` (STATE_LENGTH,) the empty board of `size`, black to move."""
     state[:] = 0
     state[SIZE] = size
@@ -75,7 +78,7 @@ def clear(state, size):
 
 
 @njit(cache=True)
-def is_legal(state, cell, colour):
+def is_legal(state: np.ndarray, cell: int, colour: int) -> bool:
     """Whether `colour` may play at `cell`: empty, not the ko point, no suicide. A pass is always legal."""
     if cell == PASS:
         return True
@@ -94,14 +97,14 @@ def is_legal(state, cell, colour):
 
 
 @njit(cache=True)
-def _toggle(state, colour, cell):
+def _toggle(state: np.ndarray, colour: int, cell: int) -> None:
     """Put a stone into the hash, or take it out."""
     state[HASH_LOW] ^= ZOBRIST[0, colour, cell]
     state[HASH_HIGH] ^= ZOBRIST[1, colour, cell]
 
 
 @njit(cache=True)
-def _count_liberties(state, chain):
+def _count_liberties(state: np.ndarray, chain: int) -> int:
     """The number of empty points next to a chain, each counted once, without any marks on the board."""
     count = 0
     stone = chain
@@ -123,7 +126,7 @@ def _count_liberties(state, chain):
 
 
 @njit(cache=True)
-def _remove(state, chain, capturer):
+def _remove(state: np.ndarray, chain: int, capturer: int) -> int:
     """Take a chain off the board; its points become liberties of the capturer's chains. Returns its size."""
     colour = 3 - capturer
     count = 0
@@ -149,7 +152,7 @@ def _remove(state, chain, capturer):
 
 
 @njit(cache=True)
-def play(state, cell, colour):
+def play(state: np.ndarray, cell: int, colour: int) -> int:
     """Play a legal move (or PASS) in place and give the turn to the opponent.
 
     The caller has asked `is_legal`; nothing is checked here. Returns the number of stones captured.
@@ -207,7 +210,7 @@ def play(state, cell, colour):
 
 
 @njit(cache=True)
-def set_up(state, cells, colours):
+def set_up(state: np.ndarray, cells: np.ndarray, colours: np.ndarray) -> bool:
     """Put stones on the board, or take them off (EMPTY), as SGF's AB, AW and AE do.
 
     Chains, liberties and the hash are made anew; ko and the recent moves are forgotten. `cells` and
@@ -250,13 +253,13 @@ def set_up(state, cells, colours):
 
 
 @njit(cache=True)
-def position_hash(state):
+def position_hash(state: np.ndarray) -> int:
     """The 64-bit Zobrist hash of the stones alone (int64): equal stones, equal hash, whoever is to move."""
     return (np.int64(state[HASH_HIGH]) << np.int64(32)) | (np.int64(state[HASH_LOW]) & np.int64(0xffffffff))
 
 
 @njit(cache=True)
-def hash_after(state, cell, colour):
+def hash_after(state: np.ndarray, cell: int, colour: int) -> int:
     """`position_hash` as it would be after a legal move, without playing it."""
     low, high = state[HASH_LOW], state[HASH_HIGH]
     if cell != PASS:
@@ -281,7 +284,7 @@ def hash_after(state, cell, colour):
 
 
 @njit(cache=True)
-def legal_moves(state, seen_hashes, legal):
+def legal_moves(state: np.ndarray, seen_hashes: np.ndarray, legal: np.ndarray) -> None:
     """Mark the legal moves of the player to move.
 
     Parameters
@@ -307,7 +310,7 @@ def legal_moves(state, seen_hashes, legal):
 
 
 @njit(cache=True)
-def area(state, owner):
+def area(state: np.ndarray, owner: np.ndarray) -> Tuple[int, int]:
     """Tromp-Taylor area: stones, and empty regions that reach only one colour. No stone is taken for dead.
 
     `owner` (size * size,), any integers, is filled with EMPTY (neutral), BLACK or WHITE for each point.
@@ -347,7 +350,7 @@ def area(state, owner):
 
 
 @njit(cache=True)
-def stones(state, colours):
+def stones(state: np.ndarray, colours: np.ndarray) -> None:
     """Copy the board, BLACK, WHITE or EMPTY, into `colours` (size * size,), row by row from the top."""
     size = state[SIZE]
     for move in range(size * size):
@@ -375,7 +378,7 @@ class Position:
         From the constructor for a wrong size; from `play` and `set_up` for what the rules forbid.
     """
 
-    def __init__(self, size=19, superko=False):
+    def __init__(self, size: int = 19, superko: bool = False) -> None:
         if not 2 <= size <= MAX_SIZE:
             raise ValueError(f'a board has 2 to {MAX_SIZE} lines, not {size}')
         self.size = size
@@ -385,7 +388,7 @@ class Position:
         # hashes of the positions so far; the empty board's is 0
         self._seen = np.zeros(1 if superko else 0, np.int64)
 
-    def copy(self):
+    def copy(self) -> 'Position':
         """An independent copy: play on it, and throw it away to undo."""
         other = Position.__new__(Position)
         other.size, other.superko = self.size, self.superko
@@ -394,66 +397,66 @@ class Position:
         return other
 
     @property
-    def to_play(self):
+    def to_play(self) -> int:
         """BLACK or WHITE."""
         return int(self.state[TO_MOVE])
 
     @to_play.setter
-    def to_play(self, colour):
+    def to_play(self, colour: int) -> None:
         if colour != self.state[TO_MOVE]:
             self.state[TO_MOVE] = colour
             self.state[KO] = 0  # it forbade the other player
 
     @property
-    def board(self):
+    def board(self) -> np.ndarray:
         """The stones, uint8 (size, size), rows from the top: EMPTY, BLACK or WHITE."""
         colours = np.empty(self.size * self.size, np.uint8)
         stones(self.state, colours)
         return colours.reshape(self.size, self.size)
 
     @property
-    def hash(self):
+    def hash(self) -> int:
         """64-bit Zobrist hash of the stones."""
         return int(position_hash(self.state))
 
     @property
-    def passes(self):
+    def passes(self) -> int:
         """How many passes in a row have just been played; 2 end a game."""
         return int(self.state[PASSES])
 
     @property
-    def move_number(self):
+    def move_number(self) -> int:
         """How many moves, passes included, have been played."""
         return int(self.state[MOVE_NUMBER])
 
     @property
-    def last_move(self):
+    def last_move(self) -> Optional[int]:
         """The last move, or None if it was a pass or there was none."""
         cell = int(self.state[RECENT])
         return None if cell == PASS else int(to_move(cell, self.size))
 
     @property
-    def ko(self):
+    def ko(self) -> Optional[int]:
         """The point that simple ko forbids to the player to move, or None."""
         cell = int(self.state[KO])
         return None if cell == 0 else int(to_move(cell, self.size))
 
-    def lost(self, colour):
+    def lost(self, colour: int) -> int:
         """How many stones of `colour` have been captured so far."""
         return int(self.state[LOST + colour])
 
-    def liberties(self, move):
+    def liberties(self, move: int) -> int:
         """The liberties of the chain at a point; 0 if it is empty."""
         chain = self.state[CHAIN + to_cell(move, self.size)]
         return int(self.state[LIBERTIES + chain]) if chain else 0
 
-    def legal_moves(self):
+    def legal_moves(self) -> np.ndarray:
         """bool (size * size + 1,): what the player to move may play; the last is the pass, always legal."""
         legal = np.empty(self.size * self.size + 1, np.bool_)
         legal_moves(self.state, self._seen, legal)
         return legal
 
-    def is_legal(self, move, colour=None):
+    def is_legal(self, move: int, colour: Optional[int] = None) -> bool:
         """Whether `colour` (default: whose turn it is) may play `move`."""
         if not 0 <= move <= self.size * self.size:
             return False
@@ -463,20 +466,23 @@ class Position:
             return False
         return cell == PASS or not self.superko or hash_after(self.state, cell, colour) not in self._seen
 
-    def play(self, move, colour=None):
+    def play(self, move: int, colour: Optional[int] = None, repeat: bool = False) -> int:
         """Play `move` for `colour` (default: whose turn it is). Returns the number of captured stones.
+
+        With `repeat` even if an earlier position comes back, as a referee without superko allows.
 
         Raises ValueError, and changes nothing, if the move is illegal.
         """
         colour = self.to_play if colour is None else colour
-        if not self.is_legal(move, colour):
+        if not self.is_legal(move, colour) and not (repeat and 0 <= move < self.size ** 2
+                                                    and is_legal(self.state, to_cell(move, self.size), colour)):
             raise ValueError(f'{vertex(move, self.size)} is illegal for {("black", "white")[colour - 1]}')
         captured = play(self.state, to_cell(move, self.size), colour)
         if self.superko and move != self.size * self.size:
             self._seen = np.append(self._seen, np.int64(self.hash))
         return int(captured)
 
-    def set_up(self, black=(), white=(), empty=()):
+    def set_up(self, black: Sequence[int] = (), white: Sequence[int] = (), empty: Sequence[int] = ()) -> None:
         """Put stones on the given points, or take them off, whatever was there.
 
         Raises ValueError, and changes nothing, if a point is off the board or a chain would have no liberty.
@@ -493,32 +499,43 @@ class Position:
         if self.superko:
             self._seen = np.array([self.hash], np.int64)
 
-    def area(self):
+    def area(self) -> Tuple[int, int, np.ndarray]:
         """Tromp-Taylor: (black's area, white's area, owner uint8 (size, size), EMPTY at neutral points)."""
         owner = np.empty(self.size * self.size, np.uint8)
         black, white = area(self.state, owner)
         return int(black), int(white), owner.reshape(self.size, self.size)
 
-    def score(self, komi=7.5):
+    def score(self, komi: float = 7.5) -> float:
         """Black's area less white's less komi: positive where black wins (book, 7.1.3)."""
         black, white, _ = self.area()
         return black - white - komi
 
-    def __str__(self):
+    def __str__(self) -> str:
         return draw(self.board, self.last_move)
 
 
 LETTERS = 'ABCDEFGHJKLMNOPQRST'  # no I
 
 
-def vertex(move, size=19):
+def vertex(move: int, size: int = 19) -> str:
     """A move in people's coordinates: 0 is 'A19' on the full board; size * size is 'pass'."""
     if move == size * size:
         return 'pass'
     return f'{LETTERS[move % size]}{size - move // size}'
 
 
-def star_points(size):
+def move_of(text: str, size: int = 19) -> Optional[int]:
+    """What `vertex` writes, read: 'A19' is 0 on the full board, 'pass' is size * size; None if it is neither."""
+    text = text.strip().upper()
+    if text == 'PASS':
+        return size * size
+    column, row = LETTERS[:size].find(text[:1]), text[1:]
+    if not text or column < 0 or not re.fullmatch('[0-9]{1,2}', row) or not 1 <= int(row) <= size:
+        return None
+    return column + size * (size - int(row))
+
+
+def star_points(size: int) -> List[int]:
     """The moves of the points with dots on a board of `size`."""
     edge = 3 if size > 12 else 2
     lines = [] if size < 7 else [edge, size - 1 - edge]
@@ -531,7 +548,7 @@ def star_points(size):
     return points
 
 
-def draw(board, marked=None, wanted=None):
+def draw(board: np.ndarray, marked: Optional[int] = None, wanted: Optional[int] = None) -> str:
     """A board for the terminal, with coordinates: X black, O white, + a star point.
 
     Parameters

@@ -4,19 +4,24 @@ What is heavy is imported when a command runs.
 """
 import argparse
 import os
+from typing import TYPE_CHECKING, Callable
 
+from data_tools.atomic import PathLike
 from data_tools.errors import UserError
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def _share(text):
+
+def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError('a share is from 0 to below 1')
     return value
 
 
-def _whole(least):
-    def number(text):
+def _whole(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
         value = int(text)
         if not least <= value < 2 ** 32:
             raise argparse.ArgumentTypeError(f'a whole number from {least} on')
@@ -25,7 +30,7 @@ def _whole(least):
     return number
 
 
-def add_commands(subparsers):
+def add_commands(subparsers: 'argparse._SubParsersAction') -> None:
     """Add `go` with `pack`, `info`, `verify` and `show`; each sets `run`, a function of the parsed options.
 
     Parameters
@@ -59,7 +64,7 @@ def add_commands(subparsers):
         command.set_defaults(run=run)
 
 
-def _load(path):
+def _load(path: PathLike) -> 'np.ndarray':
     """The records of a `.dat` (mapped) or `.rec` (read): uint8 (N, 363)."""
     import numpy as np
 
@@ -79,7 +84,7 @@ def _load(path):
     return np.frombuffer(records, np.uint8).reshape(-1, dat.RECORD)
 
 
-def run_pack(args):
+def run_pack(args: argparse.Namespace) -> None:
     """`go pack`: the last line says what was written and what was refused."""
     from data_tools.go.pack import pack
     packed = pack(args.sgf, args.out, args.validation, args.seed, args.workers)
@@ -92,7 +97,7 @@ def run_pack(args):
          + (f' ({reasons}), see {args.out}.refused.csv' if refused else ''))
 
 
-def run_info(args):
+def run_info(args: argparse.Namespace) -> None:
     """`go info`."""
     import numpy as np
 
@@ -112,7 +117,7 @@ def run_info(args):
         print(f'(figures of {len(few):,} positions, evenly spread)')
 
 
-def run_verify(args):
+def run_verify(args: argparse.Namespace) -> None:
     """`go verify`."""
     from tqdm import tqdm
 
@@ -129,7 +134,7 @@ def run_verify(args):
     print(f'{args.file}: {len(records):,} positions, all sound')
 
 
-def run_show(args):
+def run_show(args: argparse.Namespace) -> None:
     """`go show`."""
     import numpy as np
 

@@ -13,10 +13,12 @@ turns it into planes and labels, each position in a symmetry of its own. A pack 
 short, read the file from front to back: it is shuffled (see `pack.py`).
 """
 import os
+from typing import Optional, Tuple, Union
 
 import numpy as np
 from numba import njit
 
+from data_tools.atomic import PathLike
 from data_tools.errors import UserError
 from data_tools.go import symmetries
 from data_tools.go.board import RECENT, STATE_LENGTH, clear, set_up, to_cell
@@ -27,7 +29,7 @@ SIZE = 19
 AREA = SIZE * SIZE
 
 
-def load_dat(path):
+def load_dat(path: PathLike) -> np.ndarray:
     """Map a `.dat` file: uint8 (records, 363), read-only, read from the disk as it is used.
 
     Raises
@@ -45,18 +47,19 @@ def load_dat(path):
         raise UserError(f'{path}: cannot be read ({error.strerror})') from None
 
 
-def labels_of(records):
+def labels_of(records: np.ndarray) -> np.ndarray:
     """The moves x + 19 * y, int32 (N,), of records uint8 (N, 363)."""
     return records[:, 0] + SIZE * records[:, 1].astype(np.int32)  # 19 * 18 is too much for a byte
 
 
-def _own(array):
+def _own(array: np.ndarray) -> np.ndarray:
     """The same array, copied if it is read-only or not contiguous: numba would compile anew for such."""
     return np.require(array, requirements='CW')
 
 
 @njit(cache=True, nogil=True)
-def _unpack(records, source, target, symmetry, reverse, planes, labels):
+def _unpack(records: np.ndarray, source: np.ndarray, target: np.ndarray, symmetry: np.ndarray, reverse: bool,
+            planes: np.ndarray, labels: np.ndarray) -> None:
     points = np.empty(AREA, np.uint8)
     for n in range(len(records)):
         s = symmetry[n]
@@ -69,7 +72,8 @@ def _unpack(records, source, target, symmetry, reverse, planes, labels):
         labels[n] = target[s, records[n, 0] + SIZE * records[n, 1]]
 
 
-def planes_and_labels(records, symmetry=None, order=DAT_ORDER):
+def planes_and_labels(records: np.ndarray, symmetry: Union[None, int, np.ndarray] = None,
+                      order: Tuple[str, ...] = DAT_ORDER) -> Tuple[np.ndarray, np.ndarray]:
     """Turn records into what a network is trained on.
 
     Parameters
@@ -104,7 +108,7 @@ def planes_and_labels(records, symmetry=None, order=DAT_ORDER):
 
 
 @njit(cache=True, nogil=True)
-def _states(records, states):
+def _states(records: np.ndarray, states: np.ndarray) -> None:
     cells = np.empty(AREA, np.int64)
     colours = np.empty(AREA, np.int64)
     for n in range(len(records)):
@@ -121,7 +125,7 @@ def _states(records, states):
         states[n, RECENT] = last
 
 
-def states_of(records):
+def states_of(records: np.ndarray) -> np.ndarray:
     """The positions of records, as states of `board.py` with black to move ("own" is black).
 
     A record does not tell what happened before the last move, nor whether a ko forbids a point: all stones
@@ -148,7 +152,7 @@ FAULTS = ('', 'the move is off the board', 'a point is not exactly one of own, o
 
 
 @njit(cache=True, nogil=True)
-def _fault(points, x, y, seen, chain):
+def _fault(points: np.ndarray, x: int, y: int, seen: np.ndarray, chain: np.ndarray) -> int:
     """The index in FAULTS of what is wrong with one record, 0 if nothing is."""
     if x >= SIZE or y >= SIZE:
         return 1
@@ -197,7 +201,7 @@ def _fault(points, x, y, seen, chain):
 
 
 @njit(cache=True, nogil=True)
-def _first_fault(records):
+def _first_fault(records: np.ndarray) -> Tuple[int, int]:
     """(record, index in FAULTS) of the first wrong record; (len(records), 0) if there is none."""
     seen = np.empty(AREA, np.int32)
     chain = np.empty(AREA, np.int32)
@@ -208,7 +212,7 @@ def _first_fault(records):
     return len(records), 0
 
 
-def first_fault(records):
+def first_fault(records: np.ndarray) -> Optional[Tuple[int, str]]:
     """(number, what is wrong) of the first record that cannot be a position of Go; None if all can be.
 
     Checked: the move is on an empty point; every point is one of own, opponent's, empty; the liberties are

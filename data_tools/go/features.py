@@ -36,12 +36,31 @@ diagonals, none if it is on the edge.
 https://doi.org/10.1038/nature24270): own and opponent's stones now, then one move ago, ... seven moves ago
 (planes 0, 1, 2, 3, ..., 15; empty before the game began), and plane 16: 1 everywhere if black is to move.
 """
+from typing import Tuple
+
 import numpy as np
 from numba import njit
 
-from data_tools.go.board import (BLACK, BORDER, CELLS, CHAIN, COLOUR, EMPTY, LIBERTIES, NEXT, RECENT,
-                                 RECENT_MOVES, SIZE, STATE_LENGTH, STRIDE, TO_MOVE, is_legal, play, to_cell,
-                                 to_move)
+from data_tools.go.board import (
+    BLACK,
+    BORDER,
+    CELLS,
+    CHAIN,
+    COLOUR,
+    EMPTY,
+    LIBERTIES,
+    NEXT,
+    RECENT,
+    RECENT_MOVES,
+    SIZE,
+    STATE_LENGTH,
+    STRIDE,
+    TO_MOVE,
+    is_legal,
+    play,
+    to_cell,
+    to_move,
+)
 
 BOOK_ORDER = ('own', 'opponent', 'empty', '1 liberty', '2 liberties', '3 liberties', '4+ liberties',
               'last move')
@@ -54,7 +73,7 @@ _LADDER_DEPTH = 300  # a ladder across the board and back takes some 150
 # ---- the book's 8 ----
 
 @njit(cache=True)
-def encode(state, colour, points):
+def encode(state: np.ndarray, colour: int, points: np.ndarray) -> None:
     """The book's 8 planes as the bits of one byte a point.
 
     Parameters
@@ -82,7 +101,7 @@ def encode(state, colour, points):
 
 
 @njit(cache=True, nogil=True)
-def _book_planes(states, reverse, planes):
+def _book_planes(states: np.ndarray, reverse: bool, planes: np.ndarray) -> None:
     area = np.int64(states[0, SIZE]) ** 2
     points = np.empty(area, np.uint8)
     for n in range(len(states)):
@@ -93,7 +112,7 @@ def _book_planes(states, reverse, planes):
                 plane[p] = (points[p] >> i) & 1
 
 
-def book_planes(states, order=BOOK_ORDER):
+def book_planes(states: np.ndarray, order: Tuple[str, ...] = BOOK_ORDER) -> np.ndarray:
     """The book's 8 planes of the player to move.
 
     Parameters
@@ -118,7 +137,7 @@ def book_planes(states, order=BOOK_ORDER):
 # ---- ladders ----
 
 @njit(cache=True)
-def _add_liberties(state, chain, most, cells, count):
+def _add_liberties(state: np.ndarray, chain: int, most: int, cells: np.ndarray, count: int) -> int:
     """Append up to `most` liberties of a chain to cells[:count], each once; the new count."""
     most = min(len(cells), count + most)
     stone = chain
@@ -134,7 +153,7 @@ def _add_liberties(state, chain, most, cells, count):
 
 
 @njit(cache=True)
-def _answers(state, chain, cells, liberties):
+def _answers(state: np.ndarray, chain: int, cells: np.ndarray, liberties: int) -> int:
     """The moves that matter to a chain with 1 or 2 liberties: these, and with 1, captures of what attacks it.
 
     Fills `cells`; returns their number.
@@ -154,7 +173,7 @@ def _answers(state, chain, cells, liberties):
 
 
 @njit(cache=True)
-def _caught(stack, stone, first):
+def _caught(stack: np.ndarray, stone: int, first: int) -> bool:
     """Whether the chain at `stone` is lost in a ladder from `stack[0]`, whoever is to move playing `first`.
 
     The hunter gives atari from either side, the hunted answers: a depth-first search whose positions lie on
@@ -202,7 +221,7 @@ def _caught(stack, stone, first):
 
 
 @njit(cache=True, nogil=True)
-def ladders(states, captures, escapes):
+def ladders(states: np.ndarray, captures: np.ndarray, escapes: np.ndarray) -> None:
     """Mark the moves that work in a ladder for the player to move.
 
     Parameters
@@ -231,7 +250,7 @@ def ladders(states, captures, escapes):
 # ---- AlphaGo ----
 
 @njit(cache=True)
-def is_own_eye(state, cell, colour):
+def is_own_eye(state: np.ndarray, cell: int, colour: int) -> bool:
     """Whether an empty cell is an eye of `colour`, as the top of this file defines it."""
     for step in (-STRIDE, -1, 1, STRIDE):
         found = state[COLOUR + cell + step]
@@ -246,7 +265,7 @@ def is_own_eye(state, cell, colour):
 
 
 @njit(cache=True)
-def chain_size(state, chain):
+def chain_size(state: np.ndarray, chain: int) -> int:
     """The number of stones of a chain."""
     count = 1
     stone = state[NEXT + chain]
@@ -257,7 +276,7 @@ def chain_size(state, chain):
 
 
 @njit(cache=True, nogil=True)
-def _alphago_planes(states, planes):
+def _alphago_planes(states: np.ndarray, planes: np.ndarray) -> None:
     """All of AlphaGo's planes but the ladders."""
     size = np.int64(states[0, SIZE])
     after = np.empty(STATE_LENGTH, np.int32)
@@ -301,7 +320,7 @@ def _alphago_planes(states, planes):
             found_planes[35 + min(liberties, 8), p] = 1
 
 
-def alphago_planes(states, value=False):
+def alphago_planes(states: np.ndarray, value: bool = False) -> np.ndarray:
     """AlphaGo's planes of the player to move: 48, or 49 for the value network.
 
     Parameters
@@ -327,7 +346,7 @@ def alphago_planes(states, value=False):
 BOOK, TACTICS, ALPHAGO, ALPHAGO_VALUE = 8, 36, 48, 49  # how many planes, for `planes_of`
 
 
-def planes_of(states, count):
+def planes_of(states: np.ndarray, count: int) -> np.ndarray:
     """The planes of the player to move, told by their number.
 
     Parameters
@@ -356,7 +375,7 @@ def planes_of(states, count):
 # ---- AlphaGo Zero ----
 
 @njit(cache=True, nogil=True)
-def _alphago_zero_planes(history, planes):
+def _alphago_zero_planes(history: np.ndarray, planes: np.ndarray) -> None:
     size, colour = history[0, SIZE], history[0, TO_MOVE]
     planes[:] = 0
     planes[16] = colour == BLACK
@@ -367,7 +386,7 @@ def _alphago_zero_planes(history, planes):
                 planes[2 * t + (found != colour), p] = 1
 
 
-def alphago_zero_planes(history):
+def alphago_zero_planes(history: np.ndarray) -> np.ndarray:
     """AlphaGo Zero's 17 planes of the player to move.
 
     Parameters

@@ -27,12 +27,13 @@ import os
 import time
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 from numba import njit
 from tqdm import tqdm
 
-from data_tools.atomic import write_error
+from data_tools.atomic import PathLike, write_error
 from data_tools.errors import UserError
 from data_tools.go import sgf
 from data_tools.go.board import PASS, STATE_LENGTH, clear, is_legal, play, set_up, to_cell, vertex
@@ -59,7 +60,7 @@ OK, ILLEGAL, NO_LIBERTY = 0, 1, 2
 
 
 @njit(cache=True)
-def _replay(events, state, places, records):
+def _replay(events: np.ndarray, state: np.ndarray, places: np.ndarray, records: np.ndarray) -> Tuple[int, int]:
     """Play a 19x19 game; write the record of its i-th move that is no pass to `records[places[i]]`, if any
     are given.
 
@@ -95,7 +96,8 @@ def _replay(events, state, places, records):
 
 
 @njit(cache=True, nogil=True)
-def _replay_games(events, starts, order, places, first, records, status, where):
+def _replay_games(events: np.ndarray, starts: np.ndarray, order: np.ndarray, places: np.ndarray, first: np.ndarray,
+                  records: np.ndarray, status: np.ndarray, where: np.ndarray) -> None:
     """`_replay` the games `order` of many: game g is events[starts[g]:starts[g + 1]].
 
     With records: the k-th of `order` puts its records at `places[first[k]:]`. Without: only `status[g],
@@ -110,13 +112,13 @@ def _replay_games(events, starts, order, places, first, records, status, where):
 
 # ---- reading ----
 
-def _parsed(sources, workers):
+def _parsed(sources: Iterable[PathLike], workers: int) -> List[Union[Game, Refused]]:
     """All games and refusals of the sources, in their order, parsed by worker processes."""
     batches = list(sgf.batches(sources, _BATCH_BYTES))
     sizes = [sum(len(text) for _, _, text in batch if not isinstance(text, Refused)) for batch in batches]
     games = []
     with contextlib.ExitStack() as stack:
-        parsed = map(sgf.games_of_batch, batches)
+        parsed: Iterable[List[Union[Game, Refused]]] = map(sgf.games_of_batch, batches)
         if workers > 1 and len(batches) > 1:
             pool = stack.enter_context(multiprocessing.get_context('spawn').Pool(
                 min(workers, len(batches)), sgf.ignore_interrupts))
@@ -129,9 +131,9 @@ def _parsed(sources, workers):
     return games
 
 
-def _refuse_unusable(games):
+def _refuse_unusable(games: List[Union[Game, Refused]]) -> None:
     """Put a `Refused` in the place of each game with another board, or with moves that came before."""
-    first = {}
+    first: Dict[Tuple[int, bytes], Game] = {}
     for index, game in enumerate(games):
         if isinstance(game, Refused):
             continue
@@ -146,7 +148,7 @@ def _refuse_unusable(games):
 class _Replayer:
     """Games in one long array, replayed by threads."""
 
-    def __init__(self, games, workers):
+    def __init__(self, games: List[Game], workers: int) -> None:
         self.events = np.concatenate([game.events for game in games] or [np.empty(0, np.uint16)])
         self.starts = np.cumsum([0] + [len(game.events) for game in games])
         self.status = np.zeros(len(games), np.int64)
@@ -154,7 +156,8 @@ class _Replayer:
         self.workers = workers
         self.threads = ThreadPoolExecutor(workers)
 
-    def replay(self, order, places=np.empty(0, np.int64), records=np.empty((0, RECORD), np.uint8)):
+    def replay(self, order: np.ndarray, places: np.ndarray = np.empty(0, np.int64),
+               records: np.ndarray = np.empty((0, RECORD), np.uint8)) -> None:
         """Replay the games `order`: check them, or with records (their number is known then) write these."""
         first = np.cumsum(self.where[order]) - self.where[order]
         parts = np.array_split(np.arange(len(order)), self.workers)
@@ -163,7 +166,7 @@ class _Replayer:
                               parts))
 
 
-def _illegal(game, status, where):
+def _illegal(game: Game, status: int, where: int) -> Refused:
     """The `Refused` of a game that does not follow the rules."""
     move = 1 + int((game.events[:where] // KIND >= PLAY_BLACK).sum())
     if status == NO_LIBERTY:
@@ -173,11 +176,11 @@ def _illegal(game, status, where):
     return Refused(game.file, game.number, move, f'illegal move: {colour} {vertex(point)}')
 
 
-def _sound_games(games, workers):
+def _sound_games(games: List[Union[Game, Refused]], workers: int) -> Tuple[_Replayer, np.ndarray, List[Refused]]:
     """(`_Replayer` of 19x19 games, indices of those in it that follow the rules, all `Refused`)."""
     _refuse_unusable(games)
     usable = [index for index, game in enumerate(games) if isinstance(game, Game)]
-    replayer = _Replayer([games[index] for index in usable], workers)
+    replayer = _Replayer([game for game in games if isinstance(game, Game)], workers)
     with tqdm(desc='checking', total=len(usable), unit=' games', disable=None) as bar:
         for start in range(0, len(usable), WINDOW):
             order = np.arange(start, min(start + WINDOW, len(usable)))
@@ -191,7 +194,7 @@ def _sound_games(games, workers):
 
 # ---- writing ----
 
-def _windows(replayer, order, seed, bar):
+def _windows(replayer: _Replayer, order: np.ndarray, seed: int, bar: tqdm) -> Iterator[np.ndarray]:
     """Yield the shuffled records of the games `order`, window by window: uint8 (n, 363)."""
     for number, start in enumerate(range(0, len(order), WINDOW)):
         window = order[start:start + WINDOW]
@@ -203,7 +206,8 @@ def _windows(replayer, order, seed, bar):
         bar.update(count)
 
 
-def _write_dat(part, name, path, windows):
+def _write_dat(part: PartFolder, name: str, path: str,
+               windows: Iterable[np.ndarray]) -> Tuple[int, List[Tuple[str, str]]]:
     """Write a `.dat` file. Returns the number of records, and what to rename in the end."""
     count = 0
     with open(part.file(name), 'wb') as file:
@@ -215,7 +219,8 @@ def _write_dat(part, name, path, windows):
     return count, [(name, path)]
 
 
-def _write_rec(part, name, path, windows):
+def _write_rec(part: PartFolder, name: str, path: str,
+               windows: Iterable[np.ndarray]) -> Tuple[int, List[Tuple[str, str]]]:
     """Write a `.rec` file and what lies beside one; returns as `_write_dat`."""
     writer = PackWriter(part, name)
     for records in windows:
@@ -231,7 +236,7 @@ def _write_rec(part, name, path, windows):
     return writer.count, writer.renames(os.path.splitext(path)[0])
 
 
-def _refused_table(refused):
+def _refused_table(refused: List[Refused]) -> bytes:
     """All refusals as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -240,7 +245,8 @@ def _refused_table(refused):
     return text.getvalue().encode('utf-8', 'surrogateescape')
 
 
-def pack(sources, out, validation=0.0, seed=0, workers=None):
+def pack(sources: Iterable[PathLike], out: PathLike, validation: float = 0.0, seed: int = 0,
+         workers: Optional[int] = None) -> Packed:
     """Pack the positions of games.
 
     Parameters

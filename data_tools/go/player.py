@@ -5,12 +5,33 @@ programs before it did (book, 6.1 and 6.2): capture, rescue what is in atari, gi
 move, stay off the edge of an empty board, do not put yourself in atari, never fill an own eye. It plays like
 a beginner; it knows when a game is over. Everything it does follows from its seed.
 """
+from typing import Tuple
+
 import numpy as np
 from numba import njit
 
-from data_tools.go.board import (BORDER, CELLS, CHAIN, COLOUR, EMPTY, KO, LIBERTIES, PASS, PASSES, RECENT, SIZE,
-                                 STATE_LENGTH, STRIDE, TO_MOVE, area, clear, play, to_cell, to_move)
-from data_tools.go.dat import AREA, RECORD
+from data_tools.go.board import (
+    BORDER,
+    CELLS,
+    CHAIN,
+    COLOUR,
+    EMPTY,
+    KO,
+    LIBERTIES,
+    PASS,
+    PASSES,
+    RECENT,
+    SIZE,
+    STATE_LENGTH,
+    STRIDE,
+    TO_MOVE,
+    area,
+    clear,
+    play,
+    to_cell,
+    to_move,
+)
+from data_tools.go.dat import RECORD
 from data_tools.go.features import chain_size, encode, is_own_eye
 
 CAPTURE, RESCUE, ATARI, SELF_ATARI, NEAR, NEARBY, CONTACT = 30.0, 15.0, 4.0, 0.02, 8.0, 3.0, 1.5
@@ -18,7 +39,7 @@ LINES = np.array([0.05, 0.3, 2.0, 2.0])  # where nothing is near: the first to t
 
 
 @njit(cache=True)
-def draw(random):
+def draw(random: np.ndarray) -> float:
     """The next number from [0, 1) of `random`, uint64 (1,), which may hold any seed (splitmix64)."""
     random[0] += np.uint64(0x9E3779B97F4A7C15)
     z = random[0]
@@ -29,7 +50,7 @@ def draw(random):
 
 
 @njit(cache=True)
-def _weight(state, cell, colour, size):
+def _weight(state: np.ndarray, cell: int, colour: int, size: int) -> float:
     """The weight of one point but for ko and the last move; 0 for what must not be played.
 
     It depends on nothing but the 3x3 points around the cell, as `_find_changes` sees them.
@@ -82,7 +103,7 @@ def _weight(state, cell, colour, size):
 
 
 @njit(cache=True)
-def _prefer_near(state, weights):
+def _prefer_near(state: np.ndarray, weights: np.ndarray) -> None:
     """Multiply weights (CELLS,) near the last move, and forbid the ko."""
     weights[state[KO]] = 0
     last = np.int64(state[RECENT])
@@ -96,7 +117,7 @@ def _prefer_near(state, weights):
 
 
 @njit(cache=True)
-def weigh(state, weights):
+def weigh(state: np.ndarray, weights: np.ndarray) -> float:
     """Fill the player's weights (size * size,), float64; returns their sum, 0 if it can only pass."""
     size, colour = np.int64(state[SIZE]), np.int64(state[TO_MOVE])
     of_cells = np.zeros(CELLS)
@@ -112,13 +133,13 @@ def weigh(state, weights):
 
 
 @njit(cache=True)
-def _new_memory():
+def _new_memory() -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What `_choose_next` remembers of a game: nothing yet."""
     return np.full(CELLS, -1, np.int32), np.ones((2, CELLS), np.bool_), np.zeros((2, CELLS)), np.zeros((2, CELLS))
 
 
 @njit(cache=True)
-def _find_changes(state, seen, stale):
+def _find_changes(state: np.ndarray, seen: np.ndarray, stale: np.ndarray) -> None:
     """Mark the points of both colours whose weight may have changed: those around points that look different now.
 
     A stone looks different if its chain has another number of liberties, 3 standing for more, or is in atari with
@@ -142,7 +163,8 @@ def _find_changes(state, seen, stale):
 
 
 @njit(cache=True)
-def _choose_next(state, memory, random):
+def _choose_next(state: np.ndarray, memory: Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+                 random: np.ndarray) -> int:
     """A cell, drawn by `weigh`; PASS where nothing is left to play.
 
     Most weights are still those of the move before. `memory` is of one game: how each point looked (CELLS,), whose
@@ -182,13 +204,13 @@ def _choose_next(state, memory, random):
 
 
 @njit(cache=True)
-def choose(state, random):
+def choose(state: np.ndarray, random: np.ndarray) -> int:
     """A move, drawn by `weigh`; size * size, a pass, where nothing is left to play."""
     return to_move(_choose_next(state, _new_memory(), random), np.int64(state[SIZE]))
 
 
 @njit(cache=True, nogil=True)
-def play_out(state, komi, random):
+def play_out(state: np.ndarray, komi: float, random: np.ndarray) -> float:
     """Play a position to its end, in place; 1.0 if black wins, 0.0 if white does (0.5 if nobody).
 
     A game that does not end is counted after three moves a point.
@@ -206,7 +228,7 @@ def play_out(state, komi, random):
 
 
 @njit(cache=True, nogil=True)
-def _ownership(state, komi, games, random, owned):
+def _ownership(state: np.ndarray, komi: float, games: int, random: np.ndarray, owned: np.ndarray) -> float:
     size = np.int64(state[SIZE])
     copy = np.empty(STATE_LENGTH, np.int32)
     owner = np.empty(size * size, np.uint8)
@@ -214,6 +236,7 @@ def _ownership(state, komi, games, random, owned):
     wins = 0.0
     for _ in range(games):
         copy[:] = state
+        copy[PASSES] = 0  # that both have passed says nothing of whose the points are
         wins += play_out(copy, komi, random)
         area(copy, owner)
         for point in range(size * size):
@@ -222,7 +245,7 @@ def _ownership(state, komi, games, random, owned):
     return wins / games
 
 
-def ownership(state, komi=7.5, games=64, seed=0):
+def ownership(state: np.ndarray, komi: float = 7.5, games: int = 64, seed: int = 0) -> Tuple[np.ndarray, float]:
     """Whose each point is in the end, by playing the position out.
 
     Parameters
@@ -246,7 +269,7 @@ def ownership(state, komi=7.5, games=64, seed=0):
 
 
 @njit(cache=True, nogil=True)
-def _records(games, random, records):
+def _records(games: int, random: np.ndarray, records: np.ndarray) -> int:
     """Play games on 19x19 and write the record of every move until `records` is full; the number written."""
     state = np.empty(STATE_LENGTH, np.int32)
     written = 0
@@ -267,7 +290,7 @@ def _records(games, random, records):
     return written
 
 
-def selfplay_records(games, seed=0):
+def selfplay_records(games: int, seed: int = 0) -> np.ndarray:
     """Games of the player against itself as packed positions (see `dat.py`).
 
     Parameters

@@ -5,13 +5,14 @@ right; 0 changes nothing. On moves (x + size * y) it is a table of indices, so p
 are all moved by one lookup: no position is ever handled by itself in Python.
 """
 import functools
+from typing import Tuple, Union
 
 import numpy as np
 from numba import njit
 
 
 @functools.lru_cache(maxsize=None)
-def tables(size=19):
+def tables(size: int = 19) -> Tuple[np.ndarray, np.ndarray]:
     """The index tables of a board.
 
     Returns
@@ -44,7 +45,7 @@ INVERSE = np.array([0, 1, 2, 3, 4, 6, 5, 7])
 
 
 @njit(cache=True, nogil=True)
-def _gather(planes, source, symmetry, turned):
+def _gather(planes: np.ndarray, source: np.ndarray, symmetry: np.ndarray, turned: np.ndarray) -> None:
     for n in range(len(planes)):
         s = symmetry[n]
         for c in range(planes.shape[1]):
@@ -52,7 +53,7 @@ def _gather(planes, source, symmetry, turned):
                 turned[n, c, p] = planes[n, c, source[s, p]]
 
 
-def transform_planes(planes, symmetry):
+def transform_planes(planes: np.ndarray, symmetry: Union[int, np.ndarray]) -> np.ndarray:
     """Turn each position of a batch.
 
     Parameters
@@ -77,12 +78,12 @@ def transform_planes(planes, symmetry):
     return turned.reshape(planes.shape)
 
 
-def transform_moves(moves, symmetry, size=19):
+def transform_moves(moves: np.ndarray, symmetry: Union[int, np.ndarray], size: int = 19) -> np.ndarray:
     """The moves (N,) after the symmetry (int, or integers (N,)); a pass stays a pass."""
     return tables(size)[1][symmetry, moves]
 
 
-def transform_policy(policy, symmetry, size=19):
+def transform_policy(policy: np.ndarray, symmetry: Union[int, np.ndarray], size: int = 19) -> np.ndarray:
     """Turn probabilities or logits over moves (N, size * size) or, with the pass last, (N, size * size + 1).
 
     To average a network over symmetries: turn the planes by s, predict, and turn its output by `INVERSE[s]`.

@@ -322,9 +322,9 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path, command):
 def test_duplicates_are_reported(tmp_path, photos, command):
     shutil.copy(photos / 'cat' / '0000.jpg', photos / 'dog' / 'again.jpg')
     code, out, _ = command('pack', photos, tmp_path / 'x', '--workers', 1, '--no-shuffle')
-    assert code == 0 and f'1 duplicates ({tmp_path}/x.duplicates.csv)' in out
-    assert (tmp_path / 'x.duplicates.csv').read_text().splitlines() == ['path,same_as',
-                                                                        'dog/again.jpg,cat/0000.jpg']
+    assert code == 0 and f'1 duplicates, 1 of them under another label ({tmp_path}/x.duplicates.csv)' in out
+    assert (tmp_path / 'x.duplicates.csv').read_text().splitlines() == [
+        'path,same_as,labels', 'dog/again.jpg,cat/0000.jpg,1.000000 and 0.000000']
 
 
 # ---- safety
@@ -362,15 +362,19 @@ def test_list_paths_that_lead_out_are_refused_by_name(tmp_path, photos, command)
     outside = tmp_path / 'outside.jpg'
     outside.write_bytes(jpeg())
     (photos / 'cat' / 'link.jpg').symlink_to(outside)
-    (photos / 'away').symlink_to(tmp_path)
-    for path in ('../outside.jpg', str(outside), 'cat/../../outside.jpg', 'cat/link.jpg', 'away/outside.jpg'):
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'elsewhere' / 'outside.jpg').write_bytes(jpeg())
+    (photos / 'away').symlink_to(tmp_path / 'elsewhere')
+    for path in ('../outside.jpg', str(outside), 'cat/../../outside.jpg'):
         (tmp_path / 'x.lst').write_text(f'0\t1.0\t{path}\n')
         code, _, err = command('pack', tmp_path / 'x.lst', tmp_path / 'x', '--root', photos, '--workers', 1)
         assert code == 2 and path in err and len(err.splitlines()) == 1, path
         assert not (tmp_path / 'x.rec').exists()
-    (photos / 'cat' / 'inside.jpg').symlink_to('0000.jpg')
-    (tmp_path / 'x.lst').write_text('0\t1.0\tcat/inside.jpg\n')
-    assert command('pack', tmp_path / 'x.lst', tmp_path / 'x', '--root', photos, '--workers', 1)[0] == 0
+    # Links in the folder are the user's own, as they are when the folder itself is packed: its list comes back.
+    assert command('pack', photos, tmp_path / 'y', '--workers', 1)[0] == 0
+    assert 'away/outside.jpg' in (tmp_path / 'y.lst').read_text()
+    assert command('pack', tmp_path / 'y.lst', tmp_path / 'z', '--root', photos, '--workers', 1)[0] == 0
+    assert (tmp_path / 'y.rec').read_bytes() == (tmp_path / 'z.rec').read_bytes()
 
 
 def test_a_wrong_list_names_the_line(tmp_path, photos, command):
@@ -455,7 +459,8 @@ def test_a_really_full_disk(tmp_path, make_photos, command):
             assert code == 2 and len(err.splitlines()) == 1 and 'no space left' in err, err
             assert files_of(disk / 'x') == before
             shutil.rmtree(disk / 'x.part', ignore_errors=True)
-            assert sorted(path.name for path in disk.iterdir()) == sorted(f'x{ending}' for ending in ENDINGS)
+            assert sorted(path.name for path in disk.iterdir()) == sorted(f'x{ending}' for ending in ENDINGS
+                                                                          + ('.json',))
     finally:
         subprocess.run(['umount', str(disk)], check=True)
 

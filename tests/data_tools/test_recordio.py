@@ -8,9 +8,16 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from data_tools.recordio import (MAGIC_BYTES, PART_LIMIT, frame, image_payload, parse_image, read_all,
-                                 read_listed,
-                                 read_record)
+from data_tools.recordio import (
+    MAGIC_BYTES,
+    PART_LIMIT,
+    frame,
+    image_payload,
+    parse_image,
+    read_all,
+    read_listed,
+    read_record,
+)
 
 
 def im2rec(*arguments):

@@ -29,7 +29,7 @@ def test_every_flipped_bit_of_a_header_is_found_without_checksums(pack_path):
             pack_path.write_bytes(flipped(whole, bit))
             found = verify(pack_path)
             assert found.problems, (offset, bit)
-            assert any(re.search(f'offset {offset}\\b', line) for _, line in found.problems), found.problems
+            assert any(re.search(f'offset {offset}\\b', line) for _, line, _ in found.problems), found.problems
     pack_path.write_bytes(whole)
     assert not verify(pack_path).problems
 

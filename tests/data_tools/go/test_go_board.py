@@ -3,7 +3,19 @@ import numpy as np
 import pytest
 from sgfmill import boards
 
-from data_tools.go.board import BLACK, CHAIN, COLOUR, EMPTY, LIBERTIES, WHITE, Position, draw, to_cell, vertex
+from data_tools.go.board import (
+    BLACK,
+    CHAIN,
+    COLOUR,
+    EMPTY,
+    LIBERTIES,
+    WHITE,
+    Position,
+    draw,
+    move_of,
+    to_cell,
+    vertex,
+)
 
 
 class Referee:
@@ -276,6 +288,12 @@ def test_turns_passes_and_last_moves():
 
 def test_drawing():
     assert [vertex(move) for move in (0, 8, 18, 360, 361)] == ['A19', 'J19', 'T19', 'T1', 'pass']
+    for size in (2, 9, 19):
+        assert [move_of(vertex(move, size), size) for move in range(size ** 2 + 1)] == list(range(size ** 2 + 1))
+    assert move_of(' q16\n') == move_of('Q16') == 15 + 19 * 3 and move_of('PASS', 9) == 81
+    for text in ('', 'I9', 'Q', 'Q0', 'Q20', 'Q016', 'Q+1', 'Q\u0661', '16', 'resign'):
+        assert move_of(text) is None
+    assert move_of('K9', 9) is None and move_of('A10', 9) is None
     position = Position(9)
     position.play(8)
     position.play(40)

@@ -5,8 +5,7 @@ import pytest
 from data_tools.go import player
 from data_tools.go.board import BLACK, RECENT, RECENT_MOVES, TO_MOVE, WHITE, Position, to_cell
 from data_tools.go.dat import first_fault, labels_of, planes_and_labels, states_of
-from data_tools.go.features import (ALPHAGO, BOOK, DAT_ORDER, TACTICS, alphago_planes, book_planes, is_own_eye,
-                                    planes_of)
+from data_tools.go.features import ALPHAGO, BOOK, DAT_ORDER, TACTICS, alphago_planes, book_planes, is_own_eye, planes_of
 from data_tools.go.player import choose, ownership, play_out, selfplay_records, weigh
 
 
@@ -146,4 +145,3 @@ def test_sets_of_planes():
     assert np.array_equal(planes_of(states, TACTICS)[:, :8], planes_of(states, BOOK))
     with pytest.raises(ValueError, match='not of 7'):
         planes_of(states, 7)
-

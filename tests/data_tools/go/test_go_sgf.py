@@ -10,7 +10,7 @@ import pytest
 
 from data_tools.errors import UserError
 from data_tools.go import sgf
-from data_tools.go.sgf import Game, Refused, games_of_text, read_games
+from data_tools.go.sgf import Game, Refused, games_of_text, read_games, read_record
 
 KINDS = {sgf.REMOVE: '-', sgf.ADD_BLACK: '+b', sgf.ADD_WHITE: '+w', sgf.PLAY_BLACK: 'b', sgf.PLAY_WHITE: 'w'}
 
@@ -62,9 +62,10 @@ def test_collections_are_numbered():
     ('(;SZ[9];B[aa]W[bb])', 1, 'two moves in one node'),
     ('(;SZ[9];B[aa][bb])', 1, 'two moves in one node'),
     ('(;SZ[9]AB[ja];B[aa])', None, 'off the board: set-up stones'),
+    ('(;SZ[9]AB[cc:aa];B[dd])', None, 'not a rectangle from top left to bottom right: AB[cc:aa]'),
     ('(;SZ[9];B[aa];AW[])', 1, 'off the board: set-up stones'),
     ('(;SZ[25];B[aa])', None, 'board size: 25, not 2 to 19'),
-    ('(;SZ[9:13];B[aa])', None, 'not a number: SZ[9:13]'),
+    ('(;SZ[9:13];B[aa])', None, 'board size: 9x13, not square'),
     ('(;SZ[9]C[nothing happened])', None, 'no moves'),
     ('(;SZ[9];B[aa];W[bb', None, 'broken SGF: unexpected end of SGF data'),
     ('(;SZ[9];B[aa];W)', None, 'broken SGF: property with no values'),
@@ -87,7 +88,7 @@ def test_a_broken_game_does_not_take_the_next_one_with_it():
 @pytest.mark.parametrize('declared', [True, False])
 def test_encodings(encoding, declared):
     """Names whose second byte is `]` or a backslash in their encoding."""
-    name = '\u8868'
+    name = '表'
     if not encoding.startswith('utf'):
         name = ''.join(c for c in map(chr, range(0x4e00, 0x9fa0))
                        if c.encode(encoding, 'ignore')[1:] in (b']', b'\\'))[:40]
@@ -95,6 +96,47 @@ def test_encodings(encoding, declared):
     charset = f'CA[{encoding}]' if declared else ''
     text = f'(;SZ[9]{charset}PB[{name}]PW[x];B[aa]C[{name}];W[bb];B[cc]C[{name}])'.encode(encoding)
     assert told(one(text)) == 'b0 w10 b20'
+
+
+# records as programs and federations write them: (bytes, size, moves, komi, result)
+AS_WRITTEN = {
+    'komi in HA': (b'(;GM[1]SZ[9]HA[7.5]KM[7.5]RE[B+2];B[aa];W[bb])', 9, 2, 7.5, 'B+2'),
+    'two sizes': (b'(;GM[1]SZ[19:19]KM[0.5]RE[W+R];B[pd];W[dd])', 19, 2, 0.5, 'W+R'),
+    'no semicolon': (b'(GM[1]FF[4]SZ[19]KM[6.5]RE[B+R];B[pd];W[dp](;B[pp])(;B[dd]))', 19, 3, 6.5, 'B+R'),
+    'no semicolon, variations': (b'(GM[1]SZ[9];B[aa](;W[bb];B[cc])(;W[dd]))', 9, 3, None, ''),
+    'ISO-2022-JP': ('(;GM[1]SZ[9]PB[大竹]PW[名人]RE[白中押し勝ち]KM[5.5];B[aa]C[な];W[bb])'
+                    .encode('iso2022_jp'), 9, 2, 5.5, '白中押し勝ち'),
+    'HZ': ('(;GM[1]SZ[9]PB[聂卫平]EV[五月份]RE[黑中盘胜]KM[3.75];B[aa];W[bb])'.encode('hz'), 9, 2, 3.75,
+           '黑中盘胜'),
+    'GB18030': ('(;CA[gb2312]GM[1]SZ[9]PB[聂卫平]RE[黑胜3.5目]KM[6.5];B[aa];W[bb])'.encode('gb18030'), 9, 2, 6.5, '黑胜3.5目'),
+    'UTF-16': ('(;GM[1]SZ[9]PB[聂卫平]RE[白胜]KM[6.5];B[aa];W[bb])'.encode('utf-16'), 9, 2, 6.5, '白胜'),
+    'tildes': (b'(;GM[1]SZ[9]C[a ~{smile~} and ~{]KM[6.5]RE[0];B[aa];W[bb])', 9, 2, 6.5, '0'),
+}
+
+
+@pytest.mark.parametrize('name', AS_WRITTEN)
+def test_records_as_they_are_written(name):
+    text, size, moves, komi, result = AS_WRITTEN[name]
+    game = one(text)
+    assert (game.size, len(game.events), game.komi, game.result) == (size, moves, komi, result)
+
+
+def test_brackets_are_hidden_in_some_of_them():
+    """Or these records would prove nothing."""
+    for name in ('ISO-2022-JP', 'HZ'):
+        text = AS_WRITTEN[name][0]
+        assert text.isascii() and text.count(b']') > text.decode({'HZ': 'hz'}.get(name, name)).count(']'), name
+
+
+def test_a_record_to_go_on_with(tmp_path):
+    path = tmp_path / 'one.sgf'
+    path.write_text('(;SZ[9]HA[3]KM[0.5]AB[aa][bb]PL[B])')
+    game = read_record(path)
+    assert (told(game), game.komi, game.handicap, game.to_play) == ('+b0 +b10', 0.5, 3, 1)
+    path.write_text('(;SZ[9];B[aa];W[bb];B[zz])')
+    assert told(read_record(path, 2)) == 'b0 w10' and told(read_record(path, 0)) == ''
+    with pytest.raises(UserError, match=r'one.sgf: move 3: off the board: \[zz\]'):
+        read_record(path)
 
 
 def test_bytes_of_no_encoding():
