@@ -6,8 +6,9 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 # Not needed to run a chapter; extras of their own.
-NOTEBOOKS = ('jupyter', 'nbconvert', 'nbclient', 'papermill', 'ipywidgets', 'ipykernel')
-TEST = ('pytest', 'pytest-xdist', 'playwright')
+NOTEBOOKS = ('jupyter', 'nbconvert', 'nbclient', 'papermill', 'ipywidgets', 'ipykernel', 'argon2-cffi-bindings')
+TEST = ('pytest', 'pytest-xdist', 'pytest-cov', 'playwright', 'build', 'wheel', 'uv')
+LINT = ('ruff', 'mypy')
 CLUSTER = ('dask',)
 
 
@@ -26,24 +27,27 @@ def lines(found, names):
 
 
 packages = requirements('packages.in')
-chapters = lines(packages, [name for name in packages if name not in NOTEBOOKS + TEST + CLUSTER])
+chapters = lines(packages, [name for name in packages if name not in NOTEBOOKS + TEST + LINT + CLUSTER])
 # GluonCV asks for opencv-python; without this pin pip would take a version that needs a newer numpy.
 chapters = [line.replace('opencv-python-headless', 'opencv-python') for line in chapters]
 
 setup(
     name='bookcnn',
-    version='0.1.0',
+    version=(HERE / 'VERSION').read_text(encoding='utf-8').strip(),
     description="The programs of Peng Bo's book on deep convolutional networks, alive in MXNet Gluon",
     license='Apache-2.0',
     python_requires='>=3.8,<3.13',
     packages=find_packages(include=['chapters*', 'book_code*', 'data_tools*']),
-    package_data={'chapters.kit': ['templates/*'], 'chapters': ['page/dist/*']},
+    # In whichever package they lie: pages that reports are written into, the page of `serve`, trained networks.
+    package_data={'': ['templates/*', 'page/dist/*', 'zoo/**/*']},
     extras_require={
         'cpu': chapters + lines(requirements('cpu.in'), requirements('cpu.in')),
         'cu112': chapters + lines(requirements('cu112.in'), requirements('cu112.in')),
         'notebooks': lines(packages, NOTEBOOKS),
         'test': lines(packages, TEST),
+        'lint': lines(packages, LINT),
         'cluster': ['dask[distributed]'],
+        'remote': ['fsspec', 'aiohttp', 's3fs'],  # `pack` reads and writes where fsspec reaches
     },
     entry_points={'console_scripts': ['bookcnn = chapters.__main__:main']},
 )

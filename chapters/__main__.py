@@ -1,26 +1,35 @@
 """The command line: `python -m chapters COMMAND`, installed as `bookcnn`."""
 import argparse
-import importlib
+import inspect
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import chapters
+from chapters.ch07_policy_net import POLICY
+from chapters.kit.runtime import HOW_TO_INSTALL
+from chapters.script import add_distributed, add_run_options, changes_of, console, run_all
 from data_tools.errors import UserError, one_line_errors
 
+_WIDTH = max(60, min(120, shutil.get_terminal_size((80, 24)).columns))
 
-@one_line_errors
-def main(arguments=None):
-    """Run one command; returns the exit code."""
+
+def parser():
+    """The parser of all commands."""
     parser = argparse.ArgumentParser('python -m chapters', description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest='command', metavar='COMMAND')
-    commands.add_parser('list', help='the experiments, with the book\'s figure and the last measured one')
+    listed = commands.add_parser('list', help='the experiments, with the book\'s figure and the last measured one')
+    listed.add_argument('section', nargs='?', default='', help='only those that begin so, such as 5 or 4.4')
     show = commands.add_parser('show', help='the network as a layer table, the recipe, the book\'s figures')
     show.add_argument('section')
     show.add_argument('--graph', metavar='FILE.png', help='also draw the network (needs graphviz)')
     show.add_argument('--set', metavar='KEY=VALUE', action='append', default=[], help='change a size of the network')
     run = commands.add_parser('run', help='run one or several experiments')
-    run.add_argument('sections', nargs='*', metavar='SECTION', help='as in `list`; none with --resume')
+    run.add_argument('sections', nargs='*', metavar='SECTION',
+                     help='as in `list`, or FILE.py:NAME of your own; none with --resume')
     add_run_options(run)
     add_distributed(run)
     launch = commands.add_parser('launch', help='train in several processes or on several machines (docs/SCALING.md)')
@@ -41,26 +50,47 @@ def main(arguments=None):
     profile.add_argument('--steps', type=int, default=10, metavar='N', help='to measure (default 10)')
     add_run_options(profile)
     predict = commands.add_parser('predict', help='what a trained network says of image files')
-    predict.add_argument('run', metavar='RUN', help='its run folder')
+    predict.add_argument('run', metavar='RUN', help='its run folder, or zoo:NAME of one that comes along (see `zoo`)')
     predict.add_argument('paths', nargs='+', metavar='IMAGE', help='image files, or folders of them')
     predict.add_argument('--top', type=int, default=5, metavar='N', help='answers an image (default 5)')
+    detect = commands.add_parser('detect', help='find objects in image files, draw boxes around them (5.7)')
+    detect.add_argument('run', metavar='RUN', help='the run folder of a detector')
+    detect.add_argument('paths', nargs='+', metavar='IMAGE', help='image files, or folders of them')
+    detect.add_argument('--least', type=float, default=0.3, metavar='X', help='score to tell of (default 0.3)')
+    detect.add_argument('--out', metavar='DIR', help='for pictures and detections.json (default: RUN/detected)')
+    style = commands.add_parser('style', help='the content of one picture in the style of another (5.8)')
+    style.add_argument('content', metavar='CONTENT', help='an image file, or the name of a photograph at hand')
+    style.add_argument('style', metavar='STYLE', help='likewise')
+    style.add_argument('--size', type=int, default=384, metavar='N', help='pixels of the longer side (default 384)')
+    style.add_argument('--iterations', type=int, default=150, metavar='N')
+    style.add_argument('--content-weight', type=float, default=0.03, metavar='X', help='alpha, where beta is 1')
+    style.add_argument('--keep-colours', action='store_true', help='change only the brightness')
+    style.add_argument('--out', metavar='DIR', help='the run folder to make (default: one under runs/)')
     evaluate = commands.add_parser('evaluate', help='accuracy, mistakes and confusion of a trained network')
     evaluate.add_argument('run', metavar='RUN')
+    evaluate.add_argument('--data', default='', metavar='NAME', help='where its data are now, if they were moved')
     evaluate.add_argument('--crops', action='store_true', help='also as the mean over ten crops of each image (5.1.1)')
+    evaluate.add_argument('--shifts', action='store_true',
+                          help='also as the mean over images moved by a pixel, and mirrored where training mirrored them')
     evaluate.add_argument('--int8', action='store_true', help='also computed in 8-bit integers')
+    evaluate.add_argument('--pixels', type=int, default=0, metavar='N', help='of a detector: on pictures of NxN (5.7.2)')
     look = commands.add_parser('look', help='draw what a trained network looks at (5.2)')
     look.add_argument('run', metavar='RUN')
     look.add_argument('image', metavar='IMAGE', help='an image file, or the number of a validation image')
+    look.add_argument('--data', default='', metavar='NAME', help='where its data are now, if they were moved')
     look.add_argument('--layer', default='', metavar='NAME', help='to look into (default: the first convolution)')
     look.add_argument('--unit', type=int, metavar='N', help='of this layer (default: the most excited ones)')
     look.add_argument('--answer', metavar='CLASS', help='to explain (default: the network\'s own)')
     report = commands.add_parser('report', help='gather run folders into a table with curves')
     report.add_argument('runs', nargs='?', default='runs', help='folder of run folders (default: runs)')
     report.add_argument('--out', metavar='FILE', help='default: RESULTS.md in the folder of runs')
+    zoo = commands.add_parser('zoo', help='the trained networks that come along: zoo:NAME in place of a run folder')
+    zoo.add_argument('--add', nargs=2, metavar=('RUN', 'NAME'), help='put a finished run into it (CONTRIBUTING.md)')
     demo = commands.add_parser('demo', help='chapters 2 to 4 in short form on bundled digits; ends with a page')
     demo.add_argument('--out', default='runs/demo')
     play = commands.add_parser('play', help='play Go against a trained policy network in the terminal (7.3)')
-    play.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
+    play.add_argument('--run', default=POLICY, metavar='RUN',
+                      help=f'the run folder of a policy network (default: {POLICY}, which comes along)')
     play.add_argument('--visits', type=int, default=0, metavar='N', help='of the tree search; 0: the network alone')
     play.add_argument('--colour', choices=('black', 'white'), default='black', help='yours (default black)')
     play.add_argument('--size', type=int, default=19, help='of the board, 2 to 19 (default 19)')
@@ -71,94 +101,41 @@ def main(arguments=None):
     export.add_argument('--mxnet', action='store_true', help='model-symbol.json and model-0000.params')
     export.add_argument('--out', metavar='DIR', help='where to write (default: RUN/export)')
     serve = commands.add_parser(
-        'serve', help='a page on which trained networks run in the browser: draw digits, play Go')
-    serve.add_argument('runs', nargs='+', metavar='RUN')
+        'serve', help='a page on which trained networks run in the browser: show pictures, draw digits, play Go')
+    serve.add_argument('runs', nargs='*', metavar='RUN', help='default: all of the zoo that it can show')
     serve.add_argument('--host', default='127.0.0.1', help='0.0.0.0: also for other machines (default: this one only)')
     serve.add_argument('--port', type=int, default=8000, help='0: any that is free (default 8000)')
-    options = parser.parse_args(arguments)
+    return parser
+
+
+@one_line_errors
+def main(arguments=None):
+    """Run one command; returns the exit code."""
+    options = parser().parse_args(arguments)
     if options.command is None:
-        parser.print_help()
+        parser().print_help()
         return 2
-    return globals()[f'_{options.command}'](options) or 0
+    try:
+        return _COMMANDS[options.command](options) or 0
+    except ModuleNotFoundError as error:
+        if (error.name or '').split('.')[0] in ('chapters', 'data_tools', 'book_code', ''):
+            raise
+        raise UserError(f'{error.name} is not installed for {sys.executable}: {HOW_TO_INSTALL}') from None
 
 
-def run_script(section):
-    """The `__main__` of a chapter's script: its own experiment, with the options of `run`."""
-    parser = argparse.ArgumentParser(description=f'Runs the experiment of section {section}.')
-    add_run_options(parser)
-    add_distributed(parser)
-    options = parser.parse_args()
-    options.sections = [] if options.resume else [section]
-    sys.exit(one_line_errors(_run)(options))
-
-
-def add_run_options(parser):
-    """The options that every run takes."""
-    parser.add_argument('--data', metavar='NAME', default='',
-                        help='mnist, fashion, digits, cifar10, a folder of four IDX files, or one of train.rec and '
-                        'test.rec')
-    parser.add_argument('--data-root', metavar='DIR', help='where data sets lie (then $BOOKCNN_DATA, ~/.bookcnn/data)')
-    parser.add_argument('--epochs', type=int, metavar='N')
-    parser.add_argument('--subset', type=int, metavar='N', help='train on the first N samples only')
-    parser.add_argument('--batch-size', type=int, metavar='N')
-    parser.add_argument('--learning-rate', type=float, metavar='X')
-    parser.add_argument('--dtype', metavar='TYPE', help='float32, or bfloat16 or float16 where the device can')
-    parser.add_argument('--seed', type=int, default=0, metavar='N')
-    parser.add_argument('--device', default='auto', metavar='NAME', help='auto, cpu, gpu or gpu:0,1')
-    parser.add_argument('--form', default='gluon', choices=('gluon', 'symbolic'),
-                        help='symbolic: the book\'s own graph, trained by mx.mod.Module')
-    parser.add_argument('--init', metavar='FILE', help='start from the parameters of a .params file')
-    parser.add_argument('--out', metavar='DIR', help='the run folder to make (default: one under runs/)')
-    parser.add_argument('--resume', metavar='DIR', help='go on with a run that was stopped')
-    parser.add_argument('--set', metavar='KEY=VALUE', action='append', default=[],
-                        help='any field of the recipe or size of the network')
-
-
-def add_distributed(parser):
-    """The option for several workers, which `horovodrun` or `launch` start."""
-    parser.add_argument('--distributed', default='', choices=('horovod', 'dist_sync'), metavar='ENGINE',
-                        help='horovod, under horovodrun; or dist_sync, MXNet\'s parameter server, under `launch`')
-
-
-def changed_experiment(section, options):
-    """The experiment of a section with the changes that the command line asks for."""
-    changes = {name: getattr(options, name) for name in ('epochs', 'batch_size', 'learning_rate', 'dtype')
-               if getattr(options, name, None) is not None}
-    if getattr(options, 'subset', None) is not None:
-        changes['train_samples'] = options.subset
-    for text in options.set:
-        name, equals, value = text.partition('=')
-        if not equals or not name:
-            raise UserError(f'--set {text}: give KEY=VALUE')
-        changes[name.replace('-', '_')] = value
-    experiment = chapters.find(section)
-    return experiment.but(**changes) if changes else experiment
+def _experiment(address, options):
+    """The experiment at a section or address, with the changes that the options ask for."""
+    return chapters.find(address).by(getattr(options, 'recipe', '')).but(**changes_of(options))
 
 
 def _run(options):
-    from chapters.kit.distributed import join, larger_batch
-    if options.resume and options.sections:
-        raise UserError('--resume takes everything from the run folder: leave out the section')
     if not options.resume and not options.sections:
-        raise UserError('which section? `python -m chapters list` lists them')
-    if options.out and len(options.sections) > 1:
-        raise UserError('--out holds one run: give one section, or leave it out')
-    with join(options.distributed) as workers:
-        from chapters.kit.program import resume, run_experiment
-        results = [resume(options.resume, chapters.find, workers)] if options.resume else []
-        for section in options.sections:
-            experiment = workers.together(lambda: changed_experiment(section, options))
-            if experiment.shared and 'batch_size' not in experiment.changed:
-                experiment = experiment.but(**larger_batch(experiment.recipe, workers.size))
-            results.append(run_experiment(
-                experiment, workers=workers, data=options.data, data_root=options.data_root, out=options.out,
-                seed=options.seed, device_name=options.device, form=options.form, init=options.init))
-    for run, result in results if not workers.rank else ():
-        print_result(run, result)
+        raise UserError('which section? `python -m chapters list` lists them; or FILE.py:NAME of your own')
+    return run_all([chapters.find(section) for section in options.sections], options)
 
 
 def _launch(options):
-    from chapters.kit.launch import launch
+    from chapters.kit.training.launch import launch
     command = options.arguments
     if command[:1] != ['run']:
         raise UserError('launch: which run? For example: python -m chapters launch -n 2 run 4.4 --data digits')
@@ -168,28 +145,40 @@ def _launch(options):
                   [host for host in options.hosts.split(',') if host])
 
 
-def print_result(run, result):
-    """Our figures beside the book's, and where the run folder is."""
-    from rich.table import Table
-    table = Table('figure', 'the book', 'here')
-    for name, value in result['metrics'].items():
-        printed = result['book'].get(name)
-        table.add_row(name, f'{printed:.6g}' if printed is not None else '', f'{value["last"]:.6g}')
-    console().print(table)
-    if result['note']:
-        print(result['note'])
-    print(run.folder)
-
-
-def console():
-    """A terminal, or a wide page where the output goes into a pipe."""
-    from rich.console import Console
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=170)
-
-
 def _list(options):
-    from rich.table import Table
+    """One line an experiment, variations under their section, as wide as the terminal."""
+    last = _last_results()
+    rows = [row for row in chapters.catalogue() if row['section'].startswith(options.section)]
+    if not rows:
+        chapters.find(options.section)  # says what there is
+    print('section · title · data · recipes · the book · measured here last')
+    for row in rows:
+        result = last.get(row['section'], {'metrics': {}})
+        metric = row['metric'] or next(iter(result['metrics']), '')
+        words = ['  ' * ('-' in row['section']) + row['section'],
+                 ' '.join(dict.fromkeys((row['title'], row['title_zh']))), row['data'], row['recipes'], row['book']]
+        if metric in result['metrics']:
+            measured = f'{result["metrics"][metric]["last"]:.6g}' + ('' if row['metric'] else f' {metric}')
+            other = ', '.join(filter(None, (Path(result['data']).name * (result['data'] != row['data']),
+                                            'recipe fast' * (result.get('recipe_name') == 'fast'), result['short'])))
+            words.append(f'here {measured}' + (f' ({other})' if other else ''))
+        print(_wrapped(' · '.join(filter(None, words))))
+
+
+def _wrapped(text):
+    """Text in lines as wide as the terminal, all but the first indented; Chinese characters take two columns."""
+    lines = ['']
+    for word in text.split(' '):
+        joined = f'{lines[-1]} {word}' if lines[-1].strip() or not word else lines[-1] + word
+        if sum(1 + (east_asian_width(letter) in 'WF') for letter in joined) > _WIDTH:
+            lines.append(' ' * 8 + word)
+        else:
+            lines[-1] = joined
+    return '\n'.join(lines)
+
+
+def _last_results():
+    """{section: its newest result.json below runs/}."""
     last = {}
     for path in sorted(Path('runs').glob('**/result.json'), key=lambda path: path.stat().st_mtime):
         try:
@@ -197,103 +186,147 @@ def _list(options):
             last[result['section']] = result
         except (ValueError, KeyError):
             continue
-    table = Table('section', 'title', '标题', 'data', 'the book', 'last measured')
-    for experiment in chapters.experiments():
-        printed = experiment.book[0] if experiment.book else None
-        measured = ''
-        if experiment.section in last:
-            result = last[experiment.section]
-            metric = printed.metric if printed else next(iter(result['metrics']), '')
-            if metric in result['metrics']:
-                measured = f'{result["metrics"][metric]["last"]:.6g}'
-                if result['data'] != experiment.data or result['short']:
-                    measured += f' ({result["data"]}{", " + result["short"] if result["short"] else ""})'
-        table.add_row(experiment.section, experiment.title, experiment.title_zh, experiment.data,
-                      f'{printed.value:.6g} {printed.metric}' if printed else '', measured)
-    console().print(table)
+    return last
 
 
 def _show(options):
-    options.epochs = options.batch_size = options.learning_rate = None
-    experiment = changed_experiment(options.section, options)
+    experiment = _experiment(options.section, options)
     print(f'{experiment.section}  {experiment.title}  {experiment.title_zh}')
+    file = inspect.getsourcefile(experiment.source)
+    line = inspect.getsourcelines(experiment.source)[1]
+    print(f'source: {os.path.relpath(file)}, line {line}: {experiment.source.__qualname__}'
+          + (f'; the book\'s graph: book_code/{experiment.symbolic}.py' if experiment.listing else ''))
     if experiment.recipe:
-        print(f'recipe: {experiment.recipe}')
+        name = experiment.recipe_name or 'book' * bool(experiment.fast)  # said where there is a choice
+        print(' '.join(filter(None, ('recipe', name))) + f': {experiment.recipe}')
+        if name == 'book':
+            print(f'recipe fast: {experiment.fast}')
+    else:
+        print(''.join(f'{name}={value}  ' for name, value in experiment.settings().items()).strip()
+              or (inspect.getdoc(experiment.source) or '').strip())
     for figure in experiment.book:
         print(f'the book: {figure.metric} {figure.value:.6g}' + (f' on {figure.data}' if figure.data else '')
               + (f' ({figure.note})' if figure.note else ''))
-    if not experiment.network:
-        print(importlib.import_module(experiment.module).__doc__.strip())
+    if experiment.remark:
+        print(f'remark: {experiment.remark}')
+    if not getattr(experiment, 'input_shape', ()):
         return
-    from chapters.kit.layer_table import draw_graph, layer_table, print_layer_table
-    print_layer_table(layer_table(experiment.build(), experiment.input_shape), console())
+    from chapters.kit.networks.layer_table import draw_graph, layer_table, print_layer_table
+    from chapters.kit.networks.layers import layers
+    network = experiment.build()
+    print_layer_table(layer_table(network, experiment.input_shape), console())
+    print(f'layers, as `look --layer` takes them: {", ".join(layers(network))}')
     if options.graph:
         draw_graph(experiment.build(), experiment.input_shape, options.graph)
         print(options.graph)
 
 
 def _parity(options):
-    from chapters.kit.parity import print_parity
+    from chapters.kit.proof.parity import print_parity
     chosen = [chapters.find(options.section)] if options.section else chapters.listings()
     return print_parity(chosen, console())
 
 
+def _begin(kind, options):
+    """A run of an experiment that trains a network, in a folder of its own, to look into it."""
+    from chapters.kit.trained.run import Run, free_folder
+    if options.resume:
+        raise UserError(f'{kind} looks at a network from its start: leave out --resume')
+    experiment = _experiment(options.sections[0], options)
+    if not experiment.trains and not (kind == 'profile' and experiment.shared):
+        raise UserError(f'{experiment.section}: trains no network by a recipe')
+    out = options.out or free_folder(f'{kind}-{experiment.section}', options.data or experiment.data, options.seed)
+    return Run(experiment, options.data, options.data_root, out, options.seed, options.device, options.form, options.init,
+               purpose=kind)
+
+
 def _doctor(options):
-    from chapters.kit.doctor import examine_and_print
-    experiment = changed_experiment(options.sections[0], options)
-    return examine_and_print(experiment, options)
+    from chapters.kit.inside.doctor import examine_and_print
+    return examine_and_print(_begin('doctor', options))
 
 
 def _rate(options):
-    from chapters.kit.rate_finder import find_and_draw
-    from chapters.kit.run import Run, free_folder
-    experiment = changed_experiment(options.sections[0], options)
-    if not experiment.trains:
-        raise UserError(f'{experiment.section}: trains no network by a recipe')
-    out = options.out or free_folder(f'rate-{experiment.section}', options.data or experiment.data, options.seed)
-    find_and_draw(Run(experiment, options.data, options.data_root, out, options.seed, options.device))
+    from chapters.kit.inside.rate_finder import find_and_draw
+    find_and_draw(_begin('rate', options))
 
 
 def _profile(options):
-    from chapters.kit.profiling import print_profile, profile
-    from chapters.kit.run import Run, free_folder
+    from chapters.kit.inside.profiling import print_profile, profile
     if options.steps < 1:
         raise UserError(f'--steps {options.steps}: give a number from 1 on')
-    experiment = changed_experiment(options.sections[0], options)
-    out = options.out or free_folder(f'profile-{experiment.section}', options.data or experiment.data, options.seed)
-    run = Run(experiment, options.data, options.data_root, out, options.seed, options.device, options.form,
-              options.init)
+    run = _begin('profile', options)
     print_profile(profile(run, options.steps), console())
     print(run.folder / 'trace.json')
 
 
 def _predict(options):
-    from chapters.kit.answers import predict_files
-    from chapters.kit.saved import load_run
     from rich.table import Table
+
+    from chapters.kit.trained.answers import predict_files
+    from chapters.kit.trained.saved import load_run
     saved = load_run(options.run, chapters.find)
     table = Table('image', *['' for _ in range(min(options.top, len(saved.class_names)))])
     for path, best in predict_files(saved, options.paths, options.top):
         table.add_row(str(path), *[f'{name} {share:.1%}' for name, share in best])
     console().print(table)
+    if saved.facts.strokes:
+        print('each picture made light on black and centred, as the digits that the network learnt from are')
     print(saved.folder / 'figures' / 'predict.png')
 
 
+def _detect(options):
+    from chapters.ch05_detection_style.detect import detect_files, load_detector
+    saved = load_detector(options.run, chapters.find)
+    out = Path(options.out or saved.folder / 'detected')
+    for told in detect_files(saved, options.paths, out, options.least):
+        print(f'{told["file"]}: ' + (', '.join(f'{one["class"]} {one["score"]:.0%}' for one in told['objects']) or 'nothing'))
+    print(out / 'detections.json')
+
+
+def _style(options):
+    from chapters.kit.perform import run_experiment
+    from chapters.script import print_result
+    experiment = chapters.find('5.8').but(
+        content=options.content, style=options.style, size=options.size, iterations=options.iterations,
+        content_weight=options.content_weight, keep_colours='true' if options.keep_colours else 'false')
+    run, result = run_experiment(experiment, out=options.out)
+    print_result(run, result)
+    print(run.folder / 'figures' / 'made.png')
+
+
 def _evaluate(options):
-    from chapters.kit.answers import evaluate
-    from chapters.kit.saved import load_run
+    from chapters.kit.trained.answers import evaluate
+    from chapters.kit.trained.saved import detects, load_run
+    if detects(options.run, chapters.find):
+        from chapters.ch05_detection_style.detect import evaluate_detector, load_detector
+        saved = load_detector(options.run, chapters.find)
+        for name, value in evaluate_detector(saved, saved.load_data(options.data, options.pixels)).items():
+            print(f'{name:28} {value:.4f}')
+        print(saved.folder / 'figures')
+        return
+    if options.pixels:
+        raise UserError(f'{options.run}: --pixels is for detectors (5.7)')
     saved = load_run(options.run, chapters.find)
-    for name, value in evaluate(saved, options.crops, options.int8).items():
+    for name, value in evaluate(saved, saved.load_data(options.data), options.crops, options.int8,
+                                shifts=options.shifts).items():
         print(f'{name:28} {value:.4f}')
     print(saved.folder / 'figures')
 
 
 def _look(options):
-    from chapters.kit.looking import look
-    from chapters.kit.saved import load_run
+    from chapters.kit.inside.looking import look
+    from chapters.kit.trained.saved import load_run
     saved = load_run(options.run, chapters.find)
-    data = saved.load_data()
-    if options.image.isdigit() and int(options.image) < len(data.validation_x):
+    try:
+        data = saved.load_data(options.data)
+    except UserError as error:
+        if options.image.isdigit() or options.data:
+            raise
+        data = None
+        print(f'without patches and t-SNE: {error}', file=sys.stderr)
+    if data and options.image.isdigit() and not os.path.exists(options.image):
+        if int(options.image) >= len(data.validation_x):
+            raise UserError(f'image {options.image}: there are {len(data.validation_x)} validation images, from 0 on')
         image = data.validation_x[int(options.image)].astype('float32')
     else:
         image = saved.read_image(options.image)
@@ -305,7 +338,7 @@ def _look(options):
 
 
 def _report(options):
-    from chapters.kit.report import write_results
+    from chapters.kit.report.report import write_results
     out = options.out or Path(options.runs) / 'RESULTS.md'
     done, *left_out = write_results(options.runs, out, chapters.experiments(), chapters.find)
     print(done)
@@ -315,13 +348,13 @@ def _report(options):
 
 def _play(options):
     from chapters.ch07_policy_net.play import play_in_terminal
-    play_in_terminal(options)
+    play_in_terminal(options.run, options.visits, options.colour, options.size, options.komi)
 
 
 def _export(options):
     if not options.onnx and not options.mxnet:
         raise UserError('export: say what to write: --onnx, --mxnet or both')
-    from chapters.kit.export import export_mxnet, export_onnx, trained_graph
+    from chapters.kit.trained.export import export_mxnet, export_onnx, trained_graph
     graph = trained_graph(options.run, chapters.find)
     out = Path(options.out or graph.folder / 'export')
     if options.onnx:
@@ -333,15 +366,34 @@ def _export(options):
               f'{difference:.1e} at most')
 
 
+def _zoo(options):
+    """One line a network: name, title, what it was trained on, how good it is, its size."""
+    from chapters import zoo
+    for entry in [zoo.add(*options.add)] if options.add else zoo.entries():
+        about = entry.about
+        metric = next(iter(about['figures']), '')
+        right = f'{about["accuracy"]:.2%} right' if about['accuracy'] is not None else \
+            f'{metric.replace("_", " ")} {about["figures"][metric]:.4g}'
+        print(_wrapped(' · '.join(filter(None, (
+            about['name'], ' '.join(dict.fromkeys((entry.title, entry.title_zh))), about['data']['name'], right,
+            f'recipe: {about["recipe"]}', f'{entry.size / 1e6:.2f} MB', f'licence of the data: {about["data"]["licence"]}')))))
+
+
 def _serve(options):
-    from chapters.kit.serve import serve
-    serve(options.runs, chapters.find, options.host, options.port, say=lambda line: print(line, flush=True))
+    from chapters.kit.trained.serve import serve, shown_of_zoo
+    serve(options.runs or shown_of_zoo(chapters.find), chapters.find, options.host, options.port,
+          say=lambda line: print(line, flush=True))
 
 
 def _demo(options):
     from chapters.demo import run_demo
     print(run_demo(options.out))
 
+
+_COMMANDS = {'list': _list, 'show': _show, 'run': _run, 'launch': _launch, 'parity': _parity, 'doctor': _doctor,
+             'rate': _rate, 'profile': _profile, 'predict': _predict, 'detect': _detect, 'style': _style,
+             'evaluate': _evaluate, 'look': _look,
+             'report': _report, 'demo': _demo, 'play': _play, 'zoo': _zoo, 'export': _export, 'serve': _serve}
 
 if __name__ == '__main__':
     sys.exit(main())

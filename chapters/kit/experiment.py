@@ -1,15 +1,20 @@
-"""An experiment: one thing of the book that runs, with the figure that the book printed for it."""
+"""An experiment: one thing of the book that runs, with the figure that the book printed for it.
+
+Three kinds are here: a `WorkedExample` computes, a `Training` trains a network by a recipe, a `Study` trains it several
+times. Chapter 6 and 8 have kinds of their own. Each names its code by the code itself.
+"""
 import importlib
+import importlib.util
 import inspect
+import sys
 from dataclasses import dataclass, field, replace
-from typing import Mapping, Optional, Tuple
+from pathlib import Path
+from typing import Any, Callable, ClassVar, Mapping, Optional, Tuple
 
-from chapters.kit.recipe import Recipe, convert
+from chapters.kit.data.images import load_images
+from chapters.kit.training.recipe import Recipe, convert
+from chapters.kit.training.train import train
 from data_tools.errors import UserError
-
-# One image of each image set, (C, H, W).
-_IMAGE_SHAPES = {'mnist': (1, 28, 28), 'fashion': (1, 28, 28), 'digits': (1, 28, 28), 'cifar10': (3, 32, 32),
-                 'imagenet': (3, 224, 224)}
 
 
 @dataclass(frozen=True)
@@ -32,112 +37,275 @@ class BookFigure:
     note: str = ''
 
 
+def figures_of(data='', **printed):
+    """Figures of the book, by the names under which our programs return the same; `data`: what they were measured on."""
+    return tuple(BookFigure(value, metric, data) for metric, value in printed.items())
+
+
+def _required():
+    raise TypeError('an experiment needs its network or its function')
+
+
 @dataclass(frozen=True)
 class Experiment:
-    """Everything the command line, the report, the notebooks and the tests know of one experiment.
+    """What the command line, the report, the notebooks and the tests know of any experiment.
 
     Attributes
     ----------
     section : str
-        Section of the book, with a suffix for a variation: '2.2.8', '2.2.8-batch10'.
+        Section of the book, with a suffix for a variation: '2.2.8', '2.2.8-batch10'. Of your own: a name.
     title, title_zh : str
         In English and Chinese.
-    module : str
-        The chapter's module that holds it, e.g. 'chapters.ch03_mlp.mnist'.
-    network : str
-        Name of the `HybridBlock` in `module`; empty where nothing is trained.
-    sizes : mapping of str to value
-        Arguments of the network's constructor that differ from its defaults.
-    recipe : Recipe, optional
-    data : str
-        Name of the data: a set of `data_tools.datasets`, or the name of a function in `module` that makes it.
-    loader : str
-        Name of a function of `module`, `loader(experiment, name, data_root, seed) -> TrainingData`, where `--data`
-        may name data that is neither, such as packed games.
-    top : tuple of int
-        Also measure how often the true class is among the first so many answers, e.g. (2, 5, 10).
-    objective : str
-        'softmax' (cross-entropy with class labels), or 'square' (half the squared difference).
     book : tuple of BookFigure
-    program : str
-        Name of a function of `module`, or of another with its path, `program(run) -> metrics` or `(metrics, history)`;
-        empty: train the network by the recipe.
-    ignores : str
-        Fields of the recipe that `program` does not know, with blanks between them: they cannot be set.
-    drawings : tuple of str
-        Functions of `module`, or of another with their path, `drawing(run, network) -> metrics or None`, called after
-        training.
-    snapshots : tuple of int
-        Numbers of epochs after which the parameters are kept, in `checkpoint/`, for drawings of the training.
-    sample_shape : tuple of int
-        Shape of one sample, where it is not that of the image set: of data that the experiment makes itself, e.g.
-        (2,), or of the part that it cuts out of an image.
-    small : mapping of str to value
-        Sizes of the network, and `sample_shape`, small enough for the proof of `parity`, where the book's are too
-        large for it.
-    symbolic : str
-        Module of `book_code` with the same graph in symbolic form.
-    proof : str
-        Name of a function of `module`, `proof(experiment) -> chapters.kit.parity.Parity`, where the listing is more
-        than one graph and `parity` cannot compare by itself.
     remark : str
         Why our figures differ from the book's, in a sentence for the report.
+    sizes : mapping of str to value
+        Arguments of its network, or of its function, that differ from their defaults.
     changed : mapping of str to value
         What `but` has changed from the experiment of the book.
+    address : str
+        'FILE.py:NAME' or 'module:NAME' of an experiment that is not the book's; empty for the book's.
     """
     section: str
     title: str
-    title_zh: str
-    module: str
-    network: str = ''
-    sizes: Mapping = field(default_factory=dict)
-    recipe: Optional[Recipe] = None
-    data: str = ''
-    loader: str = ''
-    top: Tuple[int, ...] = ()
-    objective: str = 'softmax'
+    title_zh: str = ''
     book: Tuple[BookFigure, ...] = ()
-    program: str = ''
-    ignores: str = ''
-    drawings: Tuple[str, ...] = ()
-    snapshots: Tuple[int, ...] = ()
-    sample_shape: Tuple[int, ...] = ()
-    small: Mapping = field(default_factory=dict)
-    symbolic: str = ''
-    proof: str = ''
     remark: str = ''
-    changed: Mapping = field(default_factory=dict)
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    address: str = ''
+
+    # What a kind may have, for those who ask any experiment.
+    recipe: ClassVar[Any] = None
+    recipe_name: ClassVar[Any] = ''
+    data: ClassVar[Any] = ''
+    listing: ClassVar[Any] = None
+    shared: ClassVar[bool] = False  # whether several workers can do it together (`--distributed`)
+    trains: ClassVar[bool] = False  # whether one network learns by the recipe and is left in the run folder
+    detects: ClassVar[bool] = False  # whether what it trains finds boxes (`detect`)
+    lowers: ClassVar[bool] = False  # whether it can train in 16 bits (`--dtype`)
+    stand_in: ClassVar[Any] = ''  # data that come with the project, for where the book's are not at hand
+    snapshots: ClassVar[Any] = ()
+    fast: ClassVar[Any] = None
 
     @property
-    def trains(self):
-        """Whether this experiment trains a network by a recipe."""
-        return bool(self.network and self.recipe and not self.program)
+    def source(self) -> Callable:
+        """The code that `show` names."""
+        raise NotImplementedError
+
+    def perform(self, run):
+        """Do it.
+
+        Parameters
+        ----------
+        run : chapters.kit.trained.run.Run
+
+        Returns
+        -------
+        dict of str to float, or (dict, list of dict)
+            Figures, and the history where there is one.
+        """
+        raise NotImplementedError
+
+    def figure(self, metric, data=''):
+        """The book's figure of a metric, or None."""
+        for printed in self.book:
+            if printed.metric == metric and printed.data in ('', data):
+                return printed
+        return None
+
+    def settings(self):
+        """{name: default} of what `but` can change."""
+        return {}
+
+    def by(self, recipe_name):
+        """The same by another recipe (`--recipe`), where there is one."""
+        if recipe_name:
+            raise UserError(f'{self.section}: trains nothing by a recipe; leave out --recipe')
+        return self
+
+    def but(self, **changes):
+        """The same experiment with other settings (`--set`).
+
+        Raises
+        ------
+        UserError
+            There is no setting of that name, or the value is not of its type.
+        """
+        known = self.settings()
+        converted = {}
+        for name, value in changes.items():
+            if name not in known:
+                raise UserError(f'{self.section}: there is nothing called {name!r} to set; there is '
+                                f'{", ".join(known) or "nothing"}')
+            converted[name] = convert(name, value, type(known[name]))
+        return replace(self._with(converted), changed={**self.changed, **converted})
+
+    def _with(self, changes):
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class WorkedExample(Experiment):
+    """A computation of the book, by hand and by MXNet.
+
+    Attributes
+    ----------
+    function : callable
+        `function(run, **settings) -> metrics`, or `(metrics, history)`.
+        What it takes beside `run` can be set.
+    """
+    function: Callable = field(default_factory=_required)
 
     @property
-    def shared(self):
-        """Whether several workers can train it together (`--distributed`)."""
-        return self.trains or self.program.endswith('.train_adversarially')
+    def source(self) -> Callable:
+        return self.function
+
+    def perform(self, run):
+        return self.function(run, **self.sizes)
+
+    def settings(self):
+        return {**defaults_of(self.function), **self.sizes}
+
+    def _with(self, changes):
+        return replace(self, sizes={**self.sizes, **changes})
+
+
+@dataclass(frozen=True)
+class Training(Experiment):
+    """A network that learns by a recipe.
+
+    Attributes
+    ----------
+    network : type of HybridBlock
+        Or a function that makes one. Where it has a size called `classes`, that follows the data.
+    recipe : Recipe
+        What the book prints above the training.
+    fast : Recipe, optional
+        One of ours that costs less, and is to reach the book's figure all the same (`--recipe fast`).
+    recipe_name : str
+        'fast' where it is that one; else empty.
+    prepare : callable, optional
+        `prepare(network, data)`: called after the first values and before the first update.
+    data : str
+        Name of the data that it is trained on where `--data` names none; empty: it must.
+    loader : callable
+        `loader(experiment, name, data_root, seed) -> TrainingData`. Default: images, whatever `--data` names.
+    sample_shape : tuple of int
+        Of one sample as the book has it, (C, H, W): images of another size are brought to this one; the number of
+        channels is that of the data.
+    scale : float
+        What pixels from 0 to 255 are multiplied by. The book divides gray images by 255, and leaves those of `.rec`
+        files.
+    objective : str
+        'softmax' (cross-entropy with class labels), or 'square' (half the squared difference).
+    top : tuple of int
+        Also measure how often the true class is among the first so many answers, e.g. (2, 5, 10).
+    drawings : tuple of callable
+        `drawing(run, network) -> metrics or None`, called after training.
+    snapshots : tuple of int
+        Numbers of epochs after which the parameters are kept, in `checkpoint/`, for drawings of the training.
+    listing : module
+        Of `book_code`, with the same graph in symbolic form.
+    small : mapping of str to value
+        Sizes of the network, and `sample_shape`, small enough for the proof of `parity`, where the book's are too
+        large for it.
+    """
+    network: Callable = field(default_factory=_required)
+    recipe: Recipe = Recipe()  # type: ignore[misc]  # of this kind it is a field
+    data: str = ''  # type: ignore[misc]
+    loader: Callable = load_images
+    sample_shape: Tuple[int, ...] = ()
+    scale: float = 1 / 255
+    objective: str = 'softmax'
+    top: Tuple[int, ...] = ()
+    drawings: Tuple[Callable, ...] = ()
+    snapshots: Tuple[int, ...] = ()  # type: ignore[misc]
+    listing: Any = None  # type: ignore[misc]
+    small: Mapping[str, Any] = field(default_factory=dict)
+    fast: Optional[Recipe] = None  # type: ignore[misc]
+    recipe_name: str = ''  # type: ignore[misc]
+    prepare: Optional[Callable] = None
+
+    shared = True
+    trains = True
+    lowers = True
 
     @property
-    def takes_image_sets(self):
-        """Whether `--data` may name another image set."""
-        return self.data in _IMAGE_SHAPES
+    def source(self):
+        return self.network
+
+    @property
+    def stand_in(self) -> str:
+        return 'digits' if self.loader is load_images else ''
 
     @property
     def input_shape(self):
-        """Shape of a batch of one sample for the network, e.g. (1, 1, 28, 28); () where nothing is trained.
+        """Shape of a batch of one sample as the book has it, e.g. (1, 1, 28, 28)."""
+        return (1,) + tuple(self.sample_shape) if self.sample_shape else ()
 
-        A size of the network called `planes` is the number of planes of its input.
+    def perform(self, run):
+        """Train by `run.form`, draw; see `Experiment.perform`."""
+        if run.form == 'symbolic':
+            from chapters.kit.proof.symbolic import train_symbolic
+            return {}, train_symbolic(run)
+        network, history = train(run)
+        run.draw_curves(history)
+        metrics: dict = {}
+        for draw in self.drawings if not run.workers.rank else ():
+            metrics.update(draw(run, network) or {})
+        return metrics, history
+
+    def load(self, name='', data_root=None, seed=0, facts=None):
+        """Its data, or those that `name` names in their place; see `loader`. `facts`: of a run, to find them again.
+
+        Returns
+        -------
+        TrainingData
         """
-        shape = self.sample_shape or _IMAGE_SHAPES.get(self.data, ())
-        if 'planes' in self.sizes:
-            shape = (self.sizes['planes'],) + shape[1:]
-        return (1,) + shape if shape else ()
+        if not name and not self.data:
+            raise UserError(f'{self.section}: which data? --data FOLDER, of images in one folder a class, or of packs')
+        name = name or self.data
+        if self.loader is load_images:
+            return load_images(self, name, data_root, seed, facts)
+        return self.loader(self, name, data_root, seed)
 
-    def code(self, name):
-        """The object called `name` in the experiment's module, or in another, with its path; may load MXNet."""
-        module, _, name = name.rpartition('.')
-        return getattr(importlib.import_module(module or self.module), name)
+    def fitted(self, facts):
+        """The same experiment for data of which these are the facts: as many classes, where the network has them as a size.
+
+        Raises
+        ------
+        UserError
+            `--set classes=` names fewer than there are.
+        """
+        number = len(facts.class_names)
+        if 'classes' not in self._network_sizes() or not number or self.objective != 'softmax':
+            return self
+        if 'classes' in self.changed:
+            if self.sizes['classes'] < number:
+                raise UserError(f'{self.section}: classes={self.sizes["classes"]}, but the data have {number} '
+                                f'({", ".join(facts.class_names[:12])}{", ..." * (number > 12)}); leave classes out')
+            return self
+        return replace(self, sizes={**self.sizes, 'classes': number})
+
+    def by(self, recipe_name):
+        """The same experiment by another recipe.
+
+        Parameters
+        ----------
+        recipe_name : str
+            'book' or 'fast'; empty: as it is.
+
+        Raises
+        ------
+        UserError
+            It has no such recipe.
+        """
+        if recipe_name in ('', self.recipe_name) or recipe_name == 'book' and not self.recipe_name:
+            return self
+        if recipe_name != 'fast' or not self.fast:
+            raise UserError(f'{self.section}: --recipe {recipe_name}: there is only one recipe for it; leave out --recipe')
+        return replace(self, recipe=self.fast, recipe_name='fast')
 
     def build(self):
         """A new network, its parameters not yet initialized.
@@ -146,7 +314,10 @@ class Experiment:
         -------
         mxnet.gluon.HybridBlock
         """
-        return self.code(self.network)(prefix=f'{self.network.lower()}_', **self.sizes)  # the same names each time
+        sizes = dict(self.sizes)
+        if accepts(self.network, 'prefix'):  # the same names each time
+            sizes['prefix'] = f'{self.network.__name__.lower()}_'
+        return self.network(**sizes)
 
     def symbolic_form(self):
         """The module of `book_code` with this experiment's listing.
@@ -156,43 +327,121 @@ class Experiment:
         UserError
             The book prints no listing for it.
         """
-        if not self.symbolic:
+        if self.listing is None:
             raise UserError(f'{self.section}: the book prints no symbolic listing for it; leave out --form')
-        return importlib.import_module(f'book_code.{self.symbolic}')
+        return self.listing
 
-    def figure(self, metric, data=''):
-        """The book's figure of a metric, or None."""
-        for printed in self.book:
-            if printed.metric == metric and printed.data in ('', data):
-                return printed
-        return None
+    @property
+    def symbolic(self):
+        """Name of its listing, e.g. 'sec_4_4'; empty where there is none."""
+        return self.listing.__name__.rpartition('.')[2] if self.listing else ''
 
-    def but(self, **changes):
-        """The same experiment with fields of its recipe or sizes of its network changed (`--set`).
+    steps = ('compiled', 'plain')  # that are compared with the listing
 
-        Raises
-        ------
-        UserError
-            Neither the recipe nor the network has that name, or not that type.
+    def prove(self, step='compiled'):
+        """Compare with the listing; see `chapters.kit.proof.parity`.
+
+        Returns
+        -------
+        chapters.kit.proof.parity.Parity
         """
-        sizes = self._network_sizes() if self.network else {}
-        for_recipe = {name: value for name, value in changes.items()
-                      if self.recipe is not None and hasattr(self.recipe, name)}
-        new_sizes = dict(self.sizes)
-        for name, value in changes.items():
-            if name in for_recipe:
-                continue
-            if name not in sizes:
-                known = ([*vars(self.recipe)] if self.recipe else []) + [*sizes]
-                raise UserError(f'{self.section}: there is nothing called {name!r} to set; there is '
-                                f'{", ".join(known) or "nothing"}')
-            new_sizes[name] = convert(name, value, type(sizes[name]))
-        return replace(self, sizes=new_sizes, changed={**self.changed, **changes},
-                       recipe=self.recipe.but(**for_recipe) if for_recipe else self.recipe)
+        from chapters.kit.proof.parity import parity
+        return parity(self, step)
+
+    def settings(self):
+        known = {name: value for name, value in vars(self.recipe).items() if name != 'apply_symmetry'}
+        return {**known, **self._network_sizes()}
+
+    def _with(self, changes):
+        for_recipe = {name: value for name, value in changes.items() if hasattr(self.recipe, name)}
+        sizes = {name: value for name, value in changes.items() if name not in for_recipe}
+        return replace(self, recipe=self.recipe.but(**for_recipe), sizes={**self.sizes, **sizes})
 
     def _network_sizes(self):
-        """{name: default} of the network's constructor."""
-        signature = inspect.signature(self.code(self.network).__init__)
-        return {name: self.sizes.get(name, parameter.default)
-                for name, parameter in signature.parameters.items()
-                if parameter.default is not inspect.Parameter.empty and name not in ('prefix', 'params')}
+        """{name: value} of the network's constructor."""
+        return {name: self.sizes.get(name, default) for name, default in defaults_of(self.network).items()}
+
+
+@dataclass(frozen=True)
+class Study(Training):
+    """A network trained several times, or otherwise than by `train` alone.
+
+    Attributes
+    ----------
+    function : callable
+        `function(run) -> metrics`.
+    ignores : tuple of str
+        Fields of the recipe that it does not know: they cannot be set.
+    """
+    function: Callable = field(default_factory=_required)
+    ignores: Tuple[str, ...] = ()
+
+    shared = False
+    trains = False
+    lowers = False
+
+    @property
+    def source(self):
+        return self.function
+
+    def perform(self, run):
+        return self.function(run)
+
+    def settings(self):
+        return {name: value for name, value in super().settings().items() if name not in self.ignores}
+
+
+def defaults_of(function):
+    """{name: default} of the keyword arguments of a function, or of a class's constructor."""
+    code = function.__init__ if inspect.isclass(function) else function
+    return {name: parameter.default for name, parameter in inspect.signature(code).parameters.items()
+            if parameter.default is not inspect.Parameter.empty and name not in ('prefix', 'params')}
+
+
+def accepts(function, name):
+    """Whether a function, or a class's constructor, takes a keyword argument."""
+    parameters = inspect.signature(function).parameters.values()
+    return any(parameter.name == name or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def load_experiment(address):
+    """The experiment at an address.
+
+    Parameters
+    ----------
+    address : str
+        'FILE.py:NAME' or 'package.module:NAME'. The folder of a file is where its own imports are looked up first.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    UserError
+        No such file, module or name; or what is there is no experiment.
+    """
+    place, _, name = str(address).rpartition(':')
+    if place.endswith('.py'):
+        path = Path(place).expanduser().resolve()
+        if not path.is_file():
+            raise UserError(f'{address}: there is no file {path}')
+        spec: Any = importlib.util.spec_from_file_location(f'own_{path.stem}', path)
+        module = importlib.util.module_from_spec(spec)
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        address = f'{path}:{name}'
+    else:
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if not place.startswith(error.name or '-'):
+                raise  # a module of theirs lacks one of its own
+            raise UserError(f'{address}: there is no module {place}; give FILE.py:NAME or package.module:NAME') from None
+    found = getattr(module, name, None)
+    if not isinstance(found, Experiment):
+        names = [name for name, value in vars(module).items() if isinstance(value, Experiment)]
+        raise UserError(f'{address}: no experiment of that name; {place} has {", ".join(names) or "none"}')
+    return replace(found, address=address)

@@ -1,13 +1,13 @@
-"""Everything between Python and MXNet: is it there, will it load, on which devices and with how many threads.
-
-Importing this module loads neither MXNet nor NumPy, so that commands that only list start at once.
-"""
+"""Everything between Python and MXNet: is it there, will it load, on which devices and with how many threads."""
 import contextlib
 import ctypes
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import math
 import os
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from data_tools.errors import UserError
 # MXNet's packages on PyPI: all of them install the same module `mxnet`.
 _PACKAGES = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 'mxnet-cu100',
              'mxnet-native')
+
+HOW_TO_INSTALL = ('`make setup` in the folder of this project, then `source .venv/bin/activate`; or `python -m pip install -e '
+                  '.[cpu]`, .[cu112] for an NVIDIA GPU')
 
 # What mxnet-cu112 loads, each after the libraries it needs itself, and the package that holds it.
 _CUDA_LIBRARIES = (
@@ -39,59 +42,94 @@ _CUDA_LIBRARIES = (
 )
 
 
-def __getattr__(name):
-    """`from chapters.kit.runtime import mx` is how the chapters import MXNet: checked, and only when needed."""
-    if name == 'mx':
-        return require_mxnet()
-    raise AttributeError(name)
+def prepare():
+    """Set what MXNet reads when it is loaded, and have `import mxnet` check that it can be.
 
-
-def require_mxnet():
-    """Import MXNet, with everything it needs around it, and return the module.
-
-    Sets the number of threads, mends NumPy for it, and loads the CUDA libraries of mxnet-cu112.
-
-    Returns
-    -------
-    module
-        `mxnet`
-
-    Raises
-    ------
-    UserError
-        MXNet is not installed, or twice; NumPy is too new; a system library or the NVIDIA driver is missing.
+    `chapters/__init__.py` calls it, so that a chapter writes `import mxnet as mx` anywhere among its imports. Nothing
+    is loaded here: commands that only list start at once.
     """
     if 'mxnet' in sys.modules:
-        return sys.modules['mxnet']
-    installed = _installed(_PACKAGES)
-    if len(installed) > 1:
-        raise UserError(f'{" and ".join(installed)} are both installed, and they overwrite each other: '
-                        f'{_pip("uninstall", *installed)}, then install one of them again')
-    if not installed and importlib.util.find_spec('mxnet') is None:
-        raise UserError(f'MXNet is not installed for {sys.executable}: {_pip("install", "-e", ".[cpu]")}, or '
-                        '.[cu112] for an NVIDIA GPU, in the folder of this project; or `make setup`, which '
-                        'makes .venv with all of it')
-    _mend_numpy()
+        if 'MXNET_ENGINE_TYPE' not in os.environ:
+            warnings.warn('mxnet was imported before chapters: it has not the settings that small networks need for their '
+                          'speed; import chapters first')
+        return
+    if any(isinstance(finder, _MXNetFinder) for finder in sys.meta_path):
+        return
     set_threads()
-    if installed and installed[0].startswith('mxnet-cu'):
-        _load_cuda()
-    else:
+    if not _installed([name for name in _PACKAGES if name.startswith('mxnet-cu')]):
         # On a CPU an operator that starts at once, in the calling thread, beats one that is handed to another
         # thread: twice the speed for the small networks of chapters 3 and 4. A GPU needs the queue.
         os.environ.setdefault('MXNET_ENGINE_TYPE', 'NaiveEngine')
     os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
+    sys.meta_path.insert(0, _MXNetFinder())
+
+
+class _MXNetFinder(importlib.abc.MetaPathFinder):
+    """Stands before Python's own finders until MXNet is imported: looks whether it can be, and mends NumPy for it."""
+    def find_spec(self, name, path=None, target=None):
+        if name != 'mxnet':
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        _check(spec is not None)
+        sys.meta_path.remove(self)
+        spec.loader = _QuietLoader(spec.loader)
+        return spec
+
+
+class _QuietLoader(importlib.abc.Loader):
+    """Loads MXNet as its own loader does, without what it prints, and tells in one line what it lacks."""
+    def __init__(self, loader):
+        self._loader = loader
+
+    def create_module(self, spec):
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module):
+        try:
+            with quiet_stderr(), _matrix_units():
+                self._loader.exec_module(module)
+                module.nd.softmax(module.nd.zeros((1, 2))).wait_to_read()  # starts the engine, and oneDNN
+        except OSError as error:  # of the dynamic linker: "libgomp.so.1: cannot open shared object file: ..."
+            raise _missing_library(str(error)) from None
+        except ImportError as error:
+            if (error.name or '').split('.')[0] == 'distutils':
+                raise UserError('MXNet needs distutils, which Python 3.12 no longer has: '
+                                f'{_pip("install", "setuptools==69.5.1")}') from None
+            raise
+
+
+@contextlib.contextmanager
+def _matrix_units():
+    """Let oneDNN use the matrix units (AMX) of Intel's processors since 2023, for bfloat16 and 8 bits.
+
+    A process must ask Linux for them, and oneDNN 2.4 be told; it reads that once. Other programs that this one starts have
+    not asked: they must not be told.
+    """
+    name, number_of_arch_prctl, request_permission, tile_data = 'DNNL_MAX_CPU_ISA', 158, 0x1023, 18
     try:
-        with quiet_stderr():
-            import mxnet
-            mxnet.nd.waitall()  # starts the engine
-    except OSError as error:  # of the dynamic linker: "libgomp.so.1: cannot open shared object file: ..."
-        raise _missing_library(str(error)) from None
-    except ImportError as error:
-        if (error.name or '').split('.')[0] == 'distutils':
-            raise UserError('MXNet needs distutils, which Python 3.12 no longer has: '
-                            f'{_pip("install", "setuptools==69.5.1")}') from None
-        raise
-    return mxnet
+        wanted = name not in os.environ and sys.platform == 'linux' and 'amx_bf16' in Path('/proc/cpuinfo').read_text()
+        if wanted and ctypes.CDLL(None).syscall(number_of_arch_prctl, request_permission, tile_data) == 0:
+            os.environ[name] = 'AVX512_CORE_AMX'
+    except OSError:
+        wanted = False
+    try:
+        yield
+    finally:
+        if wanted:
+            os.environ.pop(name, None)
+
+
+def _check(found):
+    """Raise a `UserError` if MXNet cannot be loaded as things are; load what it cannot find by itself."""
+    installed = _installed(_PACKAGES)
+    if len(installed) > 1:
+        raise UserError(f'{" and ".join(installed)} are both installed, and they overwrite each other: '
+                        f'{_pip("uninstall", *installed)}, then install one of them again')
+    if not found:
+        raise UserError(f'MXNet is not installed for {sys.executable}: {HOW_TO_INSTALL}')
+    _mend_numpy()
+    if installed and installed[0].startswith('mxnet-cu'):
+        _load_cuda()
 
 
 def device(name='auto', every=False):
@@ -121,7 +159,7 @@ def device(name='auto', every=False):
     if kind not in ('auto', 'cpu', 'gpu') or (kind != 'gpu' and ':' in name) or name.endswith(':') \
             or not indices or min(indices) < 0 or len(set(indices)) < len(indices):
         raise UserError(f'device {name}: not a device; use auto, cpu, gpu or gpu:0,1')
-    mx = require_mxnet()
+    import mxnet as mx
     if kind == 'cpu':
         return [mx.cpu()]
     try:

@@ -1,0 +1,1 @@
+"""Data: what a network must know of them, and the ways in."""

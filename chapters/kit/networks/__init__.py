@@ -1,0 +1,1 @@
+"""Networks: layers that several chapters use, and the table of layers."""

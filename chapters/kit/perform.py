@@ -1,0 +1,154 @@
+"""From an experiment to a finished run folder."""
+import json
+import sys
+
+from chapters.kit.trained.run import Run, experiment_of, read_config
+from chapters.kit.trained.zoo import refuse_to_change
+from chapters.kit.training.epochs import Diverged
+from chapters.kit.training.workers import WorkerLost, Workers
+from data_tools.errors import UserError
+
+
+def run_experiment(experiment, resume=False, workers=Workers(), **settings):
+    """Run one experiment, and leave its folder.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    resume : bool
+    workers : Workers, optional
+        Who trains together.
+    settings
+        As `Run` takes them.
+
+    Returns
+    -------
+    (Run, dict)
+        The run, and what stands in its `result.json`.
+    """
+    run = workers.together(lambda: _begin(experiment, resume, workers, **settings))
+    run.say(f'{experiment.section} {experiment.title} {experiment.title_zh}'
+            + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''))
+    try:
+        return perform(run) if workers.size == 1 else _perform_together(run)
+    except KeyboardInterrupt:
+        if run.checkpoint.exists:
+            print(f'\nstopped; to go on after the last whole epoch: python -m chapters run --resume {run.folder}',
+                  file=sys.stderr)
+        else:
+            run.remove_if_empty()
+        raise
+    except UserError:
+        if not resume:
+            run.remove_if_empty()
+        raise
+
+
+def shortened(experiment, data='', changes=()):
+    """An experiment in short form, on data that come with the project where the book's do not.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    data : str
+        In place of its own. Default: what stands in for them.
+    changes : mapping of str to value
+        Settings that make it short, but for those that have been changed already.
+
+    Returns
+    -------
+    (Experiment, str, str)
+        The experiment, the data, and what was cut short in words.
+    """
+    data = data or experiment.stand_in
+    if data == experiment.data:
+        data = ''
+    words, before = [f'{data} in place of {experiment.data}'] * bool(data and experiment.data), experiment.settings()
+    changes = {name: value for name, value in dict(changes).items() if name not in experiment.changed}
+    for name, value in changes.items():
+        if name not in before or before[name] != value:
+            old = {'train_samples': 'all'}.get(name, 0) if before.get(name) == 0 else before.get(name)
+            words.append(f'{name} {value}' + (f' in place of {old}' if name in before else ''))
+    return experiment.but(**changes), data, ', '.join(words)
+
+
+def perform(run):
+    """Do what a run is for; returns what `run_experiment` does."""
+    answer = run.experiment.perform(run)
+    return run, run.finish(*answer) if isinstance(answer, tuple) else run.finish(answer)
+
+
+def _begin(experiment, resume, workers, form='gluon', init=None, **settings):
+    """The run, unless it asks for what its experiment does not know, or several workers cannot do together."""
+    section = experiment.section
+    if not experiment.trains and (form != 'gluon' or init and not experiment.detects):
+        raise UserError(f'{section}: it takes neither --form nor --init')
+    if workers.size > 1 and (not experiment.shared or form == 'symbolic'):
+        raise UserError(f'{section}: --distributed is for the training of classifiers, policy networks and DCGAN by the '
+                        'gluon form')
+    run = Run(experiment, resume=resume, workers=workers, form=form, init=init, **settings)
+    if workers.size > 1 and min(run.recipe.batch_size, len(run.data.validation_x)) < workers.size:
+        run.remove_if_empty()
+        raise UserError(f'{section}: batches of {run.recipe.batch_size} and {len(run.data.validation_x)} validation '
+                        f'samples are not enough for {workers}; use fewer, or a larger --batch-size')
+    return run
+
+
+def _perform_together(run):
+    workers = run.workers
+    workers.agree({'recipe': vars(run.recipe), 'sizes': run.experiment.sizes, 'classes': run.data.class_names,
+                   'training samples': len(run.data.train_x), 'validation samples': len(run.data.validation_x)})
+    workers.send_files(run.checkpoint.folder)
+    run.say(f'{workers}, together {run.recipe.batch_size} samples an update; run folder {run.folder}')
+    try:
+        return perform(run)
+    except (Diverged, WorkerLost) as error:
+        if workers.rank:  # all have seen it; the first says it
+            raise SystemExit(2) from None
+        if isinstance(error, Diverged):
+            raise
+        raise UserError(f'{run.folder}: stopped: {error}. To go on after the last whole epoch, with as many workers as '
+                        f'you like: --resume {run.folder}') from None
+
+
+def resume(folder, find, workers=Workers()):
+    """Go on with the run in a folder.
+
+    Parameters
+    ----------
+    folder : path-like
+    find : callable
+        Section -> Experiment.
+    workers : Workers, optional
+        Who goes on together; the folder need be there for the first only.
+
+    Returns
+    -------
+    (Run, dict)
+
+    Raises
+    ------
+    UserError
+        Not a run folder; the run is finished; its data are gone, or others.
+    """
+    refuse_to_change(folder)
+    config, finished = workers.send(workers.together(
+        lambda: None if workers.rank else (read_config(folder), _finished(folder))))
+    if finished:
+        raise UserError(f'{folder}: this run is finished (its last epoch is {finished["epochs"] - 1}); '
+                        f'to train longer, begin another with --epochs N --init {folder}/model-{finished["epochs"]:04d}.params')
+    experiment = experiment_of(config, find, folder)
+    return run_experiment(
+        experiment, resume=True, workers=workers, out=folder,
+        data='' if config['data'] == experiment.data else config['data'], data_root=config['data_root'] or None,
+        seed=config['seed'], device_name=config['device'], form=config['form'], init=config['init'] or None,
+        short=config['short'])
+
+
+def _finished(folder):
+    """The `result.json` of a finished run, else None."""
+    try:
+        with open(f'{folder}/result.json', encoding='utf-8') as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""Reports: drawing, tables, pages."""

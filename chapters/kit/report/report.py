@@ -1,0 +1,345 @@
+"""Run folders gathered: a table in Markdown, and one page with pictures that is read without a network."""
+import base64
+import json
+import shlex
+import shutil
+import statistics
+from pathlib import Path
+
+from chapters.kit.trained.run import experiment_of, read_config, read_evaluation, run_command
+from data_tools.atomic import atomic_path, atomic_write
+from data_tools.errors import UserError
+
+_FIGURES = 8  # of a setting, at most: some experiments measure every kernel
+
+
+def finished_runs(folder):
+    """The results of all finished runs below a folder, oldest first.
+
+    Parameters
+    ----------
+    folder : path-like
+
+    Returns
+    -------
+    list of dict
+        What stands in `result.json`, with what `evaluate` found later among the metrics; the run's folder as 'folder'
+        and its settings as 'config'.
+
+    Raises
+    ------
+    UserError
+        No such folder; a damaged file; a result that does not belong to the settings beside it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f'{folder}: no such folder; `python -m chapters run SECTION` makes runs')
+    results = []
+    for path in sorted(folder.rglob('result.json'), key=lambda path: path.stat().st_mtime):
+        try:
+            result = json.loads(path.read_text(encoding='utf-8'))
+            result['config'] = json.loads((path.parent / 'config.json').read_text(encoding='utf-8'))
+            result['metrics'].update((name, {'last': value}) for name, value in read_evaluation(path.parent).items())
+        except FileNotFoundError:
+            raise UserError(f'{path.parent}: has a result but no config.json; not a whole run folder') from None
+        except ValueError:
+            raise UserError(f'{path.parent}: damaged JSON; run it again') from None
+        for name in ('section', 'seed', 'command', 'data'):
+            if result[name] != result['config'][name]:
+                raise UserError(f'{path.parent}: {name} in result.json is {result[name]!r}, in config.json '
+                                f'{result["config"][name]!r}; run it again')
+        result['folder'] = path.parent
+        results.append(result)
+    return results
+
+
+def _words(command):
+    """The words of a command in any order, 1 and 1.0 being the same."""
+    def plain(word):
+        name, equals, value = word.rpartition('=')
+        try:
+            return f'{name}{equals}{float(value)!r}'
+        except ValueError:
+            return word
+    return sorted(map(plain, shlex.split(command)))
+
+
+def refusal(result, find):
+    """Why a finished run does not belong into a report, in words; empty if it does.
+
+    Parameters
+    ----------
+    result : dict
+        One of `finished_runs`.
+    find : callable
+        Section -> Experiment.
+    """
+    config = result['config']
+    by_data = config.get('settled', ())  # sizes of the network that are no part of its command: the data decide them
+    config = {**config, 'sizes': {name: value for name, value in config['sizes'].items() if name not in by_data}}
+    if result['epochs'] and not (result['folder'] / 'history.csv').exists():
+        return 'has no history.csv'
+    try:
+        experiment = experiment_of(config, find, result['folder'])
+    except UserError as error:
+        return f'cannot be run again ({error})'
+    command = run_command(experiment, config['data'], config['seed'], config['form'], config['init'])
+    if _words(command) != _words(result['command']):
+        return f'its command, {result["command"]}, does not give its settings; {command} would'
+    return ''
+
+
+def write_results(folder, out, experiments, find):
+    """Write the table of all finished runs as Markdown, seeds of the same settings together, and a picture of their cost.
+
+    What was measured is kept in a JSON file of the same name beside it. There it stays when run folders are gone: a
+    report adds the runs it finds to what earlier ones have kept. The curves of the newest run of each setting are copied
+    into a folder beside `out`.
+
+    Parameters
+    ----------
+    folder, out : path-like
+    experiments : list of Experiment
+        For order, titles and the book's figures.
+    find : callable
+        Section -> Experiment.
+
+    Returns
+    -------
+    list of str
+        What was done, in one line, and a line for each run that was left out, with the reason.
+
+    Raises
+    ------
+    UserError
+        No such folder, or a damaged file.
+    """
+    out, said = Path(out), []
+    kept = out.with_suffix('.json')
+    try:
+        known = json.loads(kept.read_text(encoding='utf-8')) if kept.exists() else []
+    except ValueError:
+        raise UserError(f'{kept}: damaged JSON; take it away, or get it again') from None
+    records = {_identity(record): record for record in known}
+    found = set()
+    for result in finished_runs(folder):
+        reason = refusal(result, find)
+        if reason:
+            said.append(f'left out: {result["folder"]}: {reason}')
+            continue
+        record = _record(result, experiment_of(result['config'], find, result['folder']), out)
+        records[_identity(record)] = record  # the newest run of a seed
+        found.add(_identity(record))
+    said += [f'left out: {path.parent}: not finished; --resume it' for path in Path(folder).rglob('config.json')
+             if not (path.parent / 'result.json').exists() and not read_config(path.parent).get('purpose')]
+    by_section = {experiment.section: experiment for experiment in experiments}
+    order = {section: number for number, section in enumerate(by_section)}
+    chosen = sorted(records.values(), key=lambda record: (
+        order.get(record['section'], len(order)), record['section'], _identity(record)))  # one's own at the end
+    settings: dict = {}
+    for record in chosen:
+        settings.setdefault((*_identity(record)[:-1], record['recipe']), []).append(record)
+    lines = ['# Results', '',
+             'Written by `python -m chapters report` from run folders. "Here" is the mean over seeds of the last epoch, '
+             'with the smallest and the largest in brackets. Operations are floating point operations of training: samples '
+             'seen, times three times those of the layer table; a core-minute is a minute of one core. "Filled": the last '
+             'validation batch is filled with the first samples, which count twice, as in the book\'s logs of chapters 3 to 5; '
+             'of 10,000 in batches of 32 they count 10,016.', '']
+    if draw_costs(chosen, by_section, out.with_suffix('.png')):
+        lines += [f'![Accuracy over operations]({out.stem}.png)', '']
+    lines += ['| section | experiment | data | recipe | figure | the book | here | seeds | epochs | operations | '
+              'core-minutes | commit |', '| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |']
+    commands, remarks, machines = [], {}, set()
+    for group in settings.values():
+        first, experiment = group[0], by_section.get(group[0]['section'])
+        lines += _rows(group, experiment)
+        commands += [f'- {record["section"]}: `{record["command"]}`' for record in group]
+        commands[-1] += f' ([curves]({group[-1]["curves"]}))' if group[-1]['curves'] else ''
+        printed = _printed(first, experiment)
+        if experiment and experiment.remark and set(printed) & set(first['metrics']) and not first['short']:
+            remarks[experiment.section] = f'- {experiment.section}: {experiment.remark}'  # it speaks of the book's figure
+        remarks.update((record['note'], f'- {record["note"]}') for record in group if record['note'])
+        machines.update(record['machine'] for record in group)
+    lines += ['', '## Remarks', '', *remarks.values(), '', '## Machines', '',
+              *(f'- {machine}' for machine in sorted(machines)), '', '## Commands', '', *commands, '']
+    with atomic_write(kept, text=True) as file:
+        file.write('[\n' + ',\n'.join(json.dumps(record, ensure_ascii=False) for record in chosen) + '\n]\n')
+    with atomic_write(out, text=True) as file:
+        file.write('\n'.join(lines))
+    done, earlier = f'{len(found)} runs of {len({identity[:-1] for identity in found})} settings', len(records) - len(found)
+    return [f'{out}: {done}' + (f', and {earlier} of earlier reports' if earlier else '')] + said
+
+
+def _identity(record):
+    """What tells runs apart; the seed last."""
+    return tuple(record[name] for name in ('section', 'data', 'recipe_name', 'form', 'short', 'init', 'seed'))
+
+
+def _record(result, experiment, out):
+    """What a report keeps of a run."""
+    config, versions = result['config'], result['versions']
+    return {
+        'section': result['section'], 'data': Path(result['data']).name,
+        'recipe_name': experiment.recipe_name, 'form': config['form'], 'short': result['short'],
+        'init': config['init'] and Path(config['init']).name,
+        'seed': result['seed'], 'title': f'{experiment.title} {experiment.title_zh}'.strip(),
+        'recipe': f'{experiment.recipe or ""} {sorted(experiment.sizes.items()) or ""}'.strip(),
+        'epochs': result['epochs'], 'metrics': {name: value['last'] for name, value in result['metrics'].items()},
+        'book': result['book'], 'core_seconds': result.get('core_seconds', 0), 'seconds': result['seconds'],
+        'operations': result.get('operations', 0), 'commit': versions['commit'],
+        'machine': f'{versions["machine"]}, {versions["threads"]} thread(s), Python {versions["python"]}, MXNet '
+                   f'{versions["mxnet"]}',
+        'command': result['command'], 'note': result['note'], 'curves': _copy_curves(result, out)}
+
+
+def _printed(record, experiment):
+    """{metric: the book's figure} of a record: as the experiment has it now, else as it was."""
+    if experiment is None:
+        return record['book']
+    return {figure.metric: figure.value for figure in experiment.book if figure.data in ('', record['data'])}
+
+
+def _rows(records, experiment):
+    """The rows of the table for the seeds of one setting."""
+    first = records[0]
+    book = _printed(first, experiment)
+    names = dict.fromkeys(name for record in records for name in record['metrics'])
+    wanted = [name for name in names if name in book or not name.startswith('train_')] or list(names)
+    wanted.sort(key=lambda name: (name not in book, not name.startswith('validation_')))
+    wanted = wanted[:max(_FIGURES, len(book))]
+    variant = ', '.join(filter(None, (first['data'], first['short'], 'symbolic form' * (first['form'] == 'symbolic'))))
+    rows = []
+    for number, name in enumerate(wanted):
+        values = [record['metrics'][name] for record in records if name in record['metrics']]
+        here = f'{statistics.mean(values):.6g}'
+        if len(values) > 1:
+            here += f' ({min(values):.6g} to {max(values):.6g})'
+        if len(values) < len(records):
+            here += f', {len(values)} of {len(records)} seeds'
+        head, tail = [''] * 4, [''] * 5
+        if not number:
+            recipe = first['recipe_name'] or 'book' * bool(experiment and experiment.fast)  # said where there is a choice
+            head = [first['section'], first['title'], variant, recipe]
+            tail = [str(len(records)), str(first['epochs'] or ''),
+                    f'{first["operations"]:.2g}' if first['operations'] else '',
+                    _minutes(records), first['commit']]
+        whole = not first['short'] or '_epoch' in name  # the book's last figure is no measure of a shorter run
+        printed = f'{book[name]:.6g}' if name in book and whole else ''
+        rows.append('| ' + ' | '.join(head + [name.replace('_', ' '), printed, here] + tail) + ' |')
+    return rows
+
+
+def _minutes(records):
+    """Core-minutes of a run, the mean over seeds; by the clock where nobody has counted cores."""
+    counted = all(record['core_seconds'] for record in records)
+    mean = statistics.mean(record['core_seconds' if counted else 'seconds'] / 60 for record in records)
+    return f'{mean:.3g}' + ' by the clock' * (not counted)
+
+
+_SAMPLES = {'mnist': 60000, 'fashion': 60000, 'cifar10': 50000}
+
+
+def draw_costs(records, experiments, path):
+    """Draw validation accuracy over the operations of training, one field a data set, the book's points in it.
+
+    Parameters
+    ----------
+    records : list of dict
+    experiments : mapping of section to Experiment
+    path : Path
+
+    Returns
+    -------
+    bool
+        Whether there was anything to draw.
+    """
+    from chapters.kit.training.train import operations
+    points: dict = {}
+    for record in records:
+        if record['operations'] and 'validation_accuracy' in record['metrics'] and record['data'] in _SAMPLES \
+                and record['form'] == 'gluon':
+            kind = (record['recipe_name'] or 'book') + ', cut short' * bool(record['short'].replace('dtype=bfloat16', ''))
+            points.setdefault((record['data'], record['section'], kind), []).append(
+                (record['operations'], record['metrics']['validation_accuracy']))
+    for section in dict.fromkeys(section for _, section, _ in points):
+        experiment = experiments.get(section)
+        printed = experiment and experiment.figure('validation_accuracy', experiment.data)
+        if printed and experiment.data in _SAMPLES:
+            samples = _SAMPLES[experiment.data] * experiment.recipe.epochs
+            points[experiment.data, section, 'the book'] = [
+                (samples * operations(experiment.build(), experiment.sample_shape), printed.value)]
+    if not points:
+        return False
+    import matplotlib.pyplot as plt
+
+    from chapters.kit.report import figures
+    figure = figures.accuracy_over_operations(
+        {key: tuple(map(statistics.mean, zip(*values))) for key, values in points.items()})
+    with atomic_path(path) as beside:
+        figure.savefig(beside, bbox_inches='tight')
+    plt.close(figure)
+    return True
+
+
+def _copy_curves(result, out):
+    """Copy the curves of a run into a folder beside the report; their path from there, or ''."""
+    source = result['folder'] / 'figures' / 'curves.png'
+    if not source.exists():
+        return ''
+    target = out.parent / 'curves' / f'{result["folder"].name}.png'
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, target)
+    return target.relative_to(out.parent).as_posix()
+
+
+def _inside(paths):
+    """Picture files as a page holds them inside itself."""
+    return [{'name': path.stem, 'data': base64.b64encode(path.read_bytes()).decode('ascii')} for path in map(Path, paths)]
+
+
+def write_page(folder, out, experiments, title, introduction, sentences=(), beside=()):
+    """Write one HTML page with every finished run below a folder; pictures are inside it.
+
+    Parameters
+    ----------
+    folder, out : path-like
+    experiments : list of Experiment
+    title : str
+    introduction : list of str
+    sentences : mapping of str to sequence of str
+        Section -> what it shows, a paragraph each.
+    beside : list of dict
+        What else is shown, below the runs: 'title', 'title_zh', 'sentences', 'commands', and 'pictures', the paths of PNGs.
+
+    Returns
+    -------
+    pathlib.Path
+        `out`.
+    """
+    import jinja2
+    by_section = {experiment.section: experiment for experiment in experiments}
+    order = list(by_section)
+    runs = []
+    for result in finished_runs(folder):
+        experiment = by_section[result['section']]
+        pictures = _inside(sorted((result['folder'] / 'figures').glob('*.png'),
+                                  key=lambda path: (path.stem != 'curves', path.stem)))
+        rows = [{'name': name.replace('_', ' '), 'here': f'{value["last"]:.6g}',
+                 'book': f'{result["book"][name]:.6g}' if name in result['book'] else ''}
+                for name, value in result['metrics'].items()]
+        printed = [figure for figure in experiment.book
+                   if figure.data not in ('', result['data']) and figure.metric in result['metrics']]
+        runs.append({'result': result, 'experiment': experiment, 'pictures': pictures, 'rows': rows,
+                     'elsewhere': printed, 'sentences': dict(sentences).get(experiment.section, ()),
+                     'files': [path.relative_to(Path(out).parent).as_posix()
+                               for path in sorted(result['folder'].glob('*.xlsx'))],
+                     'full': f'python -m chapters run {experiment.section}' if result['short'] else ''})
+    runs.sort(key=lambda run: order.index(run['experiment'].section))
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
+                                     autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.get_template('page.html').render(
+        title=title, introduction=introduction, runs=runs,
+        beside=[{**one, 'pictures': _inside(one['pictures'])} for one in beside])
+    with atomic_write(out, text=True) as file:
+        file.write(page)
+    return Path(out)

@@ -1,0 +1,1 @@
+"""A trained network: its run folder, and what can be done with it."""

@@ -1,0 +1,95 @@
+// What the page says, in English and Chinese.
+export const WORDS = {
+  en: {
+    language: '中文', switchLanguage: '用中文显示本页', network: 'Network', loading: 'Loading the network…',
+    failed: 'This did not work: ', trainedOn: (data) => `trained on ${data}`, accuracy: (share) => `, ${share}% right on validation data`, parameters: 'parameters',
+    local: 'Everything runs in this browser; nothing is sent anywhere.',
+
+    draw: 'Draw here', drawHint: 'With mouse or finger. By keyboard: arrow keys move the pen, space lifts and lowers it, '
+      + 'Escape clears.',
+    clear: 'Clear', seen: 'What the network sees', seenCentred: 'as it learnt them: 20 pixels high, the centre of mass in the middle',
+    says: 'What it says', nothingYet: 'Nothing drawn yet.', inside: 'Inside the network',
+    insideHint: 'The output of each layer, one square a plane. Orange: above 0; blue: below; each layer on its own scale.',
+    planes: (count, all, height, width) => `${count < all ? `the first ${count} of ` : ''}${all} planes of ${height}×${width}`, units: (count) => `${count} units`,
+    answer: (name, share) => `The network says ${name}, ${share}.`,
+
+    picture: 'A picture of yours', pictureHint: 'Choose pictures, drop them anywhere on this page, or paste one (Ctrl+V).',
+    choose: 'Choose pictures', camera: 'Take a photograph', pasted: 'What was pasted', last8: 'The last pictures',
+    stay: 'Your pictures stay in this browser: none is sent anywhere, and none is kept.',
+    noPicture: (name) => `${name} is damaged, or no picture that a browser reads (JPEG, PNG, WebP).`,
+    noPictureYet: 'No picture yet.', looking: 'The network is looking…', pictureOf: (name) => `Your picture ${name}`,
+    knows: (count, names, more) => `It knows ${count.toLocaleString('en')} classes: ${names.join(', ')}${more > 0 ? `, and ${more} more` : ''}.`,
+    seenPicture: (channels, height, width) => `${width}×${height} pixels${channels === 1 ? ', gray' : ''}: the shorter side made to fit, `
+      + 'then the middle cut out.',
+
+    board: 'Go board', boardHint: 'Click or tap to play. By keyboard: arrow keys move the mark, Enter plays.',
+    tapAgain: (point) => `Tap ${point} again to play there.`,
+    komi: 'Komi', handicap: 'Handicap (new game)', jigo: 'The game is a draw.',
+    you: 'You play', black: 'Black', white: 'White', both: 'both sides', newGame: 'New game', undo: 'Take back',
+    pass: 'Pass', open: 'Open a game record (SGF)', showMoves: 'Show the network’s moves', sides: 'Look from all 8 sides (slower, stronger)',
+    first: 'To the beginning', previous: 'One move back', next: 'One move on', last: 'To the end',
+    toPlay: (colour) => `${colour} to play`, move: 'Move', of: 'of', captured: 'Captured ',
+    byBlack: 'by Black', byWhite: 'by White', thinking: 'The network is thinking…',
+    top: 'The network’s first 9 moves', nextInRecord: (point, rank, share) =>
+      `Played next in the record: ${point}, the network’s choice number ${rank} with ${share}.`,
+    passed: (colour) => `${colour} passes.`, played: (colour, point) => `${colour} plays ${point}.`,
+    occupied: (point) => `${point} is illegal: there is a stone.`, ko: (point) => `${point} is illegal: ko, take it back later.`,
+    suicide: (point) => `${point} is illegal: it would have no liberty.`,
+    superko: (point) => `${point} is illegal: the board would be as it was before.`,
+    noRecord: 'This file is not a game record that can be read.', wrongSize: (theirs, ours) =>
+      `This record is on ${theirs}×${theirs}; the network plays on ${ours}×${ours}.`,
+    illegalMove: (number) => `Move ${number} of this record is illegal; it was not opened.`, noMoves: 'This record has neither moves nor stones.',
+    over: 'Both have passed.', dead: 'Click on dead stones to take them off.',
+    score: (black, white, komi) => `Area: Black ${black}, White ${white} + komi ${komi}.`,
+    wins: (colour, lead) => `${colour} wins by ${lead}.`,
+    empty: 'empty', stone: (colour) => `${colour} stone`,
+    plain: 'It is the network alone, without search, and it knows nothing of passing: it passes after you when the game is well on.',
+  },
+  zh: {
+    language: 'English', switchLanguage: 'Show this page in English', network: '网络', loading: '正在载入网络……',
+    failed: '出错了：', trainedOn: (data) => `训练数据：${data}`, accuracy: (share) => `，验证正确率 ${share}%`, parameters: '个参数',
+    local: '一切都在本浏览器中运行，不向任何地方发送数据。',
+
+    draw: '在此书写', drawHint: '用鼠标或手指书写。键盘：方向键移动笔，空格键起落笔，Esc 清除。',
+    clear: '清除', seen: '网络看到的', seenCentred: '与训练图片相同：高 20 像素，重心居中',
+    says: '网络的回答', nothingYet: '还没有写。', inside: '网络内部',
+    insideHint: '各层的输出，每个方块是一个特征层。橙色大于 0，蓝色小于 0，每层单独缩放。',
+    planes: (count, all, height, width) => `${all} 层 ${height}×${width}${count < all ? `，显示前 ${count} 层` : ''}`, units: (count) => `${count} 个神经元`,
+    answer: (name, share) => `网络认为是 ${name}，${share}。`,
+
+    picture: '您的图片', pictureHint: '选择图片，或拖到本页任意处，或粘贴（Ctrl+V）。',
+    choose: '选择图片', camera: '拍照', pasted: '粘贴的内容', last8: '最近的图片',
+    stay: '图片只留在本浏览器中：不发送到任何地方，也不保存。',
+    noPicture: (name) => `${name}：已损坏，或不是浏览器能读取的图片（JPEG、PNG、WebP）。`,
+    noPictureYet: '还没有图片。', looking: '网络正在看……', pictureOf: (name) => `您的图片 ${name}`,
+    knows: (count, names, more) => `它认识 ${count.toLocaleString('en')} 类：${names.join('、')}${more > 0 ? `，以及另外 ${more} 类` : ''}。`,
+    seenPicture: (channels, height, width) => `${width}×${height} 像素${channels === 1 ? '，灰度' : ''}：缩放短边，再取中央部分。`,
+
+    board: '围棋棋盘', boardHint: '点击落子。键盘：方向键移动标记，回车键落子。',
+    tapAgain: (point) => `再点一次 ${point} 即落子。`,
+    komi: '贴目', handicap: '让子（新对局）', jigo: '和棋。',
+    you: '您执', black: '黑', white: '白', both: '双方', newGame: '新对局', undo: '悔棋',
+    pass: '停一手', open: '打开棋谱（SGF）', showMoves: '显示网络的选点', sides: '从 8 个方向看（较慢，更强）',
+    first: '到开头', previous: '后退一手', next: '前进一手', last: '到末尾',
+    toPlay: (colour) => `轮到${colour}方`, move: '第', of: '/', captured: '',
+    byBlack: '黑提', byWhite: '白提', thinking: '网络正在思考……',
+    top: '网络的前 9 个选点', nextInRecord: (point, rank, share) => `棋谱的下一手：${point}，是网络的第 ${rank} 选择，${share}。`,
+    passed: (colour) => `${colour}方停一手。`, played: (colour, point) => `${colour}方下在 ${point}。`,
+    occupied: (point) => `不能下在 ${point}：已有棋子。`, ko: (point) => `不能下在 ${point}：打劫，请先走别处。`,
+    suicide: (point) => `不能下在 ${point}：没有气。`, superko: (point) => `不能下在 ${point}：会重复先前的局面。`,
+    noRecord: '这个文件不是可以读懂的棋谱。', wrongSize: (theirs, ours) => `棋谱是 ${theirs} 路，网络下 ${ours} 路。`,
+    illegalMove: (number) => `棋谱的第 ${number} 手不合规则，没有打开。`, noMoves: '棋谱里既没有着手，也没有棋子。',
+    over: '双方停手。', dead: '点击死子可将其取走。',
+    score: (black, white, komi) => `数子：黑 ${black}，白 ${white}，贴 ${komi}。`,
+    wins: (colour, lead) => `${colour}胜 ${lead} 子。`,
+    empty: '空点', stone: (colour) => `${colour}子`,
+    plain: '这里只有网络，没有搜索；它不懂何时停手，棋局后半段您停一手，它也停一手。',
+  },
+};
+
+/** The language to begin with: the one chosen last, else the browser's. */
+export function firstLanguage() {
+  return localStorage.getItem('language') ?? (navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en');
+}
+
+export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;

@@ -1,0 +1,1 @@
+"""Training: the recipe, the plain step, the skeleton of an epoch; behind them what makes it fast."""

@@ -1,0 +1,108 @@
+"""What a run needs to go on after it was killed: one file of arrays and one of numbers, replaced together."""
+import json
+from pathlib import Path
+
+import mxnet as mx
+
+from data_tools.atomic import atomic_path, atomic_write
+from data_tools.errors import UserError
+
+
+class Checkpoint:
+    """The folder `checkpoint/` of a run.
+
+    `latest.json` names the file of arrays that belongs to it and is renamed into place last, so that the two
+    fit together whenever the machine stops.
+
+    Parameters
+    ----------
+    folder : path-like
+    kept : collection of int
+        Numbers of epochs whose arrays are not removed when later ones are there.
+    """
+    def __init__(self, folder, kept=()):
+        self.folder, self._kept = Path(folder), [f'epoch-{epoch:04d}.params' for epoch in kept]
+        self._latest = self.folder / 'latest.json'
+
+    @property
+    def exists(self):
+        """Whether there is anything to go on from."""
+        return self._latest.exists()
+
+    def save(self, arrays, state):
+        """Replace the checkpoint.
+
+        Parameters
+        ----------
+        arrays : dict of str to NDArray
+        state : dict
+            Anything that JSON can hold; `state['epoch']` names the file of arrays.
+        """
+        self.folder.mkdir(exist_ok=True)
+        name = f'epoch-{state["epoch"]:04d}.params'
+        with atomic_path(self.folder / name) as beside:
+            mx.nd.save(str(beside), arrays)
+        with atomic_write(self._latest, text=True) as file:
+            json.dump(dict(state, arrays=name), file, indent=1)
+        for old in self.folder.glob('epoch-*.params'):
+            if old.name != name and old.name not in self._kept:
+                old.unlink()
+
+    def load(self):
+        """(arrays, state) of the last `save`, or None if there was none."""
+        if not self.exists:
+            return None
+        try:
+            state = json.loads(self._latest.read_text(encoding='utf-8'))
+            return mx.nd.load(str(self.folder / state['arrays'])), state
+        except (ValueError, KeyError, mx.MXNetError) as error:
+            raise UserError(f'{self._latest}: damaged checkpoint ({str(error).splitlines()[0]}); start the run '
+                            'again without --resume') from None
+
+    def snapshots(self):
+        """[(number of epochs, arrays)] of the kept epochs that training has reached."""
+        return [(int(name[6:-7]), mx.nd.load(str(self.folder / name))) for name in self._kept
+                if (self.folder / name).exists()]
+
+
+def model_arrays(network):
+    """{name: array} of all parameters of a network, on one device."""
+    return {f'parameter:{name}': parameter.data(parameter.list_ctx()[0])
+            for name, parameter in network._collect_params_with_prefix().items()}
+
+
+def restore_model(arrays, network):
+    """Put the parameters of a checkpoint back to where `model_arrays` found them."""
+    for name, parameter in network._collect_params_with_prefix().items():
+        parameter.set_data(arrays[f'parameter:{name}'])
+
+
+def optimizer_arrays(updater):
+    """{name: array} of an `mxnet.optimizer.Updater`'s state (momenta and the like)."""
+    return {f'{index}:{part}': array for index, state in updater.states.items()
+            for part, array in enumerate(_parts(state))}
+
+
+def restore_optimizer(arrays, updater, weights):
+    """Put the optimizer's state of a checkpoint back to where `optimizer_arrays` found it.
+
+    weights: {index: array} that the states belong to.
+    """
+    for key, array in arrays.items():
+        kind, _, rest = key.partition(':')
+        if kind != 'optimizer':
+            continue
+        index, part = map(int, rest.split(':'))
+        if index not in weights:
+            continue
+        if index not in updater.states:
+            updater.states[index] = updater.optimizer.create_state_multi_precision(index, weights[index])
+            updater.states_synced[index] = True
+        array.copyto(_parts(updater.states[index])[part])
+
+
+def _parts(state):
+    """The arrays of one parameter's optimizer state."""
+    if state is None:
+        return []
+    return [part for part in state if part is not None] if isinstance(state, (tuple, list)) else [state]

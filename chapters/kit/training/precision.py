@@ -1,0 +1,81 @@
+"""Training in 16 bits: MXNet's automatic mixed precision (AMP), one network at a time.
+
+Convolutions and matrix products compute in `bfloat16` or `float16`; normalisations, the loss and the parameters that
+the optimizer sees stay in float32. Micikevicius et al., "Mixed precision training", ICLR 2018
+(https://arxiv.org/abs/1710.03740).
+"""
+import mxnet as mx
+from mxnet import autograd, gluon, nd
+from mxnet.contrib import amp
+from mxnet.contrib.amp.loss_scaler import LossScaler
+
+from chapters.kit.runtime import quiet_stderr
+from data_tools.errors import UserError
+
+DTYPES = ('float32', 'bfloat16', 'float16')
+
+
+def lowered(network, dtype):
+    """A block that computes what `network` computes, its heavy operators in 16 bits, with the same parameters.
+
+    Parameters
+    ----------
+    network : HybridBlock
+        Initialized, with one input.
+    dtype : str
+        One of `DTYPES`; for 'float32' the network itself is returned.
+
+    Returns
+    -------
+    HybridBlock
+        Takes and gives float32. Unlike `amp.init`, this leaves every other network alone.
+    """
+    if dtype == 'float32':
+        return network
+    x = mx.sym.var('x', dtype='float32')
+    return gluon.SymbolBlock(lowered_graph(network(x), dtype), x, params=network.collect_params())
+
+
+def lowered_graph(symbol, dtype):
+    """What a graph computes, a `mxnet.sym.Symbol` with one output, its heavy operators in one of `DTYPES`; gives float32."""
+    return symbol if dtype == 'float32' else mx.sym.cast(amp.convert_symbol(symbol, dtype), dtype='float32')
+
+
+class _NoScaler:
+    """Leaves losses as they are."""
+    loss_scale = 1.0
+
+    @staticmethod
+    def has_overflow(parameters):
+        return False
+
+
+def make_scaler(dtype):
+    """What keeps small gradients from vanishing in float16: multiplies losses, and tells of gradients that overflow."""
+    return LossScaler() if dtype == 'float16' else _NoScaler()
+
+
+def require_dtype(dtype, device):
+    """Check that a device can train in a number format, by doing so once.
+
+    Raises
+    ------
+    UserError
+        It cannot, or there is no such format.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f'--dtype {dtype}: not one of {", ".join(DTYPES)}')
+    layers = gluon.nn.HybridSequential()
+    layers.add(gluon.nn.Conv2D(8, 3, in_channels=8), gluon.nn.Dense(8, in_units=8 * 2 * 2))
+    layers.initialize(ctx=device)
+    try:
+        with quiet_stderr():
+            trial = lowered(layers, dtype)
+            with autograd.record():
+                y = trial(nd.ones((1, 8, 4, 4), device))
+            y.backward()
+            nd.waitall()
+    except mx.MXNetError:
+        needs = ('a processor with AVX-512 (`lscpu`)' if dtype == 'bfloat16'
+                 else 'a GPU: MXNet has no float16 on processors')
+        raise UserError(f'--dtype {dtype}: {device} cannot; it needs {needs}. Leave --dtype at float32') from None
