@@ -1,4 +1,8 @@
-"""4.2.2: the simplest policy network for Go, one convolution. The book does not print how it was trained."""
+"""4.2.2: the simplest policy network for Go, one convolution.
+
+The book prints no listing, and not how it was trained: figure 4-18 has the network. The bias, which softmax cancels, is
+MXNet's default.
+"""
 import mxnet as mx
 
 

@@ -1,4 +1,7 @@
-"""5.1.2: VGG-16, layer by layer as in table 5-3. The book does not train it: the settings are the port's."""
+"""5.1.2: VGG-16, layer by layer as in table 5-3 (lines 5430 to 5450), figure 5-4 and the words after it.
+
+The book prints no listing and does not train it: the settings are the port's.
+"""
 import mxnet as mx
 
 from book_code import sec_5_1_1

@@ -1,4 +1,7 @@
-"""5.1.3: DarkNet Reference, as in table 5-5. The book does not train it: the settings are the port's."""
+"""5.1.3: DarkNet Reference, as in table 5-5 and the words after it.
+
+The book prints no listing and does not train it: the settings are the port's.
+"""
 import mxnet as mx
 
 from book_code import sec_5_1_1

@@ -1,6 +1,8 @@
 """5.5.5: the Inception module, without and with bottlenecks, in the port's network for CIFAR-10.
 
-The book prints the module; the layers around it and the settings are those of the port.
+The listing, lines 6456 to 6472, is of one module without bottlenecks: n1 to n4, each with its activation,
+act4 after the pooling too, which changes nothing where the input is not negative. The bottlenecks are those of figure
+5-32; the layers around the modules and the settings are those of the port.
 """
 import mxnet as mx
 
@@ -20,6 +22,7 @@ def inception(net, name, filters=32, bottleneck=0):
     five = convolution(net, f'{name}_5x5_reduce', bottleneck, 1) if bottleneck else net
     five = convolution(five, f'{name}_5x5', filters, 5)
     pool = mx.sym.Pooling(net, name=f'{name}_pool', pool_type='max', kernel=(3, 3), stride=(1, 1), pad=(1, 1))
+    pool = mx.sym.Activation(pool, name=f'{name}_pool_relu', act_type='relu')  # the listing's act4
     if bottleneck:
         pool = convolution(pool, f'{name}_pool_1x1', filters, 1)
     return mx.sym.Concat(one, three, five, pool, dim=1)

@@ -2,13 +2,20 @@
 
     python -m chapters.ch02_neuron.neuron
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
-import numpy as np
+from dataclasses import replace
 
-from chapters.kit import figures
-from chapters.kit.data import TrainingData
+import numpy as np
 from mxnet import gluon
 from mxnet.gluon import nn
+
+from book_code import sec_2_2_8
+from chapters.kit.data.training_data import TrainingData, made_by
+from chapters.kit.experiment import Training, WorkedExample, figures_of
+from chapters.kit.report import figures
+from chapters.kit.training.recipe import Recipe
+from chapters.script import run_script
+
+TABLE_2_1 = ((0.1, 0.8), (0.5, 0.3))
 
 
 class Neuron(gluon.HybridBlock):
@@ -99,14 +106,48 @@ def optimum():
     return np.linalg.solve([[2 / 3, 1 / 2, 1], [1 / 2, 2 / 3, 1], [1, 1, 2]], [3 / 4, 3 / 4, 4 / 3])
 
 
+def by_hand(samples):
+    """Updates from weights of zero at rate 0.1, as 2.1.4 writes them out: {name: value} of every step."""
+    found, w, b = {}, np.zeros(2), 0.0
+    for number, x in enumerate(np.array(samples), 1):
+        w, b, out, loss = update(w, b, x, x.max(), 0.1)
+        found.update({f'step{number}_out': out, f'step{number}_loss': loss, f'step{number}_w1': w[0],
+                      f'step{number}_w2': w[1], f'step{number}_b': b})
+    return found
+
+
+def swapped(run):
+    """Section 2.1.4: sample 2 of table 2-1 before sample 1 gives other weights."""
+    metrics, printed = by_hand(TABLE_2_1[::-1]), by_hand(TABLE_2_1)
+    metrics.update({f'moved_{name}': metrics[f'step2_{name}'] - printed[f'step2_{name}'] for name in ('w1', 'w2', 'b')})
+    return metrics
+
+
+def lower_rate(run, rate=0.02, samples=3000):
+    """Section 2.1.4: after 300 samples at rate 0.1 go on at a lower one, and beside it at the same: how far they jitter."""
+    x = np.random.default_rng(run.seed).random((300 + samples, 2))
+    figure, axis = figures.plt.subplots(figsize=(9, 4))
+    metrics = {}
+    for name, then in (('same', 0.1), ('lower', rate)):
+        w, b, path = np.zeros(2), 0.0, []
+        for number, pair in enumerate(x):
+            w, b, _, _ = update(w, b, pair, pair.max(), 0.1 if number < 300 else then)
+            path.append((*w, b))
+        last = np.array(path)[-samples // 2:]
+        metrics.update({f'{name}_jitter': last.std(axis=0).mean(), f'{name}_mean_loss': mean_loss(*last.T).mean()})
+        axis.plot(path, color='0.75' if name == 'same' else 'C0', linewidth=0.8)
+        axis.plot([], color='0.75' if name == 'same' else 'C0', label=f'then rate {then:g}')
+    axis.hlines([1 / 2, 1 / 6], 0, len(x), 'k', 'dotted')
+    axis.set(xlabel='samples', ylabel='w1, w2, b')
+    axis.legend()
+    axis.set_title(figures.text('2.1.4 A lower rate jitters less', '缩小学习速率，振荡随之减小'))
+    run.save_figure(figure, 'rates')
+    return metrics
+
+
 def worked_example(run):
     """Section 2.1.4: two updates by hand, the optimum, and the way to it on the loss surface."""
-    metrics = {}
-    w, b = np.zeros(2), 0.0
-    for number, (x, target) in enumerate((((0.1, 0.8), 0.8), ((0.5, 0.3), 0.5)), 1):
-        w, b, out, loss = update(w, b, np.array(x), target, 0.1)
-        metrics.update({f'step{number}_out': out, f'step{number}_loss': loss, f'step{number}_w1': w[0],
-                        f'step{number}_w2': w[1], f'step{number}_b': b})
+    metrics = by_hand(TABLE_2_1)
     best = optimum()
     metrics.update(optimum_w1=best[0], optimum_w2=best[1], optimum_b=best[2], optimum_loss=mean_loss(*best))
 
@@ -178,6 +219,32 @@ def draw_learning(learning_rate=0.1, batch_size=1, samples=1000, seed=0):
     return figure
 
 
+_RECIPE = Recipe(epochs=1, batch_size=1, learning_rate=0.1, initializer='uniform(0.01)', train_samples=1000)
+_NEURON = Training(
+    '2.2.8', 'A neuron in MXNet learns the larger of two numbers', '用 MXNet 训练神经元求两数最大值',
+    network=Neuron, recipe=_RECIPE, data='max-of-two', loader=made_by(max_of_two), sample_shape=(2,),
+    objective='square', drawings=(learned_weights,), listing=sec_2_2_8,
+    book=figures_of(train_mse=0.012219, w1=0.461, w2=0.502, b=0.169),
+    remark='The book does not fix its random numbers; ours are other samples and another start.')
+
+EXPERIMENTS = [
+    WorkedExample('2.1.1', 'The output of a neuron', '神经元的输出', function=weighted_sum, book=figures_of(output=3211.71)),
+    WorkedExample(
+        '2.1.4', 'Training a neuron by hand, and its loss surface', '手算训练一个神经元，及其损失曲面', function=worked_example,
+        book=figures_of(step2_out=0.2064, step1_out=0, step1_loss=0.64, step1_w1=0.016, step1_w2=0.128, step1_b=0.16,
+                        step2_loss=0.0862, step2_w1=0.04536, step2_w2=0.145616, step2_b=0.21872, optimum_w1=1 / 2,
+                        optimum_w2=1 / 2, optimum_b=1 / 6, optimum_loss=1 / 72)),
+    WorkedExample('2.1.4-swapped', 'The samples in the other order', '交换样本的顺序', function=swapped),
+    WorkedExample('2.1.4-lower-rate', 'Then a lower rate', '再缩小学习速率', function=lower_rate,
+                  book=figures_of(lower_mean_loss=1 / 72)),
+    _NEURON,
+    replace(_NEURON, section='2.2.8-samples10000', title='The same with 10,000 samples at rate 0.01',
+            title_zh='10000 个样本，学习速率 0.01',
+            recipe=_RECIPE.but(train_samples=10000, learning_rate=0.01), book=(), remark=''),
+    replace(_NEURON, section='2.2.8-batch10', title='The same with 10,000 samples in batches of 10',
+            title_zh='10000 个样本，批大小 10', recipe=_RECIPE.but(train_samples=10000, batch_size=10), book=(), remark=''),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('2.2.8')
+    run_script(_NEURON)

@@ -3,14 +3,19 @@
     python -m chapters.ch02_neuron.two_layer
 """
 import csv
+from dataclasses import replace
 
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
-
-from chapters.ch02_neuron.neuron import max_of_two  # noqa: F401  the data of 2.3.9
-from chapters.kit import figures
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
+
+from book_code import sec_2_3_2, sec_2_3_9
+from chapters.ch02_neuron.neuron import max_of_two
+from chapters.kit.data.training_data import made_by
+from chapters.kit.experiment import BookFigure, Training, WorkedExample, figures_of
+from chapters.kit.report import figures
+from chapters.kit.training.recipe import Recipe
+from chapters.script import run_script
 
 # The parameters that 2.3.4 starts from: w13 is the weight from neuron 1 to neuron 3.
 START = dict(w11=0.5, w21=0.0, b1=0.0, w12=0.5, w22=1.0, b2=0.0, w13=0.5, w23=0.5, b3=0.0)
@@ -23,15 +28,17 @@ class MaxNet(gluon.HybridBlock):
     ----------
     hidden : tuple of int
         Units of the hidden layers.
+    activation : str
+        'relu', or 'swish': x sigmoid(x) (2.3.2).
 
     Input (N, 2), output (N, 1).
     """
-    def __init__(self, hidden=(10, 10), **kwargs):
+    def __init__(self, hidden=(10, 10), activation='relu', **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
             self.hidden = nn.HybridSequential()
             for units in hidden:
-                self.hidden.add(nn.Dense(units, activation='relu'))
+                self.hidden.add(nn.Dense(units), nn.Swish() if activation == 'swish' else nn.Activation(activation))
             self.output = nn.Dense(1)
 
     def hybrid_forward(self, F, x):
@@ -39,15 +46,15 @@ class MaxNet(gluon.HybridBlock):
 
 
 class TwoTwoOne(gluon.HybridBlock):
-    """FC2 ReLU FC1 ReLU: the network of 2.3.4 and 4.5.4, with the parameters that it starts from.
+    """FC2 ReLU FC1: the network of 2.3.4 and 4.5.4, with the parameters that it starts from.
 
-    Input (N, 2), output (N, 1).
+    Its output neuron is linear: g(I3) = I3. Input (N, 2), output (N, 1).
     """
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
             self.fc1 = nn.Dense(2, activation='relu', in_units=2)
-            self.fc2 = nn.Dense(1, activation='relu', in_units=2)
+            self.fc2 = nn.Dense(1, in_units=2)
 
     def hybrid_forward(self, F, x):
         return self.fc2(self.fc1(x))
@@ -73,17 +80,16 @@ class TwoTwoOne(gluon.HybridBlock):
 
 
 def forward(p, x1, x2):
-    """Inputs of the three neurons and the output, for parameters named as in `START`.
+    """Inputs of the two hidden neurons and the output, which is the input of the third, for parameters as in `START`.
 
     Returns
     -------
-    (i1, i2, i3, out)
+    (i1, i2, out)
         Numbers, or arrays where x1 and x2 are arrays.
     """
     i1 = p['w11'] * x1 + p['w21'] * x2 + p['b1']
     i2 = p['w12'] * x1 + p['w22'] * x2 + p['b2']
-    i3 = p['w13'] * np.maximum(i1, 0) + p['w23'] * np.maximum(i2, 0) + p['b3']
-    return i1, i2, i3, np.maximum(i3, 0)
+    return i1, i2, p['w13'] * np.maximum(i1, 0) + p['w23'] * np.maximum(i2, 0) + p['b3']
 
 
 def update(p, x1, x2, target, rate):
@@ -95,14 +101,14 @@ def update(p, x1, x2, target, rate):
         The new parameters, and {name: value} of everything on the way: I1 to I3, OUT, MSE, the slope
         dLOSS/dOUT, and G1 to G3, the derivatives of OUT by I1 to I3.
     """
-    i1, i2, i3, out = forward(p, x1, x2)
+    i1, i2, out = forward(p, x1, x2)
     slope = 2 * (out - target)
-    g3 = float(i3 > 0)
+    g3 = 1.0  # the output neuron is linear
     g2 = p['w23'] * g3 * (i2 > 0)
     g1 = p['w13'] * g3 * (i1 > 0)
     gradients = dict(w11=g1 * x1, w21=g1 * x2, b1=g1, w12=g2 * x1, w22=g2 * x2, b2=g2,
                      w13=g3 * max(i1, 0), w23=g3 * max(i2, 0), b3=g3)
-    seen = dict(I1=i1, I2=i2, I3=i3, OUT=out, MSE=(out - target) ** 2, slope=slope, G1=g1, G2=g2, G3=g3)
+    seen = dict(I1=i1, I2=i2, I3=out, OUT=out, MSE=(out - target) ** 2, slope=slope, G1=g1, G2=g2, G3=g3)
     return {name: p[name] - rate * slope * gradients[name] for name in p}, seen
 
 
@@ -140,14 +146,14 @@ def worked_example(run):
     metrics['difference_by_hand_autograd'] = difference
 
     grid = np.meshgrid(*[(np.arange(200) + 0.5) / 200] * 2)
-    metrics['mean_loss_after_4000'] = np.mean((forward(p, *grid)[3] - np.maximum(*grid)) ** 2)
+    metrics['mean_loss_after_4000'] = np.mean((forward(p, *grid)[2] - np.maximum(*grid)) ** 2)
     _save_rows(run, rows)
     mse = np.array([row['MSE'] for row in rows])
     figure, axes = figures.plt.subplots(1, 2, figsize=(12, 4))
     axes[0].semilogy(np.maximum(mse, 1e-12), ',', color='0.6')
     axes[0].semilogy(np.arange(49, 4000), np.maximum(np.convolve(mse, np.ones(50) / 50, 'valid'), 1e-12))
     axes[0].set(xlabel='sample', ylabel='(OUT - target)^2', title='each sample, and the mean of the last 50')
-    image = axes[1].contourf(*grid, forward(p, *grid)[3], 20)
+    image = axes[1].contourf(*grid, forward(p, *grid)[2], 20)
     figure.colorbar(image, ax=axes[1])
     axes[1].set(xlabel='x1', ylabel='x2', aspect='equal', title='OUT after 4000 samples')
     figure.suptitle(figures.text('2.3.4 The 2-2-1 network learns max(x1, x2)', '2-2-1 网络学会求两数最大值'))
@@ -180,6 +186,20 @@ def activations(run):
     return {'largest_error_of_relu_max': np.abs(made - np.maximum(x, y)).max()}
 
 
+def swish_beside_relu(run, network):
+    """Figure 2-24: Swish and ReLU; where Swish is least, which is below 0."""
+    x = np.linspace(-6, 3, 901)
+    swish = nn.Swish()(nd.array(x)).asnumpy()
+    figure, axis = figures.plt.subplots(figsize=(6, 3.6))
+    axis.plot(x, swish, label='Swish = x sigmoid(x)')
+    axis.plot(x, np.maximum(x, 0), '--', label='ReLU')
+    axis.grid(alpha=0.3)
+    axis.legend()
+    axis.set_title(figures.text('2.3.2 Figure 2-24: Swish and ReLU', 'Swish 与 ReLU 的对比'))
+    run.save_figure(figure, 'swish')
+    return {'swish_least': swish.min(), 'swish_least_at': x[swish.argmin()]}
+
+
 def learned(run, network):
     """Draw what was learnt, and where it is wrong."""
     x, y = np.meshgrid(*[np.linspace(0, 1, 101)] * 2)
@@ -204,6 +224,37 @@ def _save_rows(run, rows):
         writer.writerows(rows)
 
 
+_MAX_NET = Training(
+    '2.3.9', 'A network with 10 hidden units a layer', '每层 10 个隐藏单元的网络', network=MaxNet,
+    recipe=Recipe(epochs=10, batch_size=10, learning_rate=0.1, initializer='uniform(0.5)'), data='max-of-two',
+    loader=made_by(max_of_two), sample_shape=(2,), objective='square', drawings=(learned,), listing=sec_2_3_9,
+    book=figures_of(train_mse=0.000008, train_mse_epoch0=0.014321, train_mse_epoch1=0.000797, train_mse_epoch2=0.000054,
+                    train_mse_epoch3=0.000023, train_mse_epoch8=0.000010, train_mse_epoch9=0.000008),
+    remark='Another random start: early epochs differ, the last one does not.')
+
+EXPERIMENTS = [
+    WorkedExample('2.3.2', 'The larger of two numbers from ReLUs; activation functions', '用 ReLU 求最大值；激活函数',
+                  function=activations, book=figures_of(largest_error_of_relu_max=0)),
+    replace(_MAX_NET, section='2.3.2-swish', title='The network of 2.3.9 with Swish',
+            title_zh='在 2.3.9 的网络中用 Swish', sizes={'activation': 'swish'}, listing=sec_2_3_2,
+            drawings=(learned, swish_beside_relu), book=(), remark=''),
+    WorkedExample(
+        '2.3.4', 'Back-propagation by hand, 4000 samples', '手算反向传播，4000 个样本', function=worked_example,
+        book=figures_of(OUT=0.75, I1=0.25, I2=1.25, I3=0.75, slope=-0.5, G3=1, G2=0.5, G1=0.5, b3=0.05, w13=0.5125,
+                        w23=0.5625, b1=0.025, w11=0.5125, w21=0.025, b2=0.025, w12=0.5125, w22=1.025, OUT_sample2=0.82,
+                        OUT_sample3=1.09, OUT_sample4=0.34, mean_loss_after_4000=0)),
+    _MAX_NET,
+    replace(_MAX_NET, section='2.3.9-hidden3', title='The same with 3 units', title_zh='每层 3 个隐藏单元',
+            sizes={'hidden': (3, 3)}, remark='',
+            book=(BookFigure(0.014090, 'train_mse', note='where it sticks depends on the random start'),
+                  *figures_of(train_mse_epoch0=0.023845, train_mse_epoch1=0.014110, train_mse_epoch9=0.014090))),
+    replace(_MAX_NET, section='2.3.9-default-start', title='The same without an initializer', title_zh='不指定初始化方法',
+            recipe=_MAX_NET.recipe.but(initializer='uniform(0.01)'), listing=None,
+            remark='1/18 = 0.0556 is the variance of the larger number: the network always answers with its mean.',
+            book=figures_of(train_mse=0.055209, train_mse_epoch0=0.057610, train_mse_epoch1=0.055209,
+                            train_mse_epoch9=0.055209)),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('2.3.9')
+    run_script(_MAX_NET)

@@ -2,49 +2,14 @@
 
     python -m chapters run 3.2-l1
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
-
-from chapters.ch03_mlp.mnist import MLP  # noqa: F401  the network of all these experiments
-from chapters.kit import figures
-from chapters.kit.run import Run
-from chapters.kit.training import Diverged, train
 from mxnet import nd
 
-
-def compare(run, *variants):
-    """Train an experiment in several variants, each in a folder of its own inside the run's.
-
-    Parameters
-    ----------
-    run : Run
-    variants : (str, dict)
-        Name, and what `Experiment.but` changes for it.
-
-    Returns
-    -------
-    (results, metrics)
-        Name -> (network, history, data); an empty history where the loss became infinite. And the last
-        figures of all, named VARIANT_METRIC.
-    """
-    results, metrics = {}, {}
-    for name, changes in variants:
-        folder = run.folder / name
-        part = Run(run.experiment.but(**changes) if changes else run.experiment, run.data_name,
-                   run.config['data_root'] or None, folder, run.seed, run.config['device'], short=run.short,
-                   resume=(folder / 'config.json').exists(), quiet=run.quiet)
-        run.say(f'{name}: {part.recipe}')
-        try:
-            network, history = train(part)
-        except Diverged:
-            run.say('the loss became infinite: training stopped')
-            network, history = None, []
-        results[name] = network, history, part.data
-        if history:
-            metrics.update({f'{name}_{metric}': history[-1][metric] for metric in (
-                'train_loss', 'train_accuracy', 'validation_loss', 'validation_accuracy')})
-        metrics[f'{name}_diverged'] = not history
-    return results, metrics
+from chapters.ch03_mlp.mnist import MLP
+from chapters.kit.experiment import Study
+from chapters.kit.report import figures
+from chapters.kit.training.recipe import Recipe
+from chapters.kit.variants import compare
 
 
 def draw(run, results, panel=None):
@@ -189,3 +154,28 @@ def rate_and_batch(run):
         (f'batch{run.recipe.batch_size}-alpha1', {'rate_exponent': 1.0}))
     draw(run, results)
     return metrics
+
+
+def comparison(section, title, title_zh, function, sizes=None, network=MLP, **changes):
+    """A study on 300 of the digits that come with the project, 30 epochs unless `changes` of the recipe say otherwise."""
+    recipe = Recipe(epochs=30, batch_size=32, learning_rate=0.1, train_samples=300).but(**changes)
+    return Study(section, title, title_zh, network=network, sizes=sizes or {}, recipe=recipe, data='digits',
+                 sample_shape=(1, 28, 28), function=function)
+
+
+EXPERIMENTS = [
+    comparison('3.2-l2', 'L2 keeps weights small', 'L2 正则化使权重变小', l2, weight_decay=0.02, epochs=60),
+    comparison('3.2-l1', 'L1 drives weights to zero', 'L1 正则化使权重趋于零', l1, l1=0.001, epochs=60),
+    comparison('3.2-dropout', 'Dropout', '随机失活 Dropout', dropout, {'dropout': 0.5}),
+    comparison('3.2-label-smoothing', 'Label smoothing', '标签平滑', label_smoothing, label_smoothing=0.1),
+    comparison('3.2-noisy-labels', 'Noisy labels, and label smoothing against them', '噪声标签与标签平滑', noisy_labels,
+               label_noise=0.3, label_smoothing=0.3),
+    comparison('3.2-mixup', 'Mixup', '混合样本 mixup', mixup, mixup=1.0),
+    comparison('3.2-early-stopping', 'Early stopping', '提前停止', early_stopping, patience=5, epochs=60),
+    comparison('3.3.1-step-decay', 'The learning rate falls by steps', '学习速率逐步下降', step_decay, lr_factor=0.8,
+               label_noise=0.2),
+    comparison('3.3.2-warm-up', 'Warm-up survives a bad start', '预热使坏的初始值也能训练', warm_up,
+               {'hidden': (128, 64, 64, 64)}, warmup_epochs=6.0, initializer='normal(0.3)', epochs=10, train_samples=0),
+    comparison('3.3.2-rate-and-batch', 'Learning rate against batch size', '学习速率与批大小', rate_and_batch,
+               base_batch_size=16, batch_size=256, learning_rate=0.01, train_samples=0),
+]

@@ -2,11 +2,12 @@
 
     python -m chapters.ch03_mlp.softmax
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
-
-from chapters.kit import figures
 from mxnet import autograd, nd
+
+from chapters.kit.experiment import WorkedExample, figures_of
+from chapters.kit.report import figures
+from chapters.script import run_script
 
 
 def softmax(z):
@@ -58,6 +59,11 @@ def numbers(run):
     return metrics
 
 
+EXPERIMENTS = [
+    WorkedExample('3.4.1', 'Softmax and cross-entropy', 'Softmax 与交叉熵', function=numbers,
+                  book=figures_of(cross_entropy=0.128, q1=0.119, q2=0.001, q3=0.880)),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('3.4.1')
+    run_script(EXPERIMENTS[0])

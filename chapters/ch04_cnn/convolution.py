@@ -2,12 +2,13 @@
 
     python -m chapters.ch04_cnn.convolution
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
-
-from chapters.kit import figures
 from mxnet import autograd, nd
 from mxnet.gluon import nn
+
+from chapters.kit.experiment import WorkedExample, figures_of
+from chapters.kit.report import figures
+from chapters.script import run_script
 
 IMAGE = np.array([
     [.5, 0, 0, .5, 0, .5, 0, 0],
@@ -20,10 +21,11 @@ IMAGE = np.array([
     [0, 0, 0, 0, 0, 0, 0, 0]])
 CROSS = np.array([[1, -1, 1], [-1, 1, -1], [1, -1, 1]])
 
-# Kernels of 4.3.1 that find edges or blur.
+# Kernels of 4.3.1. The book prints vertical edges and blur 3x3; the others are ours.
 FILTERS = {
-    'horizontal edges': [[-1, -2, -1], [0, 0, 0], [1, 2, 1]],
-    'vertical edges': [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
+    'vertical edges': [[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]],
+    'vertical edges, Sobel': [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
+    'horizontal edges, Sobel': [[-1, -2, -1], [0, 0, 0], [1, 2, 1]],
     'all edges': [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]],
     'blur 3x3': np.full((3, 3), 1 / 9),
     'blur 9x9': np.full((9, 9), 1 / 81),
@@ -87,9 +89,11 @@ def sharing_and_filters(run):
     for name, kernel in FILTERS.items():
         results[name] = nd.Convolution(_batch(picture), _batch(kernel), kernel=np.shape(kernel), num_filter=1,
                                        no_bias=True).asnumpy()[0, 0]
-        metrics[f'difference_{name.replace(" ", "_")}'] = np.abs(
+        metrics[f'difference_{name.replace(", ", "_").replace(" ", "_")}'] = np.abs(
             results[name] - convolve(picture, kernel)).max()
-    figure, axes = figures.plt.subplots(2, 3, figsize=(13, 7.4))
+    figure, axes = figures.plt.subplots(2, 4, figsize=(16, 6.6))
+    for axis in axes.ravel()[len(results):]:
+        axis.axis('off')
     for axis, (name, values) in zip(axes.ravel(), results.items()):
         axis.imshow(np.abs(values) if 'edges' in name else values, cmap='gray')
         axis.set_title(name)
@@ -100,45 +104,52 @@ def sharing_and_filters(run):
     return metrics
 
 
-def backpropagate(image, kernel):
-    """The derivatives of max(convolve(image, kernel)), by hand (4.3.2).
+def backpropagate(image, kernel, bias, target):
+    """The derivatives of (OUT - target)^2 by hand, OUT being max(convolve(image, kernel) + bias) (4.3.2).
 
-    Only the window that gave the maximum counts: there the derivative by the kernel is the image, and by the
-    image the kernel.
+    Only the window that gave the maximum counts: there the derivative of OUT by the kernel is the image, by the image the
+    kernel, and by the bias 1.
 
     Returns
     -------
-    (output, by_kernel, by_image)
+    (OUT, loss, by_kernel, by_bias, by_image)
     """
-    out = convolve(image, kernel)
+    out = convolve(image, kernel) + bias
     row, column = np.unravel_index(out.argmax(), out.shape)
+    slope = 2 * (out.max() - target)
     window = np.s_[row:row + kernel.shape[0], column:column + kernel.shape[1]]
     by_image = np.zeros_like(image)
-    by_image[window] = kernel
-    return out.max(), image[window].copy(), by_image
+    by_image[window] = slope * kernel
+    return out.max(), (out.max() - target) ** 2, slope * image[window], slope, by_image
 
 
 def backpropagation(run):
-    """Section 4.3.2: through a 2x2 convolution and global max pooling, by hand and by `autograd`."""
+    """Section 4.3.2: the network of figure 4-33, a 2x2 convolution and global max pooling, by hand and by `autograd`."""
     random = np.random.default_rng(run.seed)
     worst = 0.0
     for _ in range(20):
-        image, kernel = random.normal(size=(3, 3)), random.normal(size=(2, 2))
-        x, w = _batch(image), _batch(kernel)
-        x.attach_grad()
-        w.attach_grad()
+        image, kernel, (bias, target) = random.normal(size=(3, 3)), random.normal(size=(2, 2)), random.normal(size=2)
+        x, w, b = _batch(image), _batch(kernel), nd.array([bias])
+        for array in (x, w, b):
+            array.attach_grad()
         with autograd.record():
-            out = nd.Pooling(nd.Convolution(x, w, kernel=(2, 2), num_filter=1, no_bias=True), pool_type='max',
-                             global_pool=True)
-        out.backward()
-        for mine, theirs in zip(backpropagate(image, kernel), (out, w.grad, x.grad)):
-            worst = max(worst, np.abs(mine - theirs.asnumpy().reshape(np.shape(mine))).max())
+            out = nd.Pooling(nd.Convolution(x, w, b, kernel=(2, 2), num_filter=1), pool_type='max', global_pool=True)
+            loss = nd.square(out - target)
+        loss.backward()
+        for mine, theirs in zip(backpropagate(image, kernel, bias, target), (out, loss, w.grad, b.grad, x.grad)):
+            difference = np.abs(mine - theirs.asnumpy().reshape(np.shape(mine))).max()
+            worst = max(worst, difference / max(1, np.abs(mine).max()))  # in single precision, of numbers of any size
     return {'difference_by_hand_autograd': worst}
 
 
+# What may stand beyond the edge of an image (4.3.3), as `mx.sym.Pad` and NumPy call it.
+PADDINGS = {'constant': ('a constant', 'constant'), 'edge': ('the edge repeated', 'edge'), 'reflect': ('a mirror', 'reflect')}
+
+
 def output_sides(run):
-    """Section 4.3.3: the rule for the output's side against what MXNet makes, for convolution and pooling."""
-    compared = wrong = 0
+    """Section 4.3.3: the rule for the output's side against what MXNet makes, for convolution and pooling; padding of p for
+    kernels of 2p + 1, which keeps the side; and three kinds of padding."""
+    compared = wrong = changed = 0
     for side in (7, 8, 28, 32):
         x = nd.zeros((1, 1, side, side))
         for kernel in range(1, 8):
@@ -149,30 +160,67 @@ def output_sides(run):
                 for out in (convolved, pooled):
                     compared += 1
                     wrong += out.shape[2:] != (output_side(side, kernel, stride),) * 2
-    return {'compared': compared, 'wrong': wrong}
+        for p in range(1, 4):
+            kept = nd.Convolution(x, nd.zeros((1, 1, 2 * p + 1, 2 * p + 1)), kernel=(2 * p + 1,) * 2, pad=(p, p), num_filter=1,
+                                  no_bias=True)
+            changed += kept.shape != x.shape
+    figure, axes = figures.plt.subplots(1, len(PADDINGS) + 1, figsize=(4 * (len(PADDINGS) + 1), 4.4))
+    axes[0].imshow(IMAGE, cmap='gray', vmin=0, vmax=1)
+    axes[0].set_title('image')
+    differences = []
+    for axis, (mode, (name, theirs)) in zip(axes[1:], PADDINGS.items()):
+        gray = mode == 'constant'
+        padded = nd.Pad(_batch(IMAGE), mode=mode, pad_width=(0, 0, 0, 0, 2, 2, 2, 2), constant_value=0.5 * gray).asnumpy()[0, 0]
+        by_numpy = np.pad(IMAGE, 2, theirs, **({'constant_values': 0.5} if gray else {}))
+        differences.append(np.abs(padded - by_numpy).max())
+        axis.imshow(padded, cmap='gray', vmin=0, vmax=1)
+        axis.add_patch(figures.plt.Rectangle((1.5, 1.5), 8, 8, fill=False, edgecolor='red'))
+        axis.set_title(f'{mode}: {name}')
+    for axis in axes:
+        axis.set(xticks=[], yticks=[])
+    figure.suptitle(figures.text('4.3.3 What stands beyond the edge', '外衬的种类'))
+    run.save_figure(figure, 'padding')
+    return {'compared': compared, 'wrong': wrong, 'side_of_5x5_stride_2': output_side(5, 3, 2),
+            'side_of_4x4_stride_1': output_side(4, 3, 1), 'changed_by_padding': changed,
+            'difference_padding_modes': max(differences)}
+
+
+ENLARGING = ((3, 2), (4, 2), (5, 3), (6, 3))  # kernel and stride
+
+
+def enlarged():
+    """An 8x8 image of ones made larger by kernels and strides; pixel shuffle of planes of ones, and of four grays (4.3.5).
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, (H, W)
+    """
+    x, results = nd.ones((1, 1, 8, 8)), {}
+    for kernel, stride in ENLARGING:
+        results[f'transposed, kernel {kernel}, stride {stride}'] = nd.Deconvolution(
+            x, nd.ones((1, 1, kernel, kernel)), kernel=(kernel,) * 2, stride=(stride,) * 2, num_filter=1,
+            no_bias=True).asnumpy()[0, 0]
+    results['pixel shuffle of 4 equal planes'] = pixel_shuffle(np.ones((1, 4, 8, 8)), 2)[0, 0]
+    grays = np.stack([np.full((8, 8), value) for value in (0, 1 / 3, 2 / 3, 1)])[None]
+    results['pixel shuffle: places of the 4 planes'] = pixel_shuffle(grays, 2)[0, 0]
+    return results
 
 
 def larger_again(run):
     """Section 4.3.5: transposed convolution and the checkerboard that it weaves; pixel shuffle."""
-    x = nd.ones((1, 1, 8, 8))
-    results, metrics = {}, {}
-    for kernel, stride in ((3, 2), (4, 2), (5, 3), (6, 3)):
-        out = nd.Deconvolution(x, nd.ones((1, 1, kernel, kernel)), kernel=(kernel,) * 2, stride=(stride,) * 2,
-                               num_filter=1, no_bias=True).asnumpy()[0, 0]
-        results[f'transposed, kernel {kernel}, stride {stride}'] = out
-        inner = out[kernel:-kernel, kernel:-kernel]
+    results, metrics = enlarged(), {}
+    for kernel, stride in ENLARGING:
+        inner = results[f'transposed, kernel {kernel}, stride {stride}'][kernel:-kernel, kernel:-kernel]
         metrics[f'unevenness_kernel{kernel}_stride{stride}'] = inner.max() / inner.min() - 1
     planes = np.arange(4 * 8 * 8).reshape(1, 4, 8, 8)
     shuffled = nd.depth_to_space(nd.array(planes), 2).asnumpy()[0, 0]
     by_hand = pixel_shuffle(planes, 2)[0, 0]
     metrics['difference_pixel_shuffle'] = np.abs(shuffled - by_hand).max()
-    colours = np.stack([np.full((8, 8), value) for value in (0, 1 / 3, 2 / 3, 1)])[None]
-    results['pixel shuffle: 4 planes interleaved'] = pixel_shuffle(colours, 2)[0, 0]
-    figure, axes = figures.plt.subplots(1, 5, figsize=(15, 3.4))
+    figure, axes = figures.plt.subplots(1, len(results), figsize=(2.5 * len(results), 3))
     for axis, (name, values) in zip(axes, results.items()):
         axis.imshow(values, cmap='gray', vmin=0)
         axis.set_title(name, fontsize=9)
-        axis.axis('off')
+        axis.set(xticks=[], yticks=[])  # a frame: an even picture is white
     figure.suptitle(figures.text('4.3.5 An 8x8 image of ones made larger', '反卷积的棋盘格与像素重排'))
     figure.tight_layout()
     run.save_figure(figure, 'larger')
@@ -191,6 +239,17 @@ def _batch(values):
     return nd.array(np.asarray(values)[None, None])
 
 
+EXPERIMENTS = [
+    WorkedExample('4.1.3', 'Convolution finds the X', '用卷积找到 X', function=find_the_x,
+                  book=figures_of(maximum=5, mean=0.25)),
+    WorkedExample('4.3.1', 'Shared weights; edge and blur filters', '共享权重；边缘与模糊滤波', function=sharing_and_filters,
+                  book=figures_of(parameters_convolution=1792, parameters_fully_connected=177004800)),
+    WorkedExample('4.3.2', 'Back-propagation by hand through a convolution', '手算卷积的反向传播', function=backpropagation),
+    WorkedExample('4.3.3', "The side of a convolution's output, and paddings", '卷积输出的边长与外衬', function=output_sides,
+                  book=figures_of(wrong=0, side_of_4x4_stride_1=2, side_of_5x5_stride_2=2)),
+    WorkedExample('4.3.5', 'Transposed convolution and pixel shuffle', '反卷积与像素重排', function=larger_again),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('4.1.3')
+    run_script(EXPERIMENTS[0])

@@ -1,16 +1,18 @@
-"""Sections 4.5.1 and 4.5.2: parameters and graph on the disk, and back, by both of MXNet's ways.
+"""Section 4.5.2: parameters and graph on the disk, and back, by both of MXNet's ways.
 
     python -m chapters.ch04_cnn.saving --data digits
 """
 import json
 import warnings
 
-from chapters.kit.runtime import mx
+import mxnet as mx
 import numpy as np
-
-from chapters.ch04_cnn.lenet import LeNet
-from chapters.kit.training import train
 from mxnet import gluon, nd
+
+from chapters.ch04_cnn.lenet import RECIPE, LeNet
+from chapters.kit.experiment import Study
+from chapters.kit.training.train import train
+from chapters.script import run_script
 
 
 def save_and_load(run):
@@ -60,6 +62,12 @@ def save_and_load(run):
     return metrics
 
 
+EXPERIMENTS = [
+    Study('4.5.2', 'Saving and loading parameters and graph', '保存与读取参数和网络结构', network=LeNet,
+          recipe=RECIPE.but(epochs=2, train_samples=1000, learning_rate=0.1), data='digits', sample_shape=(1, 28, 28),
+          function=save_and_load),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('4.5.2')
+    run_script(EXPERIMENTS[0])

@@ -3,11 +3,13 @@
 Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012
 (https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
+from book_code import sec_5_1_1
 from chapters.ch05_deep_cnn.layers import scaled, two_hidden_layers
+from chapters.ch05_deep_cnn.recipes import IMAGENET_WITHOUT_BN, on_imagenet
+from chapters.script import run_script
 
 # filters, kernel, stride, padding, whether a pooling 3x3 with stride 2 follows
 CONVOLUTIONS = [(96, 11, 4, 0, True), (256, 5, 1, 2, True), (384, 3, 1, 1, False), (384, 3, 1, 1, False),
@@ -44,3 +46,14 @@ class AlexNet(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         return self.output(self.features(x))
+
+
+EXPERIMENTS = [
+    on_imagenet('5.1.1', 'AlexNet', 'AlexNet', AlexNet, recipe=IMAGENET_WITHOUT_BN, listing=sec_5_1_1,
+                small={'width': 0.25, 'hidden': 64, 'dropout': 0.0, 'classes': 10, 'sample_shape': (3, 67, 67)},
+                table='table 5-2', million_parameters=50.8, gflops=2.02, activations_mb=3.04),
+]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -3,11 +3,13 @@
 Redmon, "Darknet: open source neural networks in C", 2013-2016 (https://pjreddie.com/darknet);
 Redmon, Farhadi, "YOLO9000: better, faster, stronger", CVPR 2017 (https://arxiv.org/abs/1612.08242).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, choose, same, scaled
+from book_code import sec_5_1_3
+from chapters.ch05_deep_cnn.layers import batch_norm, choose, padded_convolution, scaled
+from chapters.ch05_deep_cnn.recipes import on_imagenet
+from chapters.script import run_script
 
 # For each stage its convolutions (filters, kernel); between stages a pooling 2x2 with stride 2. After the
 # last stage follows a 1x1 convolution to one plane a class.
@@ -46,7 +48,7 @@ class DarkNet(gluon.HybridBlock):
             for stage, convolutions in enumerate(table, 1):
                 for number, (filters, kernel) in enumerate(convolutions, 1):
                     name = f'conv{stage}_{number}_' if stages != 'reference' else f'conv{stage}_'
-                    self.features.add(same(scaled(filters, width), kernel, prefix=name), batch_norm(),
+                    self.features.add(padded_convolution(scaled(filters, width), kernel, prefix=name), batch_norm(),
                                       nn.LeakyReLU(slope))
                 if stage < len(table):  # the sixth of the reference network is padded: 7x7 becomes 4x4
                     self.features.add(nn.MaxPool2D(padding=1 if stage == 6 else 0))
@@ -69,3 +71,17 @@ def darknet19(**kwargs):
 def tiny_darknet(**kwargs):
     """The network of 5.6.2."""
     return DarkNet('tiny', **kwargs)
+
+
+EXPERIMENTS = [
+    on_imagenet('5.1.3', 'DarkNet Reference', 'DarkNet Reference', DarkNet, {'stages': 'reference'}, listing=sec_5_1_3,
+                small={'width': 0.25, 'classes': 10, 'sample_shape': (3, 96, 96)},
+                table='table 5-5', million_parameters=7.3, gflops=0.81),
+    on_imagenet('5.1.3-darknet19', 'DarkNet-19', 'DarkNet-19', DarkNet, {'stages': '19'}, table='table 5-6',
+                million_parameters=20.8, gflops=5.58),
+    on_imagenet('5.6.2-tiny-darknet', 'Tiny DarkNet', 'Tiny DarkNet', DarkNet, {'stages': 'tiny'}),
+]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

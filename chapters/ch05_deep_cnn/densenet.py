@@ -3,11 +3,12 @@
 Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks", CVPR 2017
 (https://arxiv.org/abs/1608.06993).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import bn_relu_conv, chain, choose, conv_bn_relu
+from chapters.ch05_deep_cnn.recipes import on_imagenet
+from chapters.script import run_script
 
 # first planes, planes that a layer adds, layers of the four blocks
 DENSENETS = {121: (64, 32, (6, 12, 24, 16)), 161: (96, 48, (6, 12, 36, 24)), 169: (64, 32, (6, 12, 32, 32)),
@@ -88,3 +89,10 @@ def densenet169(**kwargs):
 def densenet201(**kwargs):
     """DenseNet-201."""
     return DenseNet(201, **kwargs)
+
+
+EXPERIMENTS = [on_imagenet('5.6.1-densenet', 'DenseNet-121', 'DenseNet-121', DenseNet, {'depth': 121})]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -2,11 +2,12 @@
 
 Chen, Li, Xiao, Jin, Yan, Feng, "Dual path networks", NIPS 2017 (https://arxiv.org/abs/1707.01629).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import bn_relu_conv, chain, choose, conv_bn_relu
+from chapters.ch05_deep_cnn.recipes import on_imagenet
+from chapters.script import run_script
 
 # table 1 of the paper: first planes, groups, planes of the 3x3 in the first stage, units of each stage,
 # planes that a unit adds
@@ -89,3 +90,10 @@ def dpn92(**kwargs):
 def dpn98(**kwargs):
     """DPN-98."""
     return DualPathNet(98, **kwargs)
+
+
+EXPERIMENTS = [on_imagenet('5.6.1-dual-path-net', 'Dual Path Net', 'Dual Path Net', DualPathNet, {'depth': 92})]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -3,11 +3,12 @@
 Larsson, Maire, Shakhnarovich, "FractalNet: ultra-deep neural networks without residuals", ICLR 2017
 (https://arxiv.org/abs/1605.07648).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import chain, conv_bn_relu, first_points
+from chapters.ch05_deep_cnn.recipes import on_cifar
+from chapters.script import run_script
 
 
 class Join(gluon.HybridBlock):
@@ -91,3 +92,10 @@ class FractalNet(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         return self.output(F.mean(self.features(x), axis=(2, 3)))
+
+
+EXPERIMENTS = [on_cifar('5.6.1-fractal-net', 'FractalNet', 'FractalNet', FractalNet)]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -3,11 +3,13 @@
 Szegedy et al., "Going deeper with convolutions", CVPR 2015 (https://arxiv.org/abs/1409.4842); "Rethinking the
 Inception architecture for computer vision", CVPR 2016 (https://arxiv.org/abs/1512.00567).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, choose, same
+from book_code import sec_5_5_5
+from chapters.ch05_deep_cnn.layers import batch_norm, chain, choose, padded_convolution
+from chapters.ch05_deep_cnn.recipes import CIFAR, IMAGENET_WITHOUT_BN, on_cifar, on_imagenet
+from chapters.script import run_script
 
 # What stands for a 3x3 and for a 5x5 convolution, as kernels one after the other.
 FORMS = {
@@ -39,14 +41,14 @@ class Inception(gluon.HybridBlock):
 
         def branch(reduced, filters, kernels):
             planes = ([(reduced, 1)] if reduced else []) + [(filters, kernel) for kernel in kernels]
-            return chain(*(same(filters, kernel, activation='relu') for filters, kernel in planes))
+            return chain(*(padded_convolution(filters, kernel, activation='relu') for filters, kernel in planes))
         with self.name_scope():
             self.one = branch(0, one, [1])
             self.three = branch(reduce_three, three, kernels_three)
             self.five = branch(reduce_five, five, kernels_five)
-            self.pool = chain(nn.MaxPool2D(pool_size=3, strides=1, padding=1))
+            self.pool = chain(nn.MaxPool2D(pool_size=3, strides=1, padding=1), nn.Activation('relu'))
             if pool:
-                self.pool.add(same(pool, 1, activation='relu'))
+                self.pool.add(padded_convolution(pool, 1, activation='relu'))
 
     def hybrid_forward(self, F, x):
         return F.concat(self.one(x), self.three(x), self.five(x), self.pool(x), dim=1)
@@ -75,7 +77,7 @@ class InceptionNet(gluon.HybridBlock):
         super().__init__(**kwargs)
         with self.name_scope():
             self.features = nn.HybridSequential()
-            self.features.add(batch_norm(), same(filters, 3, activation='relu'))
+            self.features.add(batch_norm(), padded_convolution(filters, 3, activation='relu'))
             for stage, count in enumerate(modules):
                 if stage:
                     self.features.add(nn.MaxPool2D())
@@ -116,8 +118,9 @@ class GoogLeNet(gluon.HybridBlock):
             return nn.MaxPool2D(pool_size=3, strides=2, ceil_mode=True)
         with self.name_scope():
             self.features = nn.HybridSequential()
-            self.features.add(same(64, 7, 2, activation='relu'), halve(), same(64, 1, activation='relu'),
-                              same(192, 3, activation='relu'))
+            self.features.add(padded_convolution(64, 7, 2, activation='relu'), halve(),
+                              padded_convolution(64, 1, activation='relu'),
+                              padded_convolution(192, 3, activation='relu'))
             for stage in GOOGLENET:
                 self.features.add(halve())
                 for one, reduce_three, three, reduce_five, five, pool in stage:
@@ -127,3 +130,22 @@ class GoogLeNet(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         return self.output(self.dropout(F.mean(self.features(x), axis=(2, 3))))
+
+
+_RECIPE = CIFAR.but(learning_rate=0.01)  # no BN between its convolutions
+
+EXPERIMENTS = [
+    on_cifar('5.5.5', 'Inception modules', 'Inception 模组', InceptionNet, recipe=_RECIPE, listing=sec_5_5_5,
+             small={'filters': 8, 'sample_shape': (3, 16, 16)}),
+    on_cifar('5.5.5-bottlenecks', 'Inception modules with bottlenecks', '带 1x1 瓶颈的 Inception 模组', InceptionNet,
+             {'bottleneck': 16}, _RECIPE, sec_5_5_5),
+    on_cifar('5.5.5-two-3x3', 'Inception: two 3x3 for a 5x5', 'Inception：两个 3x3 代替 5x5', InceptionNet,
+             {'bottleneck': 16, 'form': 'two-3x3'}, _RECIPE),
+    on_cifar('5.5.5-n-by-1', 'Inception: 1 x n and n x 1 for n x n', 'Inception：1xn 与 nx1 代替 nxn', InceptionNet,
+             {'bottleneck': 16, 'form': 'n-by-1'}, _RECIPE),
+    on_imagenet('5.5.5-googlenet', 'GoogLeNet', 'GoogLeNet', GoogLeNet, recipe=IMAGENET_WITHOUT_BN),
+]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -1,7 +1,7 @@
 """The few layers that all networks of chapter 5 are made of."""
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
-from data_tools.errors import UserError
 from mxnet.gluon import nn
+
+from data_tools.errors import UserError
 
 
 def batch_norm():
@@ -9,7 +9,7 @@ def batch_norm():
     return nn.BatchNorm(epsilon=1e-3)
 
 
-def same(filters, kernel, stride=1, **kwargs):
+def padded_convolution(filters, kernel, stride=1, **kwargs):
     """A convolution padded so that with stride 1 the output is as large as the input.
 
     Parameters
@@ -26,13 +26,13 @@ def same(filters, kernel, stride=1, **kwargs):
 
 
 def conv_bn_relu(filters, kernel, stride=1, **kwargs):
-    """C BN ReLU, `same` padding. Returns a list of layers."""
-    return [same(filters, kernel, stride, **kwargs), batch_norm(), nn.Activation('relu')]
+    """C BN ReLU, padded as `padded_convolution` is. Returns a list of layers."""
+    return [padded_convolution(filters, kernel, stride, **kwargs), batch_norm(), nn.Activation('relu')]
 
 
 def bn_relu_conv(filters, kernel, stride=1, **kwargs):
-    """BN ReLU C, `same` padding: the order of pre-activation networks. Returns a list of layers."""
-    return [batch_norm(), nn.Activation('relu'), same(filters, kernel, stride, **kwargs)]
+    """BN ReLU C, padded as `padded_convolution` is: the order of pre-activation networks. Returns a list of layers."""
+    return [batch_norm(), nn.Activation('relu'), padded_convolution(filters, kernel, stride, **kwargs)]
 
 
 def two_hidden_layers(units, dropout):

@@ -2,11 +2,12 @@
 
 Han, Kim, Kim, "Deep pyramidal residual networks", CVPR 2017 (https://arxiv.org/abs/1610.02915).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, same
+from chapters.ch05_deep_cnn.layers import batch_norm, chain, padded_convolution
+from chapters.ch05_deep_cnn.recipes import on_cifar
+from chapters.script import run_script
 
 
 class Unit(gluon.HybridBlock):
@@ -25,9 +26,9 @@ class Unit(gluon.HybridBlock):
         super().__init__(**kwargs)
         self._channels, self._filters, self._stride = channels, filters, stride
         with self.name_scope():
-            self.body = chain(batch_norm(), same(filters, 3, stride, use_bias=False),
+            self.body = chain(batch_norm(), padded_convolution(filters, 3, stride, use_bias=False),
                               batch_norm(), nn.Activation('relu'),
-                              same(filters, 3, use_bias=False), batch_norm())
+                              padded_convolution(filters, 3, use_bias=False), batch_norm())
 
     def hybrid_forward(self, F, x):
         y = self.body(x)
@@ -57,7 +58,7 @@ class PyramidNet(gluon.HybridBlock):
         units = (depth - 2) // 6
         with self.name_scope():
             self.features = nn.HybridSequential()
-            self.features.add(same(16, 3, use_bias=False), batch_norm())
+            self.features.add(padded_convolution(16, 3, use_bias=False), batch_norm())
             before = 16
             for number in range(3 * units):
                 filters = round(16 + widening * (number + 1) / (3 * units))
@@ -68,3 +69,10 @@ class PyramidNet(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         return self.output(F.mean(self.features(x), axis=(2, 3)))
+
+
+EXPERIMENTS = [on_cifar('5.6.1-pyramid-net', 'Pyramid Net', 'Pyramid Net', PyramidNet)]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -4,14 +4,16 @@ Huang, Sun, Liu, Sedra, Weinberger, "Deep networks with stochastic depth", ECCV 
 (https://arxiv.org/abs/1603.09382); Gastaldi, "Shake-shake regularization", 2017
 (https://arxiv.org/abs/1705.07485).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import first_points
-from chapters.ch05_deep_cnn.resnet import ORDERINGS, ResNet, Unit
+from chapters.ch05_deep_cnn.recipes import RESNET, on_cifar
+from chapters.ch05_deep_cnn.resnet import ResNet
+from chapters.kit.networks.residual import ORDERINGS, PreActivationUnit
+from chapters.script import run_script
 
 
-class StochasticUnit(Unit):
+class StochasticUnit(PreActivationUnit):
     """A unit whose body is left out of a batch now and then: `shortcut + b * body`.
 
     b is 1 with the probability `survival` in training, else 0; in prediction it is `survival`. The body is
@@ -49,7 +51,7 @@ class StochasticDepthResNet(ResNet):
         return StochasticUnit(filters, stride, new_shape, 1 - depth * (1 - self._last_survival))
 
 
-class ShakeUnit(Unit):
+class ShakeUnit(PreActivationUnit):
     """Two bodies beside a shortcut, mixed in random shares: `shortcut + a * body1 + (1 - a) * body2`.
 
     In training each sample draws a, from 0 to 1, for the way forward, and another for the gradient's way back
@@ -84,3 +86,13 @@ class ShakeShakeResNet(ResNet):
     """The network of 5.5.7 with two bodies in each unit, shaken. Arguments as for `ResNet`."""
     def make_unit(self, filters, stride, new_shape, depth):
         return ShakeUnit(filters, stride, new_shape)
+
+
+EXPERIMENTS = [
+    on_cifar('5.5.3-stochastic-depth', 'Stochastic depth', '随机深度', StochasticDepthResNet, recipe=RESNET),
+    on_cifar('5.5.3-shake-shake', 'Shake-shake', 'Shake-shake', ShakeShakeResNet, recipe=RESNET),
+]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -4,63 +4,14 @@ He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016
 (https://arxiv.org/abs/1512.03385); "Identity mappings in deep residual networks", ECCV 2016
 (https://arxiv.org/abs/1603.05027).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, choose, same, scaled
-
-# Table 5-8: what a unit does before the shortcut leaves, beside the shortcut, and after both meet.
-# C: 3x3 convolution, B: batch normalisation, R: ReLU.
-ORDERINGS = {
-    'a': ('', 'CBRCB', 'R'),   # the original
-    'b': ('', 'CBRC', 'BR'),   # BN after the addition
-    'c': ('', 'CBRCBR', ''),   # ReLU before the addition
-    'd': ('R', 'CBRCB', ''),   # ReLU first
-    'e': ('BR', 'CBRC', ''),   # BN and ReLU first: full pre-activation
-}
-
-
-class Unit(gluon.HybridBlock):
-    """Two convolutions beside a shortcut.
-
-    Parameters
-    ----------
-    filters : int
-    stride : int
-        Of the first convolution, and of the shortcut.
-    new_shape : bool
-        The shortcut is a 1x1 convolution, not the input itself.
-    ordering : str
-        A row of table 5-8, 'a' to 'e'.
-
-    Input (N, C, H, W), output (N, filters, H / stride, W / stride).
-    """
-    def __init__(self, filters, stride=1, new_shape=False, ordering='e', **kwargs):
-        super().__init__(**kwargs)
-        before, beside, after = choose(ORDERINGS, 'ordering', ordering)
-        with self.name_scope():
-            self.before = self.layers(before, filters, stride)
-            self.body = self.layers(beside, filters, stride)
-            self.shortcut = nn.Conv2D(filters, kernel_size=1, strides=stride) if new_shape else None
-            self.after = self.layers(after, filters, stride)
-
-    @staticmethod
-    def layers(letters, filters, stride):
-        """The layers of a word of `ORDERINGS`; only the first convolution has the stride."""
-        block = nn.HybridSequential()
-        for letter in letters:
-            if letter == 'C':
-                block.add(same(filters, 3, stride))
-                stride = 1
-            else:
-                block.add(batch_norm() if letter == 'B' else nn.Activation('relu'))
-        return block
-
-    def hybrid_forward(self, F, x):
-        y = self.before(x)
-        shortcut = x if self.shortcut is None else self.shortcut(y)
-        return self.after(self.body(y) + shortcut)
+from book_code import sec_5_5_7
+from chapters.ch05_deep_cnn.layers import batch_norm, choose, padded_convolution, scaled
+from chapters.ch05_deep_cnn.recipes import CIFAR_FAST, RESNET, accuracies, on_cifar
+from chapters.kit.networks.residual import ORDERINGS, ResidualUnit
+from chapters.script import run_script
 
 
 class ResNet(gluon.HybridBlock):
@@ -88,7 +39,7 @@ class ResNet(gluon.HybridBlock):
         filters = [scaled(number, width) for number in filters]
         with self.name_scope():
             self.features = nn.HybridSequential()
-            self.features.add(batch_norm(), same(filters[0], 3))
+            self.features.add(batch_norm(), padded_convolution(filters[0], 3))
             if 'R' not in before:
                 self.features.add(batch_norm(), nn.Activation('relu'))
             done = 0
@@ -104,7 +55,7 @@ class ResNet(gluon.HybridBlock):
 
     def make_unit(self, filters, stride, new_shape, depth):
         """A unit of this network, at `depth` (1: the last); networks of other units have their own."""
-        return Unit(filters, stride, new_shape, self._ordering)
+        return ResidualUnit(filters, stride, new_shape, self._ordering)
 
     def hybrid_forward(self, F, x):
         # F.mean or a global pooling, nn.Activation or F.relu: BN's backward is fast with each of them here
@@ -116,6 +67,21 @@ def cifar_resnet20_v2(**kwargs):
     return ResNet((3, 3, 3), (16, 16, 32, 64), **kwargs)
 
 
+_CIFAR = on_cifar(
+    '5.5.7', 'CIFAR-10 with a pre-activation ResNet', '用残差网络识别 CIFAR-10', ResNet, recipe=RESNET,
+    listing=sec_5_5_7, small={'sample_shape': (3, 12, 12)}, fast=CIFAR_FAST,
+    book=accuracies('cifar10', 200, 0.930200, 0.982080, 0.5166, 0.6696),
+    remark="The book's listing says 2 epochs; its log runs to epoch 199, and so do we.")
+
+EXPERIMENTS = [
+    *(on_cifar(f'5.5.2-{row}', f'Residual units, {words}', f'残差单元：{words_zh}', ResNet, {'ordering': row}, RESNET)
+      for row, words, words_zh in (
+          ('a', 'the original', '原始结构'), ('b', 'BN after the addition', '相加后 BN'),
+          ('c', 'ReLU before the addition', '相加前 ReLU'), ('d', 'ReLU first', 'ReLU 预激活'),
+          ('e', 'BN and ReLU first', '完全预激活'))),
+    _CIFAR,
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('5.5.7')
+    run_script(_CIFAR)

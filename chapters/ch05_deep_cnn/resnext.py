@@ -3,11 +3,12 @@
 Xie, Girshick, Dollar, Tu, He, "Aggregated residual transformations for deep neural networks", CVPR 2017
 (https://arxiv.org/abs/1611.05431).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, conv_bn_relu, same
+from chapters.ch05_deep_cnn.layers import batch_norm, chain, conv_bn_relu, padded_convolution
+from chapters.ch05_deep_cnn.recipes import on_cifar
+from chapters.script import run_script
 
 
 class Unit(gluon.HybridBlock):
@@ -30,8 +31,8 @@ class Unit(gluon.HybridBlock):
         with self.name_scope():
             self.body = chain(*conv_bn_relu(inner, 1, use_bias=False),
                               *conv_bn_relu(inner, 3, stride, groups=groups, use_bias=False),
-                              same(filters, 1, use_bias=False), batch_norm())
-            self.shortcut = (chain(same(filters, 1, stride, use_bias=False), batch_norm())
+                              padded_convolution(filters, 1, use_bias=False), batch_norm())
+            self.shortcut = (chain(padded_convolution(filters, 1, stride, use_bias=False), batch_norm())
                              if new_shape else None)
 
     def hybrid_forward(self, F, x):
@@ -77,3 +78,10 @@ def cifar_resnext29_32x4d(**kwargs):
 def cifar_resnext29_16x64d(**kwargs):
     """29 layers, 16 paths of 64 filters."""
     return ResNeXt(groups=16, group_filters=64, **kwargs)
+
+
+EXPERIMENTS = [on_cifar('5.6.1-resnext', 'ResNeXt-29, 32x4d', 'ResNeXt-29，32x4d', ResNeXt)]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -3,11 +3,12 @@
 Zhang, Zhou, Lin, Sun, "ShuffleNet: an extremely efficient convolutional neural network for mobile devices",
 CVPR 2018 (https://arxiv.org/abs/1707.01083).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, choose, conv_bn_relu, same
+from chapters.ch05_deep_cnn.layers import batch_norm, chain, choose, conv_bn_relu, padded_convolution
+from chapters.ch05_deep_cnn.recipes import on_imagenet
+from chapters.script import run_script
 
 # table 1 of the paper: planes of the three stages for each number of groups
 PLANES = {1: (144, 288, 576), 2: (200, 400, 800), 3: (240, 480, 960), 4: (272, 544, 1088),
@@ -44,8 +45,8 @@ class Unit(gluon.HybridBlock):
         inner = new // 4
         with self.name_scope():
             self.squeeze = chain(*conv_bn_relu(inner, 1, groups=first_groups))
-            self.expand = chain(same(inner, 3, stride, groups=inner), batch_norm(),
-                                same(new, 1, groups=groups), batch_norm())
+            self.expand = chain(padded_convolution(inner, 3, stride, groups=inner), batch_norm(),
+                                padded_convolution(new, 1, groups=groups), batch_norm())
 
     def hybrid_forward(self, F, x):
         y = self.squeeze(x)
@@ -73,7 +74,7 @@ class ShuffleNet(gluon.HybridBlock):
         super().__init__(**kwargs)
         with self.name_scope():
             self.features = nn.HybridSequential()
-            self.features.add(same(24, 3, 2), nn.MaxPool2D(pool_size=3, strides=2, padding=1))
+            self.features.add(padded_convolution(24, 3, 2), nn.MaxPool2D(pool_size=3, strides=2, padding=1))
             before = 24
             for stage, (filters, units) in enumerate(zip(choose(PLANES, 'groups', groups), UNITS)):
                 for unit in range(units):
@@ -84,3 +85,10 @@ class ShuffleNet(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         return self.output(F.mean(self.features(x), axis=(2, 3)))
+
+
+EXPERIMENTS = [on_imagenet('5.6.2-shufflenet', 'ShuffleNet', 'ShuffleNet', ShuffleNet)]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

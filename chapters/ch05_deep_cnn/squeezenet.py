@@ -3,11 +3,12 @@
 Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, "SqueezeNet: AlexNet-level accuracy with 50x fewer
 parameters and <0.5MB model size", 2016 (https://arxiv.org/abs/1602.07360).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import choose, same
+from chapters.ch05_deep_cnn.layers import choose, padded_convolution
+from chapters.ch05_deep_cnn.recipes import IMAGENET_WITHOUT_BN, on_imagenet
+from chapters.script import run_script
 
 # The first convolution (filters, kernel); then for each stage, after a pooling, the squeezed planes of its
 # fire modules, each of which expands to 4 times as many planes twice.
@@ -32,9 +33,9 @@ class Fire(gluon.HybridBlock):
     def __init__(self, squeeze, expand, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
-            self.squeeze = same(squeeze, 1, activation='relu')
-            self.expand1 = same(expand, 1, activation='relu')
-            self.expand3 = same(expand, 3, activation='relu')
+            self.squeeze = padded_convolution(squeeze, 1, activation='relu')
+            self.expand1 = padded_convolution(expand, 1, activation='relu')
+            self.expand3 = padded_convolution(expand, 3, activation='relu')
 
     def hybrid_forward(self, F, x):
         x = self.squeeze(x)
@@ -55,6 +56,7 @@ class SqueezeNet(gluon.HybridBlock):
     """
     def __init__(self, version='1.0', dropout=0.5, classes=1000, **kwargs):
         super().__init__(**kwargs)
+        self._version = version
         (filters, kernel), stages = choose(SQUEEZENETS, 'version', version)
         with self.name_scope():
             self.features = nn.HybridSequential()
@@ -68,6 +70,17 @@ class SqueezeNet(gluon.HybridBlock):
     def hybrid_forward(self, F, x):
         return F.mean(self.output(self.features(x)), axis=(2, 3))
 
+    def load_zoo(self, fresh=()):
+        """Take the parameters that ImageNet has taught this network; see `chapters.ch05_deep_cnn.pretrained`.
+
+        Parameters
+        ----------
+        fresh : sequence of str
+            Layers whose names begin so are left as they are (5.3).
+        """
+        from chapters.ch05_deep_cnn.pretrained import load_zoo
+        load_zoo(self, self._version, fresh)
+
 
 def squeezenet1_0(**kwargs):
     """SqueezeNet 1.0, the one of the paper."""
@@ -77,3 +90,10 @@ def squeezenet1_0(**kwargs):
 def squeezenet1_1(**kwargs):
     """SqueezeNet 1.1, the authors' faster one."""
     return SqueezeNet('1.1', **kwargs)
+
+
+EXPERIMENTS = [on_imagenet('5.6.2-squeezenet', 'SqueezeNet', 'SqueezeNet', SqueezeNet, recipe=IMAGENET_WITHOUT_BN)]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -3,11 +3,13 @@
 Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015
 (https://arxiv.org/abs/1409.1556).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import choose, same, scaled, two_hidden_layers
+from book_code import sec_5_1_2
+from chapters.ch05_deep_cnn.layers import choose, padded_convolution, scaled, two_hidden_layers
+from chapters.ch05_deep_cnn.recipes import IMAGENET_WITHOUT_BN, on_imagenet
+from chapters.script import run_script
 
 FILTERS = (64, 128, 256, 512, 512)
 
@@ -47,7 +49,7 @@ class VGG(gluon.HybridBlock):
             for stage, (count, filters) in enumerate(zip(counts, FILTERS), 1):
                 for number in range(1, count + 1):
                     kernel = third_kernel if number == 3 else 3
-                    self.features.add(same(scaled(filters, width), kernel, activation='relu',
+                    self.features.add(padded_convolution(scaled(filters, width), kernel, activation='relu',
                                            prefix=f'conv{stage}_{number}_'))
                     if lrn and stage == 1:
                         self.features.add(nn.HybridLambda(_local_response))
@@ -82,3 +84,19 @@ def vgg16(**kwargs):
 def vgg19(**kwargs):
     """Configuration E."""
     return VGG('E', **kwargs)
+
+
+# For the proof: one pixel is left of 32x32 after five poolings.
+_SMALL = {'width': 0.25, 'hidden': 32, 'dropout': 0.0, 'classes': 10, 'sample_shape': (3, 32, 32)}
+
+EXPERIMENTS = [
+    on_imagenet('5.1.2', 'VGG-16 (configuration D)', 'VGG-16', VGG, {'configuration': 'D'}, IMAGENET_WITHOUT_BN,
+                listing=sec_5_1_2, small=_SMALL, table='table 5-3', million_parameters=138, gflops=30.9,
+                activations_mb=54.82),
+    *(on_imagenet(f'5.1.2-{name}', f'VGG configuration {name}', f'VGG 结构 {name}', VGG, {'configuration': name},
+                  IMAGENET_WITHOUT_BN) for name in ('A', 'A-LRN', 'B', 'C', 'E')),
+]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -3,11 +3,13 @@
 Chollet, "Xception: deep learning with depthwise separable convolutions", CVPR 2017
 (https://arxiv.org/abs/1610.02357).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 from mxnet import gluon
 from mxnet.gluon import nn
 
-from chapters.ch05_deep_cnn.layers import batch_norm, chain, conv_bn_relu, same, scaled
+from book_code import sec_5_5_6
+from chapters.ch05_deep_cnn.layers import batch_norm, chain, conv_bn_relu, padded_convolution, scaled
+from chapters.ch05_deep_cnn.recipes import on_cifar, on_imagenet
+from chapters.script import run_script
 
 
 def separable(filters, channels, stride=1):
@@ -24,7 +26,8 @@ def separable(filters, channels, stride=1):
     -------
     list of layers
     """
-    return [same(channels, 3, stride, groups=channels, use_bias=False), same(filters, 1, use_bias=False)]
+    return [padded_convolution(channels, 3, stride, groups=channels, use_bias=False),
+            padded_convolution(filters, 1, use_bias=False)]
 
 
 class Unit(gluon.HybridBlock):
@@ -54,7 +57,7 @@ class Unit(gluon.HybridBlock):
                 before = planes
             if stride == 2:
                 self.body.add(nn.MaxPool2D(pool_size=3, strides=2, padding=1))
-            self.shortcut = (chain(same(before, 1, stride, use_bias=False), batch_norm())
+            self.shortcut = (chain(padded_convolution(before, 1, stride, use_bias=False), batch_norm())
                              if stride == 2 else None)
 
     def hybrid_forward(self, F, x):
@@ -122,3 +125,14 @@ class SeparableNet(gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         return self.output(F.mean(self.features(x), axis=(2, 3)))
+
+
+EXPERIMENTS = [
+    on_cifar('5.5.6', 'Depthwise separable convolutions', '深度可分卷积', SeparableNet, listing=sec_5_5_6,
+             small={'filters': (32, 32, 64, 128), 'sample_shape': (3, 16, 16)}),
+    on_imagenet('5.5.6-xception', 'Xception', 'Xception', Xception, side=299),
+]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -1,0 +1,85 @@
+"""Section 5.7: boxes on pictures, and curves of precision over recall."""
+import numpy as np
+from gluoncv.utils.metrics.voc_detection import VOC07MApMetric
+
+from chapters.kit.report import figures
+
+SHOWN = 0.3  # score from which on a box is drawn
+
+
+def plain_numbers(axis):
+    """Numbers at a logarithmic axis of matplotlib as people write them: 0.1, 1, 10."""
+    axis.set_major_formatter('{x:g}')
+    axis.set_minor_formatter('')
+
+
+def draw_picture(axis, picture, found, class_names, truth=None, least=SHOWN, scores=True):
+    """A picture with boxes on a matplotlib axis.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    picture : numpy.ndarray of uint8, (3, H, W)
+    found : numpy.ndarray, (P, 6)
+        Class, score, left, top, right, bottom in parts of the picture.
+    class_names : sequence of str
+    truth : numpy.ndarray, (M, 5), optional
+        Drawn in dashes.
+    least : float
+        Scores below are left out.
+    scores : bool
+        Whether to write them.
+    """
+    height, width = picture.shape[1:]
+    axis.imshow(picture.transpose(1, 2, 0))
+    for label, score, left, top, right, bottom in found[(found[:, 0] >= 0) & (found[:, 1] >= least)]:
+        colour = f'C{int(label) % 10}'
+        axis.add_patch(figures.plt.Rectangle((left * width - 0.5, top * height - 0.5), (right - left) * width,
+                                             (bottom - top) * height, fill=False, edgecolor=colour, linewidth=1.6))
+        axis.text(left * width, top * height - 1, class_names[int(label)] + f' {score:.0%}' * scores, fontsize=7, color='white',
+                  va='bottom', bbox={'facecolor': colour, 'pad': 0.5, 'linewidth': 0, 'alpha': 0.8}, clip_on=True)
+    for label, left, top, right, bottom in truth[truth[:, 0] >= 0] if truth is not None else ():
+        axis.add_patch(figures.plt.Rectangle((left * width - 0.5, top * height - 0.5), (right - left) * width,
+                                             (bottom - top) * height, fill=False, edgecolor='white', linewidth=0.8,
+                                             linestyle='--'))
+    axis.set_axis_off()
+
+
+def draw_detections(pictures, found, class_names, truth=None, title='', least=SHOWN):
+    """Up to eight pictures with what was found; returns a matplotlib figure."""
+    rows = -(-len(pictures) // 4)
+    columns = min(4, len(pictures))
+    height = 3.2 * pictures[0].shape[1] / pictures[0].shape[2]
+    figure, axes = figures.plt.subplots(rows, columns, figsize=(3.2 * columns, height * rows + 0.4), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for number, (axis, picture) in enumerate(zip(axes.flat, pictures)):
+        draw_picture(axis, picture, found[number], class_names, None if truth is None else truth[number], least)
+    figure.suptitle(title or figures.text('What is found (dashed: the truth)', '检测结果（虚线为标注）'))
+    figure.tight_layout()
+    return figure
+
+
+def draw_boxes(pictures, objects, class_names):
+    """Up to eight pictures with their true boxes; returns a matplotlib figure."""
+    found = np.insert(objects, 1, 1, axis=2)
+    return draw_detections(pictures, found, class_names, title=figures.text('What is to be found', '标注的物体'))
+
+
+def draw_precision(found, objects, class_names, size):
+    """Precision over recall of each class at an IoU of 0.5, from the numbers of GluonCV's metric."""
+    metric = VOC07MApMetric(0.5, list(class_names))
+    pixels = np.tile((size[1], size[0]), 2)
+    metric.update(found[..., 2:] * pixels, found[..., 0], found[..., 1], objects[..., 1:] * pixels, objects[..., 0])
+    figure, axis = figures.plt.subplots(figsize=(5.5, 4.2))
+    if metric._n_pos:
+        recalls, precisions = metric._recall_prec()
+        for label, (recall, precision) in enumerate(zip(recalls, precisions)):
+            if recall is not None and precision is not None and len(recall):
+                axis.plot(recall, precision, color=f'C{label % 10}',
+                          label=f'{class_names[label]} {metric._average_precision(recall, precision):.3f}')
+    axis.set(xlabel='recall', ylabel='precision', xlim=(0, 1.01), ylim=(0, 1.02),
+             title=figures.text('Precision over recall, AP of each class', '精确率与召回率'))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7)
+    return figure
