@@ -9,23 +9,25 @@ import csv
 import inspect
 import io
 import json
+import os
 import tempfile
+import time
 from fnmatch import fnmatch
 from pathlib import Path
 
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
 import PIL.Image
-
-import chapters
-from chapters.kit import figures
-from chapters.kit.layer_table import layer_table
-from chapters.kit.program import run_experiment
-from chapters.kit.run import Run, experiment_of, free_folder, read_config
-from chapters.kit.saved import load_run
-from data_tools.errors import UserError
 from IPython import get_ipython
 from IPython.display import Image, Markdown, display
+
+import chapters
+from chapters import source_code
+from chapters.kit.networks.layer_table import layer_table
+from chapters.kit.perform import run_experiment, shortened
+from chapters.kit.report import figures
+from chapters.kit.trained.run import experiment_of, free_folder, read_config
+from chapters.kit.trained.saved import load_run
+from data_tools.errors import UserError
 
 RUNS = Path(__file__).parents[1] / 'runs'
 _DOTS_PER_INCH = 80
@@ -47,6 +49,7 @@ class Notebook:
         self.quick = mode == 'QUICK'
         self._temporary = tempfile.TemporaryDirectory(prefix='bookcnn-')
         self._runs = 0
+        self._stopped = {}  # folders of runs that were interrupted, by what was run
         figures.plt.rcParams['savefig.dpi'] = _DOTS_PER_INCH
         if get_ipython():
             get_ipython().set_custom_exc((UserError,), _one_line)
@@ -62,12 +65,12 @@ class Notebook:
         rows : tuple of str
             Which of the figures that the book does not print; some at most.
         quick : dict or False, optional
-            What mode QUICK changes: data, fields of the recipe, sizes of the network, or arguments of the
-            experiment's program. False: it has no short form; mode QUICK only names the command.
+            What mode QUICK changes: data, or settings of the experiment. False: it has no short form; mode QUICK only
+            names the command.
         data, seed
             As on the command line; mode QUICK puts data that comes with the project in the place of the book's.
         changes
-            Fields of the recipe and sizes of the network, changed in both modes.
+            Settings of the experiment, changed in both modes.
 
         Returns
         -------
@@ -78,7 +81,8 @@ class Notebook:
         if changes:
             experiment = experiment.but(**changes)
         if self.quick and quick is False:
-            display(Markdown(f'`{experiment.recipe}`  \nOnly in mode FULL 只在 FULL 模式下训练: '
+            recipe = f'`{experiment.recipe}`  \n' if experiment.recipe else ''
+            display(Markdown(f'{recipe}Only in mode FULL 只在 FULL 模式下运行: '
                              f'`python -m chapters run {section}`'))
             return None
         shown = self._in_short(experiment, data, seed, quick or {}) if self.quick else \
@@ -86,7 +90,7 @@ class Notebook:
         shown.show(pictures, rows)
         return shown
 
-    def compare(self, *sections, metric='validation_accuracy', quick=None):
+    def compare(self, *sections, metric='validation_accuracy', also=(), quick=None):
         """Run several experiments: one picture with the curves of all, and one table.
 
         Parameters
@@ -94,26 +98,41 @@ class Notebook:
         sections : str
         metric : str
             What the curves and the table show.
+        also : tuple of str
+            Further figures for the table.
         quick
-            As for `run`, for each of them.
+            As for `run`, for each of them; or {section: the same}, each for its own.
         """
-        lines = ['| section | experiment 实验 | the book 书中 | here 这里 |', '| --- | --- | ---: | ---: |']
+        lines = ['| section | experiment 实验 | the book 书中 | here 这里 |' + ''.join(
+            f' the book, {name.replace("_", " ")} | here |' for name in also),
+                 '| --- | --- |' + ' ---: | ---: |' * (1 + len(also))]
         figure, axis = figures.plt.subplots(figsize=(8, 4))
+        short: dict = {}  # what was cut short in which
+        elsewhere = []
         for section in sections:
             experiment = chapters.find(section)
-            shown = self._in_short(experiment, '', 0, quick or {}) if self.quick else self._in_full(experiment, '', 0)
+            mine = (quick or {}).get(section, {}) if set(quick or {}) & set(sections) else quick or {}
+            shown = self._in_short(experiment, '', 0, mine) if self.quick else self._in_full(experiment, '', 0)
+            short.setdefault(shown.result['short'], []).append(section)
             with open(shown.folder / 'history.csv', encoding='utf-8') as file:
                 axis.plot([float(row[metric]) for row in csv.DictReader(file)], marker='o', markersize=3, label=section)
-            printed = experiment.figure(metric, experiment.data)
-            lines.append(f'| {section} | {_title(experiment)} | '
-                         f'{_printed(printed, shown.result["data"]) if printed else ""} | '
-                         f'{_number(shown.result["metrics"][metric]["last"])} |')
+            cells = [f'| {section} | {_title(experiment)} |']
+            for name in (metric, *also):
+                printed = experiment.figure(name, experiment.data)
+                if printed and not _comparable(printed, shown.result['data']):
+                    elsewhere.append((printed, f'{section} '))
+                ours = shown.result['metrics'].get(name)
+                cells.append(f'{_printed(printed, shown.result["data"]) if printed else ""} | '
+                             f'{_number(ours["last"]) if ours else ""} |')
+            lines.append(' '.join(cells))
         axis.set(xlabel='epoch', ylabel=metric.replace('_', ' '))
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, 0.5))
-        if shown.result['short']:
-            display(Markdown(_in_full(shown.result['short'], *sections)))
+        words = [_in_full(words, *alike) for words, alike in short.items() if words]
+        if words:
+            display(Markdown('  \n'.join(words)))
         display(Image(_png(figure)), Markdown('\n'.join(lines)))
+        _stand_back(elsewhere)
 
     def sliders(self, draw, **choices):
         """A picture that changes with sliders below it.
@@ -128,7 +147,8 @@ class Notebook:
         choices
             For each argument (low, high, step), or a list of values.
         """
-        from ipywidgets import HTML, FloatSlider, Image as Picture, IntSlider, SelectionSlider, VBox
+        from ipywidgets import HTML, FloatSlider, IntSlider, SelectionSlider, VBox
+        from ipywidgets import Image as Picture
         parameters = inspect.signature(draw).parameters
         sliders = {}
         for name, values in choices.items():
@@ -159,8 +179,136 @@ class Notebook:
         display({'image/png': base64.b64encode(picture).decode('ascii'), 'text/plain': 'a picture with sliders',
                  _WIDGET: bundle[_WIDGET]}, raw=True)
 
-    def layers(self, section, **changes):
-        """An experiment's network as a table of its layers with weights (5.1.1), drawn, beside the book's totals."""
+    def code(self, section, part=''):
+        """Show code as it stands in the source files, docstrings left out.
+
+        Parameters
+        ----------
+        section : str
+        part : str
+            Default: the network beside the book's symbolic graph, the lines that make the same operator marked alike; or
+            the function of a section without network. 'step': the plain training step. Else the name of a class or
+            function in the section's file.
+        """
+        experiment = chapters.find(section)
+        if not part:
+            shown = source_code.side_by_side(experiment) if hasattr(experiment, 'network') else \
+                source_code.alone(experiment.source)
+        elif part == 'step':
+            from chapters.kit.training.train import PlainStep
+            own = not inspect.isclass(experiment.source) and hasattr(experiment, 'network')  # of a Study
+            shown = source_code.alone(experiment.source if own else PlainStep)
+        else:
+            shown = source_code.alone(source_code.named(experiment.source.__module__, part, section))
+        display(Markdown(shown))
+
+    def batch(self, section, size=0):
+        """The first batch of an experiment's training data, (x, y) as NDArrays.
+
+        Parameters
+        ----------
+        section : str
+        size : int
+            Default: that of the recipe.
+        """
+        import mxnet as mx
+
+        from chapters.kit.data.batches import Batches
+        from chapters.kit.training.epochs import seed_everything
+        experiment = chapters.find(section)
+        experiment = experiment.but(batch_size=size or experiment.recipe.batch_size, augmentation='')
+        data = experiment.load(experiment.stand_in if self.quick else '')
+        return next(Batches(data, experiment.recipe, mx.cpu()).of_epoch(seed_everything(0)))[:2]
+
+    def first_step(self, section, network, x, y):
+        """What a network becomes by the first update of an experiment's training; it is done on a copy.
+
+        Parameters
+        ----------
+        section : str
+        network : HybridBlock, initialized
+        x, y : NDArray
+            A batch.
+
+        Returns
+        -------
+        HybridBlock
+        """
+        import mxnet as mx
+
+        from chapters.kit.training.compiled_step import CompiledStep
+        from chapters.kit.training.from_recipe import initialize, make_optimizer
+        from chapters.kit.training.train import Objective
+        experiment = chapters.find(section)
+        recipe, copy = experiment.recipe.but(batch_size=len(x)), experiment.build()
+        initialize(copy, recipe, x[:1].asnumpy(), [mx.cpu()])
+        network(x[:1])  # the shapes of its parameters
+        for mine, theirs in zip(copy.collect_params().values(), network.collect_params().values()):
+            mine.set_data(theirs.data())
+        step = CompiledStep(Objective(copy, experiment.objective, recipe), make_optimizer(recipe, 100, copy),
+                            [x.shape, y.shape], mx.cpu())
+        step(x, y)
+        step.synchronize()
+        return copy
+
+    def same(self, network, other):
+        """Show how far the parameters of two networks of the same kind are apart."""
+        lines = ['| parameter 参数 | shape | mean size, here 平均大小 | there | largest difference 最大差 |',
+                 '| --- | --- | ---: | ---: | ---: |']
+        pairs = list(zip(network.collect_params().values(), other.collect_params().values()))
+        apart = [abs(one.data() - two.data()).max().asscalar() for one, two in pairs]
+
+        def words(difference):
+            return 'below 1e-05' if difference < 1e-5 else f'{difference:.3g}'
+        for (one, two), difference in list(zip(pairs, apart))[:_MOST_ROWS + 4]:
+            lines.append(f'| {one.name} | {"x".join(map(str, one.shape))} | {one.data().abs().mean().asscalar():.4f} | '
+                         f'{two.data().abs().mean().asscalar():.4f} | {words(difference)} |')
+        if len(pairs) > _MOST_ROWS + 4:
+            rest = apart[_MOST_ROWS + 4:]
+            lines.append(f'| {len(rest)} more 其余 | | | | {words(max(rest))} |')
+        display(Markdown('\n'.join(lines)))
+
+    def module(self, section, network, shape):
+        """The book's graph of a section under `mx.mod.Module`, bound, with the parameters of a network of ours.
+
+        Parameters
+        ----------
+        section : str
+        network : HybridBlock, initialized
+        shape : tuple of int
+            Of the batch.
+        """
+        import mxnet as mx
+
+        from chapters.kit.proof.symbolic import paired_names
+        experiment = chapters.find(section)
+        graph, parameters = experiment.symbolic_form().symbol(**experiment.sizes), network.collect_params()
+        values = {theirs: parameters[ours].data() for theirs, ours in paired_names(graph, network).items()}
+        module = mx.mod.Module(graph, ['data'], ['label'])
+        module.bind([('data', shape)], [('label', shape[:1])], for_training=False)
+        module.init_params(arg_params=values, aux_params=values)
+        return module
+
+    def clock(self, network, x, times=20):
+        """Milliseconds that a network takes for a batch in prediction: the median of some calls, after three others."""
+        taken = []
+        for _ in range(3 + times):
+            began = time.perf_counter()
+            network(x).wait_to_read()
+            taken.append(1000 * (time.perf_counter() - began))
+        return float(np.median(taken[3:]))
+
+    def layers(self, section, every=False, **changes):
+        """An experiment's network as a table of its layers with weights (5.1.1), drawn, beside the book's totals.
+
+        Parameters
+        ----------
+        section : str
+        every : bool
+            Also batch normalisation, activations and pooling, and all that has no weights.
+        changes
+            As for `run`.
+        """
         experiment = chapters.find(section)
         if changes:
             experiment = experiment.but(**changes)
@@ -172,7 +320,7 @@ class Notebook:
             [row.flops / 1e6 for row in weighted[1:]], title))))
         lines = ['| layer 层 | kind | output | parameters 参数 | MFLOPs |', '| --- | --- | --- | ---: | ---: |']
         lines += [f'| {row.name} | {row.kind} | {"x".join(map(str, row.output_shape))} | {row.parameters:,} '
-                  f'| {row.flops / 1e6:.4g} |' for row in weighted]
+                  f'| {row.flops / 1e6:.4g} |' for row in (rows if every else weighted)]
         display(Markdown('\n'.join(lines)))
         totals = _totals(rows)
         printed = [(figure.metric, _number(figure.value)) for figure in experiment.book if figure.metric in totals]
@@ -201,11 +349,11 @@ class Notebook:
 
     def parity(self, *sections):
         """Prove that our networks compute what the book's listings compute: a line for each (see `parity`)."""
-        from chapters.kit.parity import TOLERANCE, UPDATES, parity
+        from chapters.kit.proof.parity import TOLERANCE, UPDATES
         lines = [f'| section | the book\'s listing | largest difference after {UPDATES} updates | settings 设置 |',
                  '| --- | --- | ---: | --- |']
         for section in sections:
-            result = parity(chapters.find(section))
+            result = chapters.find(section).prove()
             within = f'below {TOLERANCE:g}' if max(result.differences.values()) < TOLERANCE else \
                 f'{max(result.differences.values()):.1e}'
             lines.append(f'| {section} | book_code/{result.listing}.py | {within} | '
@@ -213,38 +361,17 @@ class Notebook:
         display(Markdown('\n'.join(lines)))
 
     def _shortened(self, experiment, data, quick):
-        """(experiment, data, arguments of its program, what was cut short in words), as mode QUICK has it."""
-        words, quick = [], dict(quick)
-        if 'data' in quick:
-            data = quick.pop('data')
-            words.append(f'{data} in place of {experiment.data}')
-        elif not data and experiment.takes_image_sets and experiment.data != 'digits':
-            data = 'digits'
-            words.append(f'{data} in place of {experiment.data}')
-        elif not data and experiment.data == 'go':
-            data = 'selfplay'
-            words.append('games of a built-in player in place of games of people')
-        if not experiment.recipe:
-            return experiment, data, quick, ', '.join(words + [f'{name} {value}' for name, value in quick.items()])
-        changes = {name: value for name, value in quick.items() if name not in experiment.changed}
-        before = {**vars(experiment.recipe), **experiment.sizes}
-        words += [f'{name} {value}' + (f' in place of {before[name]}' if name in before else '')
-                  for name, value in changes.items()]
-        return experiment.but(**changes) if changes else experiment, data, {}, ', '.join(words)
+        """(experiment, data, what was cut short in words), as mode QUICK has it."""
+        quick = dict(quick)
+        return shortened(experiment, quick.pop('data', data), quick)
 
     def _in_short(self, experiment, data, seed, quick):
         """Run in a new temporary folder, in short form."""
-        experiment, data, arguments, words = self._shortened(experiment, data, quick)
+        experiment, data, words = self._shortened(experiment, data, quick)
+        key = (experiment.section, words, seed, str(experiment.changed))
         self._runs += 1
-        settings = dict(data=data, out=Path(self._temporary.name) / f'{self._runs}-{experiment.section}', seed=seed,
-                        short=words, quiet=True)
-        if arguments:
-            run = Run(experiment, **settings)
-            answer = experiment.code(experiment.program)(run, **arguments)
-            result = run.finish(*answer) if isinstance(answer, tuple) else run.finish(answer)
-        else:
-            run, result = run_experiment(experiment, **settings)
-        return Shown(experiment, run.folder, result)
+        out = self._stopped.pop(key, None) or Path(self._temporary.name) / f'{self._runs}-{experiment.section}'
+        return self._watched(experiment, key, data=data, out=out, seed=seed, short=words)
 
     def _in_full(self, experiment, data, seed):
         """The finished run of these settings under `runs/`, or else a new one."""
@@ -254,9 +381,60 @@ class Notebook:
             if (config['seed'], Path(config['data']).name, config['form'], config['init']) == \
                     (seed, Path(name).name, 'gluon', '') and _same(experiment_of(config, chapters.find), experiment):
                 return Shown(experiment, path.parent, json.loads(path.read_text(encoding='utf-8')))
-        out = free_folder(experiment.section, name, seed, RUNS)
-        run, result = run_experiment(experiment, data=data, out=out, seed=seed, quiet=True)
+        key = (experiment.section, name, seed, str(experiment.changed))
+        out = self._stopped.pop(key, None) or free_folder(experiment.section, name, seed, runs=RUNS)
+        return self._watched(experiment, key, data=data, out=out, seed=seed)
+
+    def _watched(self, experiment, key, out, **settings):
+        """Run with a curve that redraws in place; interrupted, the same cell run again goes on after the last whole epoch."""
+        live = _Live(experiment)
+        try:
+            run, result = run_experiment(experiment, resume=(Path(out) / 'checkpoint').exists(), out=out, quiet=True,
+                                         watch=live, **settings)
+        except KeyboardInterrupt:
+            if not (Path(out) / 'checkpoint').exists():
+                raise UserError(f'{experiment.section}: stopped within the first epoch; run the cell again') from None
+            self._stopped[key] = out
+            raise UserError(f'{experiment.section}: stopped; run the cell again to go on after the last whole '
+                            'epoch') from None
+        finally:
+            live.end()
         return Shown(experiment, run.folder, result)
+
+
+class _Live:
+    """The curves of a training while it goes on: redrawn in place after an epoch, and gone when it ends.
+
+    Silent where progress bars are (`TQDM_DISABLE`), and outside of a notebook.
+    """
+    def __init__(self, experiment):
+        self._experiment, self._handle, self._drawn, self._seen = experiment, None, 0.0, []
+        shell = get_ipython()
+        self._silent = not hasattr(shell, 'kernel') or bool(os.environ.get('TQDM_DISABLE'))
+
+    def __call__(self, run, history):
+        """Draw, though not more than about once a second."""
+        now = time.monotonic()
+        self._seen.append(now)
+        if self._silent or now - self._drawn < 1 or 'train_loss' not in history[0] and 'train_mse' not in history[0]:
+            return
+        self._drawn = now
+        words = f'epoch 轮 {len(history)} / {run.recipe.epochs}'
+        if len(self._seen) > 1:
+            left = (now - self._seen[0]) / (len(self._seen) - 1) * (run.recipe.epochs - len(history))
+            words += f', {int(left) // 60}:{int(left) % 60:02d} left 剩余'
+        figure = figures.curves(history, self._experiment, run)
+        figure.suptitle(words, y=1.05)
+        picture = Image(_png(figure))
+        if self._handle is None:
+            self._handle = display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
+
+    def end(self):
+        """Leave nothing behind."""
+        if self._handle is not None:
+            self._handle.update({'text/plain': ''}, raw=True)
 
 
 class Shown:
@@ -278,7 +456,7 @@ class Shown:
 
     @property
     def saved(self):
-        """The trained network with its settings, as `chapters.kit.saved.load_run` has it."""
+        """The trained network with its settings, as `chapters.kit.trained.saved.load_run` has it."""
         return load_run(self.folder, chapters.find)
 
     def words(self):
@@ -296,11 +474,13 @@ class Shown:
             display(Markdown(self.words()))
         self.pictures(*pictures)
         found = {name: value['last'] for name, value in result['metrics'].items()}
-        printed = [(figure.metric, _printed(figure, result['data']))
-                   for figure in experiment.book if figure.metric in found]
+        known = [figure for figure in experiment.book if figure.metric in found]
+        printed = [(figure.metric, _printed(figure, result['data'])) for figure in known]
+        elsewhere = [figure for figure in known if not _comparable(figure, result['data'])]
         others = [name for name in found if name not in dict(printed)
                   and any(fnmatch(name, pattern) for pattern in rows)]
         display(Markdown(_comparison(found, printed, others[:_MOST_ROWS])))
+        _stand_back([(figure, '') for figure in elsewhere])
 
     def pictures(self, *names):
         """Show pictures of the run by their names; '*' stands for any letters."""
@@ -311,8 +491,8 @@ class Shown:
                     display(Image(_png(path)))
 
     def look(self, number, pictures=('*',), **settings):
-        """What the network looks at in a validation image (5.2); see `chapters.kit.looking.look`."""
-        from chapters.kit.looking import look
+        """What the network looks at in a validation image (5.2); see `chapters.kit.inside.looking.look`."""
+        from chapters.kit.inside.looking import look
         saved = self.saved
         data = saved.load_data()
         look(saved, np.asarray(data.validation_x[number], np.float32), data, say=lambda path: None, **settings)
@@ -361,9 +541,22 @@ def _number(value):
     return f'{value:,.0f}' if value == round(value) and abs(value) < 1e12 else f'{value:.6g}'
 
 
+def _comparable(figure, data):
+    """Whether a figure of the book was measured on `data`."""
+    return figure.data in ('', Path(data).name)
+
+
+def _stand_back(elsewhere):
+    """Show, small, what the book measured on other data: pairs of (BookFigure, words before it)."""
+    for data in dict.fromkeys(figure.data for figure, _ in elsewhere):
+        display(Markdown(f'<sub>The book, on other data ({data}), not to be compared 书中在其他数据上的数值，不可直接比较: '
+                         + ', '.join(f'{before}{figure.metric.replace("_", " ")} {_number(figure.value)}'
+                                     for figure, before in elsewhere if figure.data == data) + '</sub>'))
+
+
 def _printed(figure, data):
-    """A figure of the book, and what it was measured on where that is not `data`."""
-    return _number(figure.value) + (f' ({figure.data})' if figure.data not in ('', Path(data).name) else '')
+    """A figure of the book; empty where it was measured on other data."""
+    return _number(figure.value) if _comparable(figure, data) else ''
 
 
 def _totals(rows):

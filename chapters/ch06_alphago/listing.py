@@ -1,34 +1,87 @@
 """The proof that the networks of 6.3 with a value head compute what the listings in `book_code` compute."""
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Mapping, Optional, Tuple
 
+import mxnet as mx
 import numpy as np
+from mxnet import autograd, gluon, nd
 from rich.console import Console
 
-from chapters.ch06_alphago.zero import zero_losses
-from chapters.kit.layer_table import layer_table, print_layer_table
-from chapters.kit.parity import UPDATES, Parity
-from chapters.kit.runtime import mx
-from chapters.kit.symbolic import paired_names
-from chapters.kit.training import seed_everything
-from mxnet import autograd, gluon, nd
+from chapters.ch06_alphago.losses import zero_losses
+from chapters.kit.experiment import Experiment, defaults_of
+from chapters.kit.networks.layer_table import layer_table, print_layer_table
+from chapters.kit.proof.parity import UPDATES, Parity
+from chapters.kit.proof.symbolic import paired_names
+from chapters.kit.training.epochs import seed_everything
 
 _BATCH = 4
 _SGD = {'learning_rate': 0.01, 'momentum': 0.9}  # of the proof: the book prints no training for them
 
 
-def print_and_compare(run):
-    """Print the layer table of an experiment's network, and compare it with its listing.
+@dataclass(frozen=True)
+class ComparedNetwork(Experiment):
+    """A network that is compared with its listing, and not trained: the book prints no training for it.
 
-    Returns
-    -------
-    dict
-        'parameters', and the largest relative differences of `parity`.
+    Attributes
+    ----------
+    network : type of HybridBlock
+    sizes : mapping of str to int
+        Its arguments that differ from their defaults.
+    sample_shape : tuple of int
+        Of one position, (planes, 19, 19).
+    listing : module
+        Of `book_code`, with the same graph in symbolic form.
+    small : mapping of str to int
+        Sizes for the comparison.
     """
-    experiment = run.experiment
-    rows = layer_table(experiment.build(), experiment.input_shape)
-    if not run.quiet:
-        print_layer_table(rows, Console(width=150))
-    return {'parameters': sum(row.parameters for row in rows), **parity(experiment, run.seed).differences}
+    network: Optional[Callable] = None
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    sample_shape: Tuple[int, ...] = ()
+    listing: Any = None
+    small: Mapping[str, Any] = field(default_factory=dict)
+
+    steps = ('plain',)
+
+    @property
+    def source(self):
+        return self.network
+
+    @property
+    def symbolic(self):
+        """Name of its listing."""
+        return self.listing.__name__.rpartition('.')[2]
+
+    @property
+    def input_shape(self):
+        """Shape of a batch of one position."""
+        return (1,) + self.sample_shape
+
+    def build(self):
+        """A new network, its parameters not yet initialized."""
+        return self.network(**self.sizes)
+
+    def perform(self, run):
+        """Print the layer table of the network, and compare it with its listing.
+
+        Returns
+        -------
+        dict
+            'parameters', and the largest relative differences of `parity`.
+        """
+        rows = layer_table(self.build(), self.input_shape)
+        if not run.quiet:
+            print_layer_table(rows, Console(width=150))
+        return {'parameters': sum(row.parameters for row in rows), **parity(self, run.seed).differences}
+
+    def prove(self, step='plain'):
+        """Compare with the listing; there is one step only. Returns a `chapters.kit.proof.parity.Parity`."""
+        return parity(self)
+
+    def settings(self):
+        return {**defaults_of(self.network), **self.sizes}
+
+    def _with(self, changes):
+        return replace(self, sizes={**self.sizes, **changes})
 
 
 def parity(experiment, seed=0):
@@ -36,18 +89,18 @@ def parity(experiment, seed=0):
 
     Parameters
     ----------
-    experiment : Experiment
+    experiment : ComparedNetwork
         Of the value network or of the network with two heads; made smaller as its `small` says.
     seed : int
 
     Returns
     -------
-    chapters.kit.parity.Parity
+    chapters.kit.proof.parity.Parity
         'outputs' in prediction, before and after the updates; 'losses' of every update; 'gradients' of the
         first; 'parameters' and 'statistics' (of BN) after the last.
     """
     experiment = replace(experiment, sizes={**experiment.sizes, **experiment.small})
-    symbol = experiment.symbolic_form().symbol(**experiment.sizes)
+    symbol = experiment.listing.symbol(**experiment.sizes)
     random = seed_everything(seed)
     network = experiment.build()
     network.initialize(mx.init.MSRAPrelu('avg', 0))

@@ -13,8 +13,7 @@ moves that fill an own eye are not searched.
 import numpy as np
 from numba import njit
 
-from data_tools.go.board import (PASSES, SIZE, STATE_LENGTH, TO_MOVE, area,
-                                 is_legal, play, to_cell)
+from data_tools.go.board import PASSES, SIZE, STATE_LENGTH, TO_MOVE, area, is_legal, play, to_cell
 from data_tools.go.features import is_own_eye
 from data_tools.go.player import play_out, weigh
 
@@ -347,6 +346,11 @@ class Search:
     def visits(self):
         """int (size * size + 1,): visits of each move at the root."""
         return self._visits[0].copy()
+
+    @property
+    def prior(self):
+        """float (size * size + 1,): the prior of each move at the root; below 0 where it is not searched."""
+        return self._prior[0].copy()
 
     @property
     def nodes(self):

@@ -3,11 +3,18 @@
 Silver et al., "Mastering the game of Go with deep neural networks and tree search", Nature 529, 2016
 (https://doi.org/10.1038/nature16961); "Mastering the game of Go without human knowledge", Nature 550, 2017
 (https://doi.org/10.1038/nature24270).
+
+    python -m chapters.ch06_alphago.networks --data FOLDER
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
-from chapters.ch04_cnn.positions import games  # noqa: F401  the experiment's data
 from mxnet import gluon
 from mxnet.gluon import nn
+
+from book_code import sec_6_3, sec_6_3_value, sec_6_3_zero
+from chapters.ch04_cnn.positions import PolicyTraining
+from chapters.ch06_alphago.listing import ComparedNetwork
+from chapters.kit.networks.residual import ResidualUnit
+from chapters.kit.training.recipe import Recipe
+from chapters.script import run_script
 
 
 def _body(layers, filters):
@@ -66,20 +73,6 @@ class AlphaGoValue(gluon.HybridBlock):
         return self.head(self.body(x))
 
 
-class Unit(gluon.HybridBlock):
-    """C3x3 BN ReLU C3x3 BN, plus its own input, ReLU."""
-    def __init__(self, filters, **kwargs):
-        super().__init__(**kwargs)
-        with self.name_scope():
-            self.body = nn.HybridSequential()
-            self.body.add(nn.Conv2D(filters, kernel_size=3, padding=1), nn.BatchNorm(epsilon=1e-3),
-                          nn.Activation('relu'),
-                          nn.Conv2D(filters, kernel_size=3, padding=1), nn.BatchNorm(epsilon=1e-3))
-
-    def hybrid_forward(self, F, x):
-        return F.Activation(x + self.body(x), act_type='relu')
-
-
 class AlphaGoZero(gluon.HybridBlock):
     """The network of AlphaGo Zero: one body, a policy head and a value head.
 
@@ -105,7 +98,7 @@ class AlphaGoZero(gluon.HybridBlock):
             self.body.add(nn.Conv2D(filters, kernel_size=3, padding=1), nn.BatchNorm(epsilon=1e-3),
                           nn.Activation('relu'))
             for _ in range(units):
-                self.body.add(Unit(filters))
+                self.body.add(ResidualUnit(filters, ordering='a'))  # C3x3 BN ReLU C3x3 BN, plus its own input, ReLU
             self.policy = nn.HybridSequential()
             self.policy.add(nn.Conv2D(2, kernel_size=1), nn.BatchNorm(epsilon=1e-3), nn.Activation('relu'),
                             nn.Dense(size * size + 1))
@@ -116,3 +109,25 @@ class AlphaGoZero(gluon.HybridBlock):
     def hybrid_forward(self, F, x):
         x = self.body(x)
         return self.policy(x), self.value(x)
+
+
+# As the paper has it: mini-batches of 16, a rate of 0.003 that is halved every 80 million updates of 340 million.
+_POLICY = PolicyTraining(
+    '6.3', "AlphaGo's policy network", 'AlphaGo 的策略网络', network=AlphaGoPolicy, sizes={'planes': 48},
+    recipe=Recipe(epochs=17, batch_size=16, learning_rate=0.003, lr_factor=0.5, lr_every=4, initializer='xavier',
+                  samples_per_epoch=320000000),
+    listing=sec_6_3, small={'layers': 3, 'filters': 16})
+
+EXPERIMENTS = [
+    _POLICY,
+    ComparedNetwork('6.3-value', "AlphaGo's value network", 'AlphaGo 的价值网络', network=AlphaGoValue,
+                    sizes={'planes': 49}, sample_shape=(49, 19, 19), listing=sec_6_3_value,
+                    small={'layers': 3, 'filters': 8, 'hidden': 16}),
+    ComparedNetwork('6.3-zero', 'The network of AlphaGo Zero', 'AlphaGo Zero 的网络', network=AlphaGoZero,
+                    sizes={'planes': 17}, sample_shape=(17, 19, 19), listing=sec_6_3_zero,
+                    small={'units': 2, 'filters': 8, 'hidden': 16}),
+]
+
+
+if __name__ == '__main__':
+    run_script(_POLICY)

@@ -1,12 +1,15 @@
 """A trained policy network as a function from positions of Go to probabilities."""
-from chapters.kit.runtime import mx
 import numpy as np
+from mxnet import nd
 
+import chapters
+from chapters.kit.data.training_data import Facts
+from chapters.kit.trained.run import read_config
+from chapters.kit.trained.saved import load_run
 from data_tools.errors import UserError
-from data_tools.go.board import RECENT, RECENT_MOVES
+from data_tools.go.board import RECENT, RECENT_MOVES, vertex
 from data_tools.go.features import planes_of
 from data_tools.go.symmetries import INVERSE, transform_planes, transform_policy
-from mxnet import nd
 
 
 class Policy:
@@ -87,12 +90,9 @@ def load_policy(folder, batch=8):
     UserError
         Not a run of a policy network, or nothing trained in it yet.
     """
-    import chapters
-    from chapters.kit.run import read_config
-    from chapters.kit.saved import load_run
-    config = read_config(folder)
-    if 'planes' not in config['sizes']:
-        raise UserError(f'{folder}: is a run of {config["section"]}, not of a policy network for Go')
+    facts = Facts.of_config(read_config(folder))
+    side = facts.shape[-1] if facts.shape else 0
+    if facts.class_names != tuple(vertex(move, side) for move in range(side * side)) or not side:
+        raise UserError(f'{folder}: holds no policy network for Go, which answers with the points of a board')
     saved = load_run(folder, chapters.find)
-    network, experiment = saved.network, saved.experiment
-    return Policy(network, config['sizes']['planes'], experiment.input_shape[-1], batch)
+    return Policy(saved.network, facts.shape[0], side, batch)

@@ -5,19 +5,22 @@
 On a small board, where games of people are not at hand: the first policy imitates the player of
 `data_tools.go.player`.
 """
-from chapters.kit.runtime import mx
+import mxnet as mx
 import numpy as np
+from mxnet import autograd, gluon, nd
 
+from chapters.ch06_alphago.losses import zero_losses
 from chapters.ch06_alphago.networks import AlphaGoPolicy, AlphaGoValue
-from chapters.ch06_alphago.zero import zero_losses, zero_planes
-from chapters.kit import figures
+from chapters.ch06_alphago.zero import require, zero_planes
+from chapters.kit.experiment import WorkedExample
 from chapters.kit.progress import tqdm
-from chapters.kit.training import seed_everything
+from chapters.kit.report import figures
+from chapters.kit.training.epochs import seed_everything
+from chapters.script import run_script
 from data_tools.go.board import BLACK, TO_MOVE, Position
 from data_tools.go.features import BOOK, planes_of
 from data_tools.go.player import choose, ownership, weigh
 from data_tools.go.symmetries import transform_moves, transform_planes
-from mxnet import autograd, gluon, nd
 
 _LONGEST = 3  # moves a point
 _LARGEST_GRADIENT = 1.0  # norm, a position; usual are 0.6
@@ -82,7 +85,7 @@ def imitate(network, size, batches, learning_rate, random, batch_size=128):
     seed = random.integers(0, 2 ** 63, 1).astype(np.uint64)
     positions = [Position(size) for _ in range(batch_size)]
     losses = []
-    for _ in range(batches):
+    for _ in tqdm(range(batches), 'imitation', leave=False, disable=None):
         states, moves = [], []
         for number, position in enumerate(positions):
             move = choose(position.state, seed)
@@ -181,7 +184,7 @@ def fit_value(planes, results, layers, filters, updates, random, batch_size=128)
     network.hybridize(static_alloc=True)
     network(nd.zeros((1,) + planes.shape[1:]))
     trainer = gluon.Trainer(network.collect_params(), 'adam', {'learning_rate': 1e-3, 'wd': 1e-4})
-    for update in range(updates):
+    for update in tqdm(range(updates), 'the value network', leave=False, disable=None):
         if update == updates * 3 // 4:
             trainer.set_learning_rate(2e-4)
         chosen = random.integers(0, len(planes), batch_size)
@@ -196,7 +199,8 @@ def fit_value(planes, results, layers, filters, updates, random, batch_size=128)
 
 def played_out(states, komi, games):
     """The share of games won by the player to move, (N,), if the built-in player plays each position out."""
-    shares = np.array([ownership(state, komi, games, number)[1] for number, state in enumerate(states)])
+    shares = np.array([ownership(state, komi, games, number)[1] for number, state in
+                       enumerate(tqdm(states, f'played out {games} times', leave=False, disable=None))])
     return np.where(states[:, TO_MOVE] == BLACK, shares, 1 - shares)
 
 
@@ -230,6 +234,9 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
         played out by the built-in player; 'value_accuracy', how often the network gives the winner more than one
         half; 'imitation_loss', and with which share of the games the pool was beaten first and last.
     """
+    require(2, size=size)
+    require(1, layers=layers, filters=filters, imitation=imitation, games=games, updates=updates, matches=matches)
+    require(10, rounds=rounds, positions=positions)
     random = seed_everything(run.seed)
     first = AlphaGoPolicy(layers, filters, BOOK)
     first.initialize(mx.init.MSRAPrelu('avg', 0))
@@ -248,7 +255,7 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
     guesses = {'value': predicted, 'constant': outcomes[held:].mean(),
                **{f'rollouts{number}': played_out(states[:held], komi, number) for number in (1, 10, 100)}}
     errors = {name: np.square(guess - outcomes[:held]).mean() for name, guess in guesses.items()}
-    network.export(str(run.folder / 'model'))  # for `export` and `serve`; the value network beside it
+    run.export_for(network, 0, np.zeros((1, BOOK, size, size)))  # the value network beside it
     value.save_parameters(str(run.folder / 'value.params'))
     run.save_figure(_curves(won, results.mean(), errors), 'learning')
     return {'wins_against_imitation': results.mean(), 'matches': matches,
@@ -284,6 +291,11 @@ def _copy(network):
     return copied
 
 
+_ALPHAGOS_WAY = WorkedExample('6.4.1', 'Policy gradient and value network on 7x7', '7x7 上的策略梯度与价值网络',
+                              function=alphago_way)
+
+EXPERIMENTS = [_ALPHAGOS_WAY]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('6.4.1')
+    run_script(_ALPHAGOS_WAY)

@@ -1,10 +1,9 @@
 """Section 6.2: where the visits of a tree search go, as a picture."""
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
 
-from chapters.ch04_cnn.policy import draw_choices
+from chapters.ch04_cnn.board_drawing import draw_choices
 from chapters.ch06_alphago.mcts import Rollouts, Search
-from chapters.kit import figures
+from chapters.kit.report import figures
 from data_tools.go.board import Position, vertex
 
 # Black to play: at E5 two white stones are taken, or saved.

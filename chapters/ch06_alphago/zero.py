@@ -6,21 +6,23 @@ Departures from the paper, for one core: a 5x5 board; two residual units of 32 f
 positions the network sees the book's 8 planes and the colour of the player to move, which komi makes
 necessary; nobody passes a game that is lost as it stands.
 """
-import time
-
-from chapters.kit.runtime import mx
+import mxnet as mx
 import numpy as np
+from mxnet import autograd, gluon, nd
 
+from chapters.ch06_alphago.losses import zero_losses
 from chapters.ch06_alphago.mcts import Rollouts, Search
 from chapters.ch06_alphago.networks import AlphaGoZero
-from chapters.kit import figures
-from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.experiment import WorkedExample
 from chapters.kit.progress import tqdm
-from chapters.kit.training import seed_everything
+from chapters.kit.report import figures
+from chapters.kit.training.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.training.epochs import seed_everything, train_epochs
+from chapters.script import run_script
+from data_tools.errors import UserError
 from data_tools.go.board import BLACK, TO_MOVE, Position
 from data_tools.go.features import BOOK, planes_of
 from data_tools.go.symmetries import transform_planes, transform_policy
-from mxnet import autograd, gluon, nd
 
 PLANES = BOOK + 1
 OPPONENTS = ('untrained', 'first_generation', 'rollouts')  # the third searches without a network
@@ -154,28 +156,6 @@ def _evaluate_together(searches, evaluate, visits):
             search.finish(policies[end - size:end], values[end - size:end])
 
 
-def zero_losses(logits, wins, pi, z):
-    """The losses of the two heads.
-
-    Parameters
-    ----------
-    logits : NDArray (N, moves), or None: without the first loss
-    wins : NDArray (N, 1)
-    pi : NDArray (N, moves)
-        The search's distribution.
-    z : NDArray (N,) or (N, 1)
-        1 where the player to move won, else 0.
-
-    Returns
-    -------
-    list of NDArray (N,)
-        Cross-entropy of the moves, and of the result.
-    """
-    wins, z = wins.reshape((-1,)), z.reshape((-1,))
-    moves = [] if logits is None else [-(pi * nd.log_softmax(logits)).sum(axis=1)]
-    return moves + [nd.relu(wins) - wins * z + nd.Activation(-nd.abs(wins), act_type='softrelu')]
-
-
 def learn(network, trainer, examples, batches, random, batch_size=128):
     """Train on random examples, each in a random symmetry: the policy learns pi, the value z.
 
@@ -190,7 +170,7 @@ def learn(network, trainer, examples, batches, random, batch_size=128):
     """
     planes, policies, results = examples
     totals = np.zeros(2)
-    for _ in range(batches):
+    for _ in tqdm(range(batches), 'learning', leave=False, disable=None):
         chosen = random.integers(0, len(planes), batch_size)
         symmetry = random.integers(0, 8, batch_size)
         x = nd.array(transform_planes(planes[chosen], symmetry), dtype='float32')
@@ -203,6 +183,13 @@ def learn(network, trainer, examples, batches, random, batch_size=128):
         trainer.step(batch_size)
         totals += policy_loss.mean().asscalar(), value_loss.mean().asscalar()
     return tuple(totals / batches)
+
+
+def require(least, **settings):
+    """Raise a `UserError` if one of the settings is less than `least`."""
+    for name, value in settings.items():
+        if value < least:
+            raise UserError(f'{name}={value}: give a number from {least} on')
 
 
 def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batches=200, units=2, filters=32,
@@ -235,8 +222,11 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
     -------
     (dict, list of dict)
         The shares of games won against each opponent, with the number of games; the last losses; positions
-        played; and a row for every generation.
+        played; and a row for every generation, the first under epoch 0.
     """
+    require(2, size=size, visits=visits)
+    require(1, generations=generations, games=games, batches=batches, filters=filters, every=every, trials=trials,
+            matches=matches)
     seed_everything(run.seed)
 
     def new():
@@ -247,18 +237,10 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
     network = new()
     trainer = gluon.Trainer(network.collect_params(), 'sgd',
                             {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4}, kvstore=None)
-    saved = run.checkpoint.load()
-    if saved:
-        arrays, history = saved[0], saved[1]['history']
-        restore_model(arrays, network)
-        restore_optimizer(arrays, trainer._updaters[0],
-                          {index: parameter.data() for index, parameter in enumerate(trainer._params)})
-        buffer = [tuple(arrays[f'{kind}:{number}'].asnumpy() for kind in EXAMPLES)
-                  for number in range(saved[1]['buffer'])]
-    else:
-        buffer, history = [], []
-        network.save_parameters(str(run.folder / 'generation-0.params'))
     evaluate = TwoHeads(network)
+    buffer, generation = [], 0  # what the last generations have played, and how many there were
+    if not run.checkpoint.exists:
+        network.save_parameters(str(run.folder / 'generation-0.params'))
 
     def against(opponent, games, generation):
         """The share of games won, with the same number of visits."""
@@ -273,36 +255,44 @@ def train_zero(run, size=5, komi=0.5, generations=12, games=64, visits=48, batch
                              label=f'generation {generation} against {opponent}')
         return wins / games
 
-    for generation in range(len(history) + 1, generations + 1):
-        began = time.perf_counter()
-        random = np.random.default_rng([run.seed, generation])
+    def train_generation(epoch, _):
+        nonlocal generation
+        generation = epoch + 1
         _, (states, policies, results) = play_games(
             (evaluate, evaluate), games, size, komi, visits, seed=run.seed * 1000 + generation,
             label=f'generation {generation}')
-        buffer = (buffer + [(zero_planes(states), policies, results)])[-KEPT:]
-        if generation > generations * 3 // 4:
-            trainer.set_learning_rate(0.005)
-        losses = learn(network, trainer, tuple(map(np.concatenate, zip(*buffer))), batches, random)
-        seconds = time.perf_counter() - began
+        buffer.append((zero_planes(states), policies, results))
+        del buffer[:-KEPT]
+        rate = 0.005 if generation > generations * 3 // 4 else 0.02
+        trainer.set_learning_rate(rate)
+        losses = learn(network, trainer, tuple(map(np.concatenate, zip(*buffer))), batches,
+                       np.random.default_rng([run.seed, generation]))
         if generation == 1:
             network.save_parameters(str(run.folder / 'generation-1.params'))
-        row = {'generation': generation, 'policy_loss': losses[0], 'value_loss': losses[1],
-               'positions': len(states), 'seconds': seconds, 'samples_per_second': len(states) / seconds,
-               'black_wins': float(results[states[:, TO_MOVE] == BLACK].mean())}  # by positions
+        return {'samples': len(states), 'learning_rate': rate, 'policy_loss': losses[0], 'value_loss': losses[1],
+                'positions': len(states),
+                'black_wins': float(results[states[:, TO_MOVE] == BLACK].mean())}  # by positions
+
+    def measure():
         tried = generation % every == 0 or generation == generations
-        row.update({f'against_{opponent}': against(opponent, trials, generation) if tried else ''
-                    for opponent in OPPONENTS})
-        history.append(row)
-        run.say(', '.join(f'{name} {value:.4g}' for name, value in row.items() if value != ''))
-        run.write_history(history)
-        arrays = {**model_arrays(network), **{f'optimizer:{name}': array for name, array in
-                                              optimizer_arrays(trainer._updaters[0]).items()}}
-        arrays.update({f'{kind}:{number}': nd.array(array, dtype=array.dtype)
-                       for number, part in enumerate(buffer) for kind, array in zip(EXAMPLES, part)})
-        run.checkpoint.save(arrays, {'epoch': generation, 'buffer': len(buffer), 'history': history})
-    network.export(str(run.folder / 'model'), generations)  # for `export`, and for SymbolBlock
-    metrics = {f'wins_against_{opponent}': against(opponent, matches, generations + 1)
-               for opponent in OPPONENTS}
+        return {f'against_{opponent}': against(opponent, trials, generation) if tried else '' for opponent in OPPONENTS}
+
+    def arrays():
+        return {**model_arrays(network),
+                **{f'optimizer:{name}': array for name, array in optimizer_arrays(trainer._updaters[0]).items()},
+                **{f'{kind}:{number}': nd.array(array, dtype=array.dtype)
+                   for number, part in enumerate(buffer) for kind, array in zip(EXAMPLES, part)}}
+
+    def restore(kept, epochs):
+        restore_model(kept, network)
+        restore_optimizer(kept, trainer._updaters[0],
+                          {index: parameter.data() for index, parameter in enumerate(trainer._params)})
+        buffer[:] = [tuple(kept[f'{kind}:{number}'].asnumpy() for kind in EXAMPLES)
+                     for number in range(min(KEPT, epochs))]
+
+    history = train_epochs(run, generations, train_generation, measure, arrays, restore)
+    run.export_for(network, generations, np.zeros((1, PLANES, size, size)))
+    metrics = {f'wins_against_{opponent}': against(opponent, matches, generations + 1) for opponent in OPPONENTS}
     run.save_figure(_curves(history, metrics, matches), 'strength')
     last = history[-1]
     return dict(metrics, matches=matches, policy_loss=last['policy_loss'], value_loss=last['value_loss'],
@@ -315,11 +305,11 @@ def _curves(history, metrics, matches):
     tried = [row for row in history if row[f'against_{OPPONENTS[0]}'] != '']
     for opponent in OPPONENTS:
         share = metrics[f'wins_against_{opponent}']
-        left.plot([row['generation'] for row in tried], [100 * row[f'against_{opponent}'] for row in tried],
+        left.plot([row['epoch'] + 1 for row in tried], [100 * row[f'against_{opponent}'] for row in tried],
                   marker='o', label=f'against {opponent.replace("_", " ")}; at the end {share:.0%} of {matches}')
     left.set(xlabel='generation', ylabel='games won, %', ylim=(0, 103))
     for name in ('policy_loss', 'value_loss'):
-        right.plot([row['generation'] for row in history], [row[name] for row in history],
+        right.plot([row['epoch'] + 1 for row in history], [row[name] for row in history],
                    label=name.replace('_', ' '))
     right.set(xlabel='generation', ylim=(0, None))
     for axis in (left, right):
@@ -329,6 +319,10 @@ def _curves(history, metrics, matches):
     return figure
 
 
+_ZERO = WorkedExample('6.4.2', 'AlphaGo Zero on 5x5', '5x5 上的 AlphaGo Zero', function=train_zero)
+
+EXPERIMENTS = [_ZERO]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('6.4.2')
+    run_script(_ZERO)

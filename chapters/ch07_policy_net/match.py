@@ -1,6 +1,6 @@
 """Section 7.3: matches of our engine against GNU Go, or any other engine that speaks GTP.
 
-    python -m chapters.ch07_policy_net.match --run RUN [--visits N] [--level 10] [--games 40]
+    python -m chapters.ch07_policy_net.match [--run RUN] [--visits N] [--level 10] [--games 40]
 
 The same command again plays the games that are still missing.
 The referee keeps the board itself: an illegal move loses. A finished game is counted by Tromp-Taylor area
@@ -9,22 +9,28 @@ does at some positions. Every game is saved as SGF.
 """
 import contextlib
 import math
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+from scipy.stats import binomtest
+
 from chapters.ch07_policy_net.gtp import engine_options
 from chapters.kit.progress import tqdm
+from chapters.kit.trained.zoo import results_folder
 from data_tools.atomic import atomic_write
 from data_tools.errors import UserError, one_line_errors
-from data_tools.go.board import BLACK, LETTERS, WHITE, Position, vertex
+from data_tools.go.board import BLACK, WHITE, Position, move_of, vertex
 
 _NAMES = {BLACK: 'b', WHITE: 'w'}
 VOID = 'Void'
+PATIENCE = 60  # seconds for an answer that takes no thinking
 _PLACES = ('/usr/games', '/usr/local/games', '/opt/homebrew/bin')
 
 
@@ -38,19 +44,47 @@ class Program:
     Parameters
     ----------
     command : list of str
+    environment : dict of str, optional
+        Added to ours.
 
     Raises
     ------
     UserError
         It does not start.
     """
-    def __init__(self, command):
+    def __init__(self, command, environment=None):
         self._command = command
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE,
-                                             stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                             env={**os.environ, **(environment or {})})
         except OSError as error:
             raise UserError(f'{command[0]}: cannot be started ({error.strerror})') from None
+
+    def greet(self):
+        """Make sure that it is an engine: UserError if it says something else, or nothing in `PATIENCE` seconds."""
+        name, late = self._command[0], threading.Event()
+
+        def give_up():
+            late.set()
+            self._process.kill()
+        timer = threading.Timer(PATIENCE, give_up)
+        timer.start()
+        try:
+            self._process.stdin.write('protocol_version\n')
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+            if answer.startswith('='):
+                self._process.stdout.readline()
+                return
+        except OSError:
+            answer = ''
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise UserError(f'{name}: no answer to `protocol_version` after {PATIENCE} seconds; is it an engine for GTP?')
+        self._process.kill()
+        raise UserError(f'{name}: answered {answer.strip()!r} to `protocol_version`: it is no engine that speaks GTP' if answer
+                        else f'{name}: ended at `protocol_version`')
 
     def ask(self, command):
         """The answer to a command, without the `=`.
@@ -108,17 +142,6 @@ def find_gnugo():
     return found
 
 
-def move_of(answer, size):
-    """The move of a vertex such as 'Q16' or 'PASS'; None if it is neither."""
-    answer = answer.strip().upper()
-    if answer == 'PASS':
-        return size * size
-    column = LETTERS.find(answer[:1])
-    if column < 0 or not answer[1:].isdigit() or not 1 <= int(answer[1:]) <= size or column >= size:
-        return None
-    return column + size * (size - int(answer[1:]))
-
-
 def play_game(engine, other, colour, size=19, komi=7.5):
     """One game of our engine as `colour` against another program, refereed.
 
@@ -166,7 +189,7 @@ def play_game(engine, other, colour, size=19, komi=7.5):
                 return f'{winner}+F'
             position.play(move)
             moves.append((to_play, move))
-            engine.follow(to_play, move)
+            engine.play(to_play, move)
             if to_play == colour:
                 other.ask(f'play {_NAMES[to_play]} {answer}')
         dead = [move_of(word, size) for word in other.ask('final_status_list dead').split()]
@@ -198,11 +221,10 @@ def won(result, colour):
 
 
 def wilson(wins, games):
-    """The 95% confidence interval of a share (Wilson 1927)."""
-    z, share = 1.959964, wins / games
-    middle = (share + z * z / (2 * games)) / (1 + z * z / games)
-    half = z * math.sqrt(share * (1 - share) / games + z * z / (4 * games * games)) / (1 + z * z / games)
-    return middle - half, middle + half
+    """The 95% confidence interval of a share (Wilson 1927); half a win, of a draw, makes it wider."""
+    least, most = (binomtest(int(count), games).proportion_ci(method='wilson')
+                   for count in (math.floor(wins), math.ceil(wins)))
+    return least.low, most.high
 
 
 def saved_result(path, size, komi):
@@ -235,13 +257,16 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.games < 1 or not 2 <= options.size <= 19:
         raise UserError('--games from 1 on, --size from 2 to 19')
+    if not options.against and not 1 <= options.level <= 10:
+        raise UserError(f'--level {options.level}: GNU Go has 1 to 10')
     name = options.against or f'GNU Go level {options.level}'
-    same = options.temperature == parser.get_default('temperature')
-    changed = '' if same else f'-temperature{options.temperature:g}'
-    folder = Path(options.out or Path(options.run) / 'games'
+    changed = ''.join(f'-{name}{value:g}' for name, value in vars(options).items()  # who plays otherwise plays other games
+                      if name in ('temperature', 'rollouts', 'resign_below') and value != parser.get_default(name))
+    folder = Path(options.out or results_folder(options.run) / 'games'
                   / f'{name.lower().replace(" ", "-").replace("/", "_")}-visits{options.visits}{changed}')
     from chapters.ch07_policy_net.engine import load_engine
-    engine = load_engine(options.run, options.visits, temperature=options.temperature)
+    engine = load_engine(options.run, options.visits, temperature=options.temperature, komi=options.komi,
+                         seed=options.seed, rollouts=options.rollouts, resign_below=options.resign_below)
     ours = f'{Path(options.run).name} {options.visits} visits'
     wins, played = 0.0, 0
     folder.mkdir(parents=True, exist_ok=True)
@@ -259,6 +284,7 @@ def main(arguments=None):
                 engine.seed = seed
                 seconds = time.perf_counter()
                 try:
+                    other.greet()
                     result, moves, thinking = play_game(engine, other, colour, options.size, options.komi)
                 finally:
                     other.close()

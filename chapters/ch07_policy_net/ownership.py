@@ -14,23 +14,24 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from chapters.kit.runtime import mx
+import mxnet as mx
 import numpy as np
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
 
 from chapters.ch06_alphago.mcts import Rollouts, pass_probability
 from chapters.ch06_alphago.policy import load_policy, without_history
-from chapters.kit.prediction import Predictor
 from chapters.kit.progress import tqdm
+from chapters.kit.trained.prediction import Predictor, in_both
+from chapters.kit.trained.zoo import refuse_to_change, run_folder
 from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError, one_line_errors
 from data_tools.go import sgf
-from data_tools.go.board import BLACK, PASSES, TO_MOVE, Position
+from data_tools.go.board import BLACK, TO_MOVE, Position
 from data_tools.go.dat import states_of
 from data_tools.go.features import planes_of
 from data_tools.go.player import ownership, selfplay_records
 from data_tools.go.symmetries import transform_planes
-from mxnet import autograd, gluon, nd
-from mxnet.gluon import nn
 
 FILE = 'ownership.params'
 LONG = 230  # moves: a game given up as late as this shows whose the points are
@@ -38,7 +39,8 @@ _POINTS = 20.0  # what the head's small numbers are multiplied by to be points
 _KOMI = 7.5  # of most games
 PER_GAME = 5  # positions
 HELD_GAMES = 800  # are enough to measure by
-ROLLOUTS = 0.25  # share of the value that games played out have: `measure` compares it with none and a half
+# Share of the value that games played out have: `measure` compares it with none and a half, which AlphaGo had (6.1.1).
+ROLLOUTS = 0.25
 
 
 class OwnershipHead(gluon.HybridBlock):
@@ -94,9 +96,9 @@ class PolicyAndOwners(gluon.HybridBlock):
 
 
 class OwnersAndRollouts:
-    """An evaluator for `Search`: the network's moves; the value from the head, a quarter of it from a game played out.
+    """An evaluator for `Search`: the network's moves; the value from the head, mixed with a game played out (6.1.1).
 
-    Games are played out in a thread of their own while the network computes, on a CPU in 8 bits.
+    Games are played out in a thread of their own while the network computes, on a CPU in 8 bits where that is faster.
 
     Parameters
     ----------
@@ -104,8 +106,18 @@ class OwnersAndRollouts:
     head : OwnershipHead
     komi : float
     seed : int
+    say : callable
+        Told once in how many bits the network computes. Default: nobody.
+    rollouts : float
+        Share of the value that the game played out has, from 0 to 1.
+
+    Attributes
+    ----------
+    rollouts : float
+        As given.
     """
-    def __init__(self, policy, head, komi=7.5, seed=0):
+    def __init__(self, policy, head, komi=7.5, seed=0, say=lambda words: None, rollouts=ROLLOUTS):
+        self._say, self.rollouts = say, rollouts
         self._planes, self._batch, self._device = policy.planes, policy.batch, policy.device
         self._network = PolicyAndOwners(policy.network, head)
         self._predictors = {}  # by the size of the board
@@ -114,17 +126,17 @@ class OwnersAndRollouts:
 
     def begin(self, komi, seed=0):
         """Begin a game of this komi; what was compiled is kept."""
-        self._komi, self._rollouts = komi, Rollouts(komi, 1, seed)
+        self._komi, self._play_out = komi, Rollouts(komi, 1, seed)
 
     def __call__(self, states):
         """Policies (N, size * size + 1) and values (N,) from -1 to 1."""
-        played_out = self._thread.submit(self._rollouts, states)
+        played_out = self._thread.submit(self._play_out, states)
         logits, _, chances = self.answers(states)
         policies, values = played_out.result()
         policies[:, :-1] = np.exp(logits - logits.max(axis=1, keepdims=True))
         policies[:, :-1] /= policies[:, :-1].sum(axis=1, keepdims=True)
         policies[:, -1] = pass_probability(states)
-        return policies, ROLLOUTS * values + (1 - ROLLOUTS) * (2 * chances - 1)
+        return policies, self.rollouts * values + (1 - self.rollouts) * (2 * chances - 1)
 
     def answers(self, states):
         """The network's logits (N, size * size); the head's owners (N, size * size), from 1, the player's to move, to
@@ -140,9 +152,12 @@ class OwnersAndRollouts:
         if side not in self._predictors:
             # any games will do to see how large the numbers in the network become
             typical = planes_of(states_of(selfplay_records(2)[:64]), self._planes).astype(np.float32)
-            on_cpu = self._device.device_type == 'cpu'
-            self._predictors[side] = Predictor(self._network, self._batch, self._device, typical if on_cpu else None,
-                                               workers=1)
+            if self._device.device_type == 'cpu':
+                both = in_both(self._network, self._batch, typical, workers=1)
+                self._predictors[side] = both.faster
+                self._say(both)
+            else:
+                self._predictors[side] = Predictor(self._network, self._batch, self._device, workers=1)
         return self._predictors[side](planes)
 
 
@@ -191,7 +206,6 @@ def positions_of_games(paths, games, per_game=PER_GAME, seed=0):
                 continue
             black, owned = result[1] == 'B', np.full(361, np.nan)
             if result[2] != 'R' or len(game.events) >= LONG:
-                position.state[PASSES] = 0
                 owned, wins = ownership(position.state, _KOMI, 24, game.number)
                 if (wins > 0.5) != black:
                     continue
@@ -286,7 +300,8 @@ def measure(policy, head, states, owners, winners):
     wanted = _owners_of_mover(states, owners, np.zeros(len(states), int))
     won = _wins_of_mover(states, winners) > 0.5
     _, found, chances = evaluator.answers(states)
-    played = np.array([ownership(state.astype(np.int32), _KOMI, 16, number)[1] for number, state in enumerate(states)])
+    played = np.array([ownership(state.astype(np.int32), _KOMI, 16, number)[1] for number, state in
+                       enumerate(tqdm(states, 'played out', leave=False, disable=None))])
     shares = np.where(states[:, TO_MOVE] == BLACK, played, 1 - played)
 
     def loss(share):
@@ -302,12 +317,12 @@ def measure(policy, head, states, owners, winners):
 
 def load_head(folder):
     """The head of a run, or None if it has none."""
-    path = Path(folder) / FILE
+    path = run_folder(folder) / FILE
     if not path.exists():
         return None
     head = OwnershipHead(prefix='ownership_')
     try:
-        head.load_parameters(str(path))
+        head.load_parameters(str(path), cast_dtype=True)  # the zoo has it in 16 bits
     except AssertionError:  # 'Parameter ... is missing'
         raise UserError(f'{path}: is of an earlier version of this program; train it again by '
                         f'python -m chapters.ch07_policy_net.ownership --run {folder} --data GAMES.sgf.xz') from None
@@ -324,6 +339,7 @@ def main(arguments=None):
     parser.add_argument('--games', type=int, default=50000, metavar='N', help='use no more of them (default 50000)')
     parser.add_argument('--seed', type=int, default=0)
     options = parser.parse_args(arguments)
+    refuse_to_change(options.run)
     policy = load_policy(options.run, batch=64)
     examples = positions_of_games(options.data, options.games, PER_GAME, options.seed)
     games = len(examples[0]) // PER_GAME

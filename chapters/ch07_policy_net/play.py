@@ -1,6 +1,6 @@
 """Section 7.3: a person plays against the network in the terminal.
 
-    python -m chapters play --run RUN [--visits N] [--colour white]
+    python -m chapters play [--run RUN] [--visits N] [--colour white]
 """
 import sys
 
@@ -8,28 +8,35 @@ import numpy as np
 
 from chapters.ch07_policy_net.gtp import Failure, Gtp
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, WHITE, vertex
+from data_tools.go.board import BLACK, MAX_SIZE, WHITE, vertex
 
 HELP = 'your move as Q16; also: pass, undo, hint, score, resign, quit'
 
 
-def play_in_terminal(options, lines=None):
+def play_in_terminal(run, visits=0, colour='black', size=19, komi=7.5, lines=None):
     """Play one game.
 
     Parameters
     ----------
-    options : argparse.Namespace
-        run, visits, colour, size, komi: as the command line has them.
+    run : path-like
+        The run folder of a policy network.
+    visits : int
+        Of the tree search; 0: the network alone.
+    colour : str
+        The person's, 'black' or 'white'.
+    size : int
+        Of the board.
+    komi : float
     lines : iterable of str, optional
         What the person types; default: the keyboard.
     """
-    if not 2 <= options.size <= 19:
-        raise UserError(f'--size {options.size}: a board has 2 to 19 lines')
+    if not 2 <= size <= MAX_SIZE:
+        raise UserError(f'--size {size}: a board has 2 to {MAX_SIZE} lines')
     from chapters.ch07_policy_net.engine import load_engine
-    engine = load_engine(options.run, options.visits, size=options.size, komi=options.komi)
-    person = BLACK if options.colour == 'black' else WHITE
+    engine = load_engine(run, visits, size=size, komi=komi)
+    person = BLACK if colour == 'black' else WHITE
     gtp, lines = Gtp(engine), iter(sys.stdin if lines is None else lines)
-    print(f'You are {options.colour}, {"X" if person == BLACK else "O"}. {HELP}')
+    print(f'You are {colour}, {"X" if person == BLACK else "O"}. {HELP}')
     print(engine.position)
     while engine.position.passes < 2:
         if engine.position.to_play != person:
@@ -40,7 +47,7 @@ def play_in_terminal(options, lines=None):
                 return
             engine.play(3 - person, move)
             print(engine.position)
-            print(f'The network plays {vertex(move, options.size)}.')
+            print(f'The network plays {vertex(move, size)}.')
             continue
         print('> ', end='', flush=True)
         words = next(lines, 'quit').split()
@@ -58,7 +65,7 @@ def play_in_terminal(options, lines=None):
             print(engine.position)
         elif word:
             try:
-                gtp.gtp_play(options.colour, word)
+                gtp.gtp_play(colour, word)
                 print(engine.position)
             except Failure as failure:
                 print(f'{failure}; {HELP}')

@@ -1,7 +1,6 @@
 """Section 7.1: a record of a pack as a picture: the position, the move that was played, and the eight planes."""
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
-from chapters.ch04_cnn.policy import draw_board
-from chapters.kit import figures
+from chapters.ch04_cnn.board_drawing import draw_board
+from chapters.kit.report import figures
 from data_tools.go.board import Position
 from data_tools.go.dat import SIZE, planes_and_labels, states_of
 from data_tools.go.features import DAT_ORDER

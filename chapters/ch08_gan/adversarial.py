@@ -1,32 +1,46 @@
 """Section 8.3: the training loop of two networks against each other, and the losses that they may learn by.
 
+    python -m chapters.ch08_gan.adversarial --data mnist
+
 Reads from top to bottom: the losses, one step of both networks (`AdversarialStep`), the loop over epochs
 (`train_adversarially`).
 """
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Callable, Tuple
 
+import mxnet as mx
 import numpy as np
-
-from chapters.ch08_gan import samples
-from chapters.ch08_gan.images import scaled
-from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
-from chapters.kit.data import load_data
-from chapters.kit.distributed import Workers
-from chapters.kit.progress import tqdm
-from chapters.kit.recipe import Recipe
-from chapters.kit.run import read_config, save_figure
-from chapters.kit.runtime import mx
-from chapters.kit.training import (Diverged, average_statistics, make_initializer, make_optimizer_settings,
-                                   require_finite, seed_everything)
-from data_tools.errors import UserError
 from mxnet import nd
 
+from book_code import sec_8_3
+from chapters.ch08_gan import samples
+from chapters.ch08_gan.dcgan import DCGAN, RECIPE
+from chapters.ch08_gan.images import load_squares, scaled
+from chapters.kit.data.training_data import Facts
+from chapters.kit.experiment import Study
+from chapters.kit.progress import tqdm
+from chapters.kit.trained.run import experiment_of, read_config
+from chapters.kit.trained.saved import SavedRun
+from chapters.kit.trained.zoo import refuse_to_change
+from chapters.kit.training.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.training.epochs import Diverged, average_statistics, seed_everything, train_epochs
+from chapters.kit.training.from_recipe import make_initializer, make_optimizer_settings
+from chapters.kit.training.precision import lowered_graph
+from chapters.kit.training.workers import Workers
+from chapters.script import run_script
+from data_tools.errors import UserError
+
+# Fields of a recipe that training adversarially, or by turns, does not know.
+IGNORED = ('l1', 'fall_factor', 'least_rate', 'label_smoothing', 'label_noise', 'mixup', 'patience', 'frozen', 'fresh',
+           'old_rate', 'samples_per_epoch', 'small_pixels', 'small_epochs', 'pixels')
 _COLLAPSED = 0.1  # of the variety of real images
 _PATIENCE = 5  # epochs
 _NEAR = 0.1  # e in `GradientPenalty`: a move that nobody sees, spread over a thousand pixels
-_FIRST_UPDATES = 2000  # in which samples may look alike
+_SNAPSHOTS = 1, 2, 3, 5, 10, 15, 20, 30, 50, 100, 200, 300  # epochs after which the generator is kept
+_FIRST_UPDATES = 2000  # in which samples may look alike; in a shorter run, its first half
+_CERTAIN = 0.999  # accuracy of a discriminator from which nothing is to be learnt any more
 
 
 def _softplus(F, x):
@@ -159,13 +173,13 @@ class AdversarialStep:
         d, g = network.discriminator, network.generator
         dtype = next(iter(g.collect_params().values())).dtype
         image, code = mx.sym.var('image'), mx.sym.var('code')
-        logits = d(image)
+        logits = lowered_graph(d(image), recipe.dtype)
         graphs = []
         for loss in LOSSES[network.loss]:
             values = loss(mx.sym, logits)
             figures = mx.sym.concat(mx.sym.mean(values), mx.sym.mean(logits > 0), dim=0)
             graphs.append(mx.sym.Group([mx.sym.MakeLoss(values), mx.sym.BlockGrad(figures)]))
-        made = g(code)
+        made = lowered_graph(g(code), recipe.dtype)
         self._d = _Learner(d, recipe, updates_per_epoch, 3 if network.penalty else 2, workers)
         self._g = _Learner(g, recipe, updates_per_epoch, 1, workers)
         part = workers.share(recipe.batch_size)
@@ -240,8 +254,7 @@ class AdversarialStep:
 
 def build(experiment, channels, recipe, device, dtype='float32'):
     """Both networks of an experiment, for images of so many channels, with first values."""
-    sizes = {**experiment.sizes, 'channels': channels}
-    network = experiment.code(experiment.network)(prefix=f'{experiment.network.lower()}_', **sizes)
+    network = replace(experiment, sizes={**experiment.sizes, 'channels': channels}).build()
     network.cast(dtype)
     network.initialize(make_initializer(recipe.initializer), ctx=device)
     network(nd.zeros((1, network.codes), device, dtype))
@@ -280,79 +293,82 @@ def train_adversarially(run):
     fixed = nd.array(random.standard_normal((64, network.codes)), device)
     real = scaled(data.train_x[:64])
     step = AdversarialStep(network, recipe, batches, device, workers)
-    history, first_epoch = [], 0
-    saved = run.checkpoint.load()
-    if saved:
-        arrays, state = saved
-        history, first_epoch = state['history'], state['epoch']
-        restore_model(arrays, network)
-        step.restore(arrays, first_epoch * batches)
-        run.say(f'going on after epoch {first_epoch - 1}')
     generator = network.generator
     generator.hybridize(static_alloc=True, static_shape=True)
     (run.folder / 'samples').mkdir(exist_ok=True)
-    for epoch in range(first_epoch, recipe.epochs):
-        random = seed_everything(run.seed, epoch, workers.rank)
-        started = time.perf_counter()
-        totals = _train_epoch(step, data, recipe, random, batches, network.codes, run.label(epoch), device,
-                              workers)
+    made = {}  # by the last epoch
+
+    def train(epoch, random):
+        totals = _train_epoch(step, data, recipe, random, batches, network.codes, run.label(epoch), device, workers)
         average_statistics(network, workers)
-        seconds = time.perf_counter() - started
-        images = generator(fixed).asnumpy()
         (loss_real, right_real), (loss_made, taken), (loss_g, _) = totals
-        row = {'epoch': epoch, 'learning_rate': recipe.rate((epoch + 1) * batches, batches), 'seconds': seconds,
-               'samples_per_second': batches * recipe.batch_size / seconds,
-               'train_d_loss': float(loss_real + loss_made), 'train_g_loss': float(loss_g),
-               'train_accuracy_real': float(right_real), 'train_accuracy_made': float(1 - taken),
-               'train_variety': samples.variety(images, real)}
-        require_finite(run, row)
-        history.append(row)
-        samples.save_tiles(images, run.folder / 'samples' / f'epoch-{epoch + 1:04d}.png')
-        run.checkpoint.save({**model_arrays(network), **step.arrays()}, {'epoch': epoch + 1, 'history': history})
-        run.write_history(history)
-        run.say(run.line(row))
+        return {'samples': batches * recipe.batch_size, 'learning_rate': recipe.rate((epoch + 1) * batches, batches),
+                'train_d_loss': float(loss_real + loss_made), 'train_g_loss': float(loss_g),
+                'train_accuracy_real': float(right_real), 'train_accuracy_made': float(1 - taken)}
+
+    def measure():
+        made['images'] = generator(fixed).asnumpy()
+        return {'train_variety': samples.variety(made['images'], real)}
+
+    def arrays():
+        return {**model_arrays(network), **step.arrays()}
+
+    def restore(kept, epochs):
+        restore_model(kept, network)
+        step.restore(kept, epochs * batches)
+
+    def keep(history):
+        samples.save_tiles(made['images'], run.folder / 'samples' / f'epoch-{len(history):04d}.png')
+
+    def watch(history):
         _watch(run, history, batches)
-    generator.export(str(run.folder / 'model'), len(history))
+        return ''
+    history = train_epochs(run, recipe.epochs, train, measure, arrays, restore, watch, keep)
+    watch(history)
+    run.export_for(generator, len(history), np.zeros((1, network.codes)))
     if workers.rank:
         return {}, history
     return samples.draw_all(run, network, history, fixed), history
 
 
-class SavedGAN:
-    """What is needed of a run folder to make images again: `folder`, `data`, `codes`, `device`, `seed`."""
-    def __init__(self, folder, find):
-        self.folder, config = Path(folder), read_config(folder)
-        experiment = find(config['section'])
-        if 'train_adversarially' not in experiment.program:
-            raise UserError(f'{folder}: is a run of {config["section"]}, not of 8.3')
-        recipe = Recipe(**config['recipe'])
-        self.experiment = replace(experiment, sizes=config['sizes'], recipe=recipe)
-        name = '' if config['data'] == experiment.data else config['data']
-        self.data = load_data(self.experiment, name, config['data_root'] or None, config['seed'])
-        self.device, self.seed = mx.cpu(), config['seed']
-        self.network = build(self.experiment, self.data.train_x.shape[1], recipe, self.device)
-        self.codes = self.network.codes
+@dataclass(frozen=True)
+class Adversarial(Study):
+    """Two networks that teach each other: `Study` with `train_adversarially`, on images of any set."""
+    function: Callable = train_adversarially
+    loader: Callable = load_squares
+    ignores: Tuple[str, ...] = IGNORED
 
-    def save_figure(self, figure, name):
-        """As `Run.save_figure`."""
-        return save_figure(figure, self.folder, name)
+    shared = True
+    lowers = True
+    stand_in = 'digits'
+    steps = ('compiled',)
+
+    def prove(self, step='compiled'):
+        """Compare with the two Modules of the listing."""
+        from chapters.ch08_gan.listing import parity
+        return parity(self)
 
 
 def saved_generators(folder, find):
-    """(SavedGAN, iterator of (epochs, generator)) of all numbers of epochs that a run has kept, the last among them.
+    """(SavedRun, iterator of (epochs, generator)) of all numbers of epochs that a run has kept, the last among them.
 
     Each generator is good until the next.
     """
-    run = SavedGAN(folder, find)
-    kept = sorted((run.folder / 'checkpoint').glob('epoch-*.params'))
+    refuse_to_change(folder)  # and it keeps its last generator only
+    config = read_config(folder)
+    experiment = experiment_of(config, find, folder)
+    if not isinstance(experiment, Adversarial):
+        raise UserError(f'{folder}: is a run of {config["section"]}, not of 8.3')
+    kept = sorted((Path(folder) / 'checkpoint').glob('epoch-*.params'))
     if not kept:
         raise UserError(f'{folder}: nothing is trained there yet; wait for its first epoch')
+    network = build(experiment, Facts.of_config(config).shape[0], experiment.recipe, mx.cpu())
 
     def generators():
         for path in kept:
-            restore_model(mx.nd.load(str(path)), run.network)
-            yield int(path.stem[6:]), run.network.generator
-    return run, generators()
+            restore_model(mx.nd.load(str(path)), network)
+            yield int(path.stem[6:]), network.generator
+    return SavedRun(Path(folder), config, experiment, network), generators()
 
 
 def _train_epoch(step, data, recipe, random, batches, codes, label, device, workers):
@@ -398,11 +414,35 @@ def _batches(data, recipe, random, batches, workers):
 
 
 def _watch(run, history, batches):
-    """Say when the samples become all alike, and end a run that does not recover from it."""
-    alike = [row['train_variety'] < _COLLAPSED for row in history if (row['epoch'] + 1) * batches > _FIRST_UPDATES]
+    """Say when the samples become all alike, or the discriminator certain, and end a run whose samples stay alike."""
+    short = min(_FIRST_UPDATES, run.recipe.epochs * batches // 2)
+    alike = [row['train_variety'] < _COLLAPSED for row in history if (row['epoch'] + 1) * batches > short]
     if alike and alike[-1] and not any(alike[-2:-1]):
         run.say(f'the generator has collapsed: its samples differ {history[-1]["train_variety"]:.1%} as much as real '
                 'images do')
+    certain = [min(row['train_accuracy_real'], row['train_accuracy_made']) > _CERTAIN for row in history]
+    if certain[-1:] == [True] and not any(certain[-2:-1]):
+        run.say('the discriminator tells all images apart: from it the generator learns nothing; try a lower --learning-rate')
+    alike = [row['train_variety'] < _COLLAPSED for row in history if (row['epoch'] + 1) * batches > _FIRST_UPDATES]
     if len(alike) >= _PATIENCE and all(alike[-_PATIENCE:]):
         raise Diverged(f'{run.folder}: the samples have been all alike for {_PATIENCE} epochs: the generator has '
                        'collapsed; try another --seed, a lower --learning-rate, or --set loss=hinge')
+
+
+EXPERIMENTS = [
+    Adversarial('8.3', 'DCGAN at 32x32', 'DCGAN，32x32', network=DCGAN, sizes={'size': 32, 'channels': 1}, recipe=RECIPE,
+                data='digits', sample_shape=(100,), listing=sec_8_3, snapshots=_SNAPSHOTS),
+    Adversarial('8.3-64', 'DCGAN at 64x64, in colour, as printed', 'DCGAN，64x64 彩色，与书中相同', network=DCGAN,
+                sizes={'size': 64, 'channels': 3}, recipe=RECIPE.but(augmentation='mirror'), data='cifar10',
+                sample_shape=(100,), listing=sec_8_3, snapshots=_SNAPSHOTS),
+    # D without batch normalisation: by its running statistics, through which G learns, it may take all made images for real.
+    Adversarial('8.3-pictures', 'DCGAN at 64x64 on pictures of your own', 'DCGAN，64x64，用自己的图片', network=DCGAN,
+                sizes={'size': 64, 'channels': 3, 'width': 32, 'learnt_slopes': False, 'loss': 'hinge', 'spectral': True,
+                       'normalised': False},
+                recipe=RECIPE.but(epochs=200, learning_rate=0.0004, initializer='normal(0.02)', augmentation='mirror'),
+                data='cifar10', sample_shape=(100,), snapshots=_SNAPSHOTS),
+]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])

@@ -5,14 +5,14 @@
 "Reducing the Dimensionality of Data with Neural Networks", https://doi.org/10.1126/science.1127647;
 "Extracting and Composing Robust Features with Denoising Autoencoders", https://doi.org/10.1145/1390156.1390294.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
+from mxnet import nd
+from mxnet.gluon import nn
 from scipy.ndimage import gaussian_filter
 
 from chapters.ch08_gan import samples
-from chapters.ch08_gan.turns import Players
-from mxnet import nd
-from mxnet.gluon import nn
+from chapters.ch08_gan.turns import Players, coder
+from chapters.script import run_script
 
 
 class AutoEncoder(Players):
@@ -94,6 +94,11 @@ class AutoEncoder(Players):
         return {'mse_of_blur' if self.noise else 'mse_of_principal_components': np.square(simple - x).mean()}
 
 
+EXPERIMENTS = [
+    coder('8.5-autoencoder', 'Auto-encoder', '自编码器', AutoEncoder),
+    coder('8.5-denoising', 'Denoising auto-encoder', '去噪自编码器', AutoEncoder, {'noise': 0.4, 'codes': 64}),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.5-autoencoder')
+    run_script(EXPERIMENTS[0])

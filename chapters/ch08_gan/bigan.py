@@ -5,16 +5,16 @@
 "Adversarial Feature Learning", https://arxiv.org/abs/1605.09782, and "Adversarially Learned Inference",
 https://arxiv.org/abs/1606.00704, which found the same.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
+from mxnet import nd
+from mxnet.gluon import nn
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.images import scaled
 from chapters.ch08_gan.samples import nearest_classes
-from chapters.ch08_gan.turns import Players
-from mxnet import nd
-from mxnet.gluon import nn
+from chapters.ch08_gan.turns import Players, by_turns
+from chapters.script import run_script
 
 _REAL, _MADE, _ = LOSSES['book']
 
@@ -85,6 +85,11 @@ class BiGAN(Players):
                 'codes_correlation': np.corrcoef(z.ravel(), self.encoder(made).asnumpy().ravel())[0, 1]}
 
 
+EXPERIMENTS = [
+    by_turns('8.4-bigan', 'BiGAN (ALI): a generator and its inverse', 'BiGAN（ALI）：生成器与它的逆', BiGAN, (10,),
+             {'size': 16, 'units': 256, 'codes': 10}, learning_rate=0.0005, epochs=100),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.4-bigan')
+    run_script(EXPERIMENTS[0])

@@ -1,26 +1,23 @@
 """What codes mean: images of codes that move, from the network that a run has exported."""
-import warnings
-
-from chapters.kit.runtime import mx
+import mxnet as mx
 import numpy as np
+from mxnet import nd
 from PIL import Image
 
+import chapters
 from chapters.ch08_gan.samples import between, generate, tiles
-from mxnet import gluon, nd
+from chapters.kit.trained.export import trained_graph
 
 
 def exported(folder):
-    """The generator, or decoder, of a run folder.
+    """The generator, or decoder, of a run folder or `zoo:NAME`.
 
     Returns
     -------
     mxnet.gluon.SymbolBlock
         Codes (N, numbers) -> what it makes of them.
     """
-    params = sorted(folder.glob('model-*.params'))[-1]
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # MXNet says that the input's type is not in the file; it never is
-        return gluon.SymbolBlock.imports(str(folder / 'model-symbol.json'), ['data'], str(params), ctx=mx.cpu())
+    return trained_graph(folder, chapters.find).block()
 
 
 def draw_between(folder, numbers=100):
@@ -55,6 +52,24 @@ def draw_code(folder, side=28):
     def draw(z1=0.0, z2=0.0):
         image = nd.sigmoid(decoder(nd.array([[z1, z2]]))).asnumpy().reshape(1, 1, side, side)
         return _enlarged(tiles(image * 2 - 1, 1), 8)
+    return draw
+
+
+def draw_classes(folder, noise_numbers=62, classes=10):
+    """What the generator of 8.4-infogan makes of each value of c1, the part of the code that became the digit.
+
+    Returns
+    -------
+    callable
+        `draw(c2=0.0, c3=0.0, noise=0)` -> PIL image: a column for each c1, three rows of other noise.
+    """
+    generator = exported(folder)
+
+    def draw(c2=0.0, c3=0.0, noise=0):
+        z = np.random.default_rng(noise).standard_normal((3, noise_numbers))
+        codes = np.concatenate([np.repeat(z, classes, axis=0), np.tile(np.eye(classes), (3, 1)),
+                                np.tile([c2, c3], (3 * classes, 1))], axis=1)
+        return _enlarged(tiles(generate(generator, codes.astype(np.float32), mx.cpu(), len(codes)), classes), 3)
     return draw
 
 

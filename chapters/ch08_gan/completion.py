@@ -6,17 +6,17 @@ After "Globally and Locally Consistent Image Completion", https://doi.org/10.114
 the middle dilated ones, that see the image and where it is missing; and two discriminators, of the whole image
 and of the part that was missing.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import cv2
 import numpy as np
+from mxnet import nd
+from mxnet.gluon import nn
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.dcgan import Discriminator
 from chapters.ch08_gan.images import scaled
-from chapters.ch08_gan.turns import Players
-from mxnet import nd
-from mxnet.gluon import nn
+from chapters.ch08_gan.turns import Players, by_turns
+from chapters.script import run_script
 
 _REAL, _MADE, _G = LOSSES['book']
 
@@ -101,6 +101,10 @@ class Completion(Players):
                 'error_of_mean': np.square(real - real.mean(axis=0)).mean()}
 
 
+EXPERIMENTS = [
+    by_turns('8.4-completion', 'Image completion', '图像补全', Completion, (2, 32, 32), epochs=15),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.4-completion')
+    run_script(EXPERIMENTS[0])

@@ -5,15 +5,15 @@
 "Conditional Generative Adversarial Nets", https://arxiv.org/abs/1411.1784. The discriminator is also shown
 real images with wrong labels (https://arxiv.org/abs/1605.05396).
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
+from mxnet import nd
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.dcgan import Discriminator, Generator
 from chapters.ch08_gan.images import scaled
-from chapters.ch08_gan.turns import Players
-from mxnet import nd
+from chapters.ch08_gan.turns import Players, by_turns
+from chapters.script import run_script
 
 _REAL, _MADE, _G = LOSSES['book']
 
@@ -87,6 +87,11 @@ def with_class(x, one_hot):
     return nd.concat(x, one_hot.reshape((0, 0, 1, 1)).broadcast_axes((2, 3), x.shape[2:]), dim=1)
 
 
+EXPERIMENTS = [
+    by_turns('8.4-conditional', 'Conditional GAN draws the digit asked for', '条件 GAN：画出指定的数字', ConditionalGAN, (100,),
+             {'width': 16}, learning_rate=0.002, epochs=12),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.4-conditional')
+    run_script(EXPERIMENTS[0])

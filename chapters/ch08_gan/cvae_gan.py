@@ -4,17 +4,17 @@
 
 "CVAE-GAN: Fine-Grained Image Generation through Asymmetric Training", https://arxiv.org/abs/1703.10155.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
+from mxnet import nd
+from mxnet.gluon import nn
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.conditional import one_hot, with_class
 from chapters.ch08_gan.dcgan import Discriminator, Generator
 from chapters.ch08_gan.images import scaled
-from chapters.ch08_gan.turns import Players
-from mxnet import nd
-from mxnet.gluon import nn
+from chapters.ch08_gan.turns import Players, by_turns
+from chapters.script import run_script
 
 _REAL, _MADE, _ = LOSSES['book']
 
@@ -96,22 +96,54 @@ class CVAEGAN(Players):
         return loss
 
     def measure(self, run, random):
-        """Rows of one code each, in every class; test images and the same made again; how often classes are right."""
+        """Rows of one code each, in every class; test images and the same made again; how often classes are right.
+
+        `swapped.png`: test images, and beside each the image of its code in every class. `between.png`: from the code of
+        a test image to that of another of its class.
+        """
         x, y = scaled(run.data.validation_x[:300]), run.data.validation_y[:300].astype(int)
         mean, _ = self.encode(nd.array(x), one_hot(y, self.classes))
         again = self.generator(nd.concat(mean, one_hot(y, self.classes), dim=1)).asnumpy()
         samples.save_tiles(np.concatenate([x[:10], again[:10], x[10:20], again[10:20]]),
                            run.folder / 'figures' / 'again.png', 10)
+        swapped, recognised = self._swapped(run, x, mean.asnumpy())
+        self._draw_between(run, x, y, mean.asnumpy())
         z, labels = random.standard_normal((30, self.codes)).repeat(10, axis=0), np.tile(np.arange(10), 30)
         made = self.generator(nd.concat(nd.array(z), one_hot(labels, self.classes), dim=1)).asnumpy()
         samples.save_tiles(made[:80], run.folder / 'figures' / 'classes.png', 10)
         real, known = scaled(run.data.train_x[:5000]), run.data.train_y[:5000]
         apart = np.square(x - np.roll(x, 1, axis=0)).mean()
-        return {'label_recognised': (samples.nearest_classes(made, real, known) == labels).mean(),
+        known_swapped = samples.nearest_classes(swapped, real, known) == recognised
+        return {'swapped_class_recognised': known_swapped.mean(),
+                'label_recognised': (samples.nearest_classes(made, real, known) == labels).mean(),
                 'error_again': np.square(again - x).mean() / apart,
                 'variety': samples.variety(made[::10], real)}
 
+    def _swapped(self, run, x, mean):
+        """(images of the codes of real ones in every class, these classes)."""
+        labels = np.tile(np.arange(self.classes), 30)
+        codes = nd.array(mean[:30].repeat(self.classes, axis=0))
+        made = self.generator(nd.concat(codes, one_hot(labels, self.classes), dim=1)).asnumpy()
+        rows = [np.concatenate([x[row:row + 1], made[self.classes * row:][:self.classes]]) for row in range(8)]
+        samples.save_tiles(np.concatenate(rows), run.folder / 'figures' / 'swapped.png', self.classes + 1)
+        return made, labels
+
+    def _draw_between(self, run, x, y, mean):
+        rows = []
+        for label in range(self.classes):
+            first, *others = np.flatnonzero(y == label)
+            if others:
+                codes = samples.between(mean[first], mean[others[0]], 8, spherical=False)
+                told = one_hot(np.full(8, label), self.classes)
+                made = self.generator(nd.concat(nd.array(codes), told, dim=1)).asnumpy()
+                rows += [x[first:first + 1], made, x[others[0]:others[0] + 1]]
+        samples.save_tiles(np.concatenate(rows), run.folder / 'figures' / 'between.png', 10)
+
+
+EXPERIMENTS = [
+    by_turns('8.5-cvae-gan', 'CVAE-GAN', 'CVAE-GAN：条件变分自编码器与 GAN', CVAEGAN, (26,), epochs=20),
+]
+
 
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.5-cvae-gan')
+    run_script(EXPERIMENTS[0])

@@ -7,17 +7,17 @@ https://arxiv.org/abs/1703.10593. The kinds are digits, and negatives of digits 
 right translation is known, to measure by; training does not see it. It is found because it is the simplest that
 can be undone. A large turn is hard: the paper too had "little success" with translations that change shapes.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
+from mxnet import gluon, nd
+from mxnet.gluon import nn
 from scipy.ndimage import rotate
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.dcgan import Discriminator
 from chapters.ch08_gan.images import scaled
-from chapters.ch08_gan.turns import Players
-from mxnet import gluon, nd
-from mxnet.gluon import nn
+from chapters.ch08_gan.turns import Players, by_turns
+from chapters.script import run_script
 
 _REAL, _MADE, _G = LOSSES['least_squares']
 
@@ -118,6 +118,8 @@ class CycleGAN(Players):
     def measure(self, run, random):
         """First kind, translated, right translation, and back again; how far each is from where it should be.
 
+        `other-way.png`: the second kind, translated, and back again.
+
         'class_kept': how often the nearest images of the second kind are of the class that was translated.
         """
         x, y = scaled(run.data.validation_x[:500]), run.data.validation_y[:500]
@@ -126,12 +128,17 @@ class CycleGAN(Players):
         there, right = there.asnumpy(), other_kind(x)
         samples.save_tiles(np.concatenate([part[:10] for part in (x, there, right, back)]),
                            run.folder / 'figures' / 'translations.png', 10)
+        second = right[-300:]  # not those whose translations are shown above
+        as_first = self.back(nd.array(second))
+        again = self.there(as_first).asnumpy()
+        samples.save_tiles(np.concatenate([part[:10] for part in (second, as_first.asnumpy(), again)]),
+                           run.folder / 'figures' / 'other-way.png', 10)
         known = other_kind(scaled(run.data.train_x[:5000]))
         kept, judge = (samples.nearest_classes(images, known, run.data.train_y[:5000]) == y
                        for images in (there, right))
         return {'class_kept': kept.mean(), 'accuracy_of_the_judge': judge.mean(),
                 'error_there': np.abs(there - right).mean(), 'error_there_untranslated': np.abs(x - right).mean(),
-                'error_there_and_back': np.abs(back - x).mean()}
+                'error_there_and_back': np.abs(back - x).mean(), 'error_back_and_there': np.abs(again - second).mean()}
 
 
 def other_kind(images):
@@ -140,6 +147,11 @@ def other_kind(images):
     return -np.clip(turned, -1, 1)
 
 
+EXPERIMENTS = [
+    by_turns('8.4-cyclegan', 'CycleGAN: digits to their negatives, turned, and back', 'CycleGAN：数字与其旋转负片互译',
+             CycleGAN, (1, 16, 16), {'size': 16}, epochs=24, batch_size=32, learning_rate=0.002, anneal=0.5),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.4-cyclegan')
+    run_script(EXPERIMENTS[0])

@@ -1,14 +1,16 @@
 """Section 8.3: DCGAN, a generator and a discriminator that teach each other.
 
-    python -m chapters.ch08_gan.dcgan --data mnist
-
 "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks",
 https://arxiv.org/abs/1511.06434.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+import mxnet as mx
 from mxnet import gluon
 from mxnet.gluon import nn
 
+from chapters.kit.training.recipe import Recipe
+
+RECIPE = Recipe(epochs=500, batch_size=64, optimizer='adam', learning_rate=0.0002, momentum=0.5,
+                initializer='msra(avg,0.2)')
 _EPSILON = 1e-5 + 1e-12  # of the listing
 
 
@@ -39,10 +41,15 @@ class Generator(gluon.HybridBlock):
     learnt_slopes : bool
         As in the listing, slopes for negative numbers that are learnt, one a channel; else ReLU, as in the
         text.
+    fix_gamma : bool
+        Batch normalisation's factors stay 1, as printed: "may mend mode collapse".
+    image_norm : bool
+        Batch normalisation before the last tanh, too; the book says that this may be a mistake, and to try it.
 
     Input (N, codes), normally distributed; output (N, channels, size, size) from -1 to 1.
     """
-    def __init__(self, size=64, channels=3, width=64, codes=100, learnt_slopes=True, **kwargs):
+    def __init__(self, size=64, channels=3, width=64, codes=100, learnt_slopes=True, fix_gamma=True, image_norm=False,
+                 **kwargs):
         super().__init__(**kwargs)
         filters = [width << number for number in reversed(range(doublings(size)))]  # 512, 256, 128, 64
         with self.name_scope():
@@ -51,10 +58,12 @@ class Generator(gluon.HybridBlock):
                 grow = dict(strides=2, padding=1) if number else {}  # the first makes 1x1 into 4x4
                 # Without bias, which is the default of `mx.sym.Deconvolution`.
                 self.layers.add(nn.Conv2DTranspose(count, 4, use_bias=False, **grow),
-                                nn.BatchNorm(epsilon=_EPSILON, scale=False),
+                                nn.BatchNorm(epsilon=_EPSILON, scale=not fix_gamma),
                                 LearntSlopes(count) if learnt_slopes else nn.Activation('relu'))
             last = GrayConv2DTranspose if channels == 1 else nn.Conv2DTranspose
             self.layers.add(last(channels, 4, strides=2, padding=1, use_bias=False, in_channels=width))
+            if image_norm:
+                self.layers.add(nn.BatchNorm(epsilon=_EPSILON, scale=not fix_gamma))
 
     def hybrid_forward(self, F, z):
         return F.tanh(self.layers(F.expand_dims(F.expand_dims(z, axis=2), axis=3)))
@@ -107,7 +116,7 @@ class Discriminator(gluon.HybridBlock):
 
     Parameters
     ----------
-    size, channels, width, learnt_slopes
+    size, channels, width, learnt_slopes, fix_gamma
         As for `Generator`; without learnt slopes they are 0.2.
     spectral : bool
         Divide every weight by its largest singular value (https://arxiv.org/abs/1802.05957).
@@ -115,21 +124,25 @@ class Discriminator(gluon.HybridBlock):
         With batch normalisation, as printed.
     outputs : int
         Numbers to find in an image: with more than one it is an encoder.
+    image_norm : bool
+        Batch normalisation of the images, too.
 
     Input (N, channels, size, size), output logits (N,), or (N, outputs).
     """
     def __init__(self, size=64, channels=3, width=64, learnt_slopes=True, spectral=False, normalised=True, outputs=1,
-                 **kwargs):
+                 fix_gamma=True, image_norm=False, **kwargs):
         super().__init__(**kwargs)
         self._shape = (-1,) if outputs == 1 else (0, outputs)
         convolution = SpectralConv2D if spectral else nn.Conv2D
         with self.name_scope():
             self.layers = nn.HybridSequential()
+            if image_norm:
+                self.layers.add(nn.BatchNorm(epsilon=_EPSILON, scale=not fix_gamma))
             for number in range(doublings(size)):
                 self.layers.add(convolution(width << number, 4, strides=2, padding=1,
                                             in_channels=width << number >> 1 if number else channels))
                 if number and normalised:
-                    self.layers.add(nn.BatchNorm(epsilon=_EPSILON, scale=False))
+                    self.layers.add(nn.BatchNorm(epsilon=_EPSILON, scale=not fix_gamma))
                 self.layers.add(LearntSlopes(width << number) if learnt_slopes else nn.LeakyReLU(0.2))
             self.layers.add(convolution(outputs, 4, in_channels=width << number))
 
@@ -173,7 +186,7 @@ class DCGAN(gluon.HybridBlock):
 
     Parameters
     ----------
-    size, channels, width, codes, learnt_slopes, spectral
+    size, channels, width, codes, learnt_slopes, spectral, fix_gamma, image_norm, normalised
         As for `Generator` and `Discriminator`.
     loss : str
         A name in `chapters.ch08_gan.adversarial.LOSSES`.
@@ -186,17 +199,14 @@ class DCGAN(gluon.HybridBlock):
     Input: codes (N, codes); output: what the discriminator says of the images made of them, (N,).
     """
     def __init__(self, size=64, channels=3, width=64, codes=100, learnt_slopes=True, loss='book', spectral=False,
-                 clip=0.0, penalty=0.0, **kwargs):
+                 clip=0.0, penalty=0.0, fix_gamma=True, image_norm=False, normalised=True, **kwargs):
         super().__init__(**kwargs)
         self.codes, self.loss, self.clip, self.spectral, self.penalty = codes, loss, clip, spectral, penalty
         with self.name_scope():
-            self.generator = Generator(size, channels, width, codes, learnt_slopes)
-            self.discriminator = Discriminator(size, channels, width, learnt_slopes, spectral, not penalty)
+            norm = dict(fix_gamma=fix_gamma, image_norm=image_norm)
+            self.generator = Generator(size, channels, width, codes, learnt_slopes, **norm)
+            self.discriminator = Discriminator(size, channels, width, learnt_slopes, spectral,
+                                               normalised and not penalty, **norm)
 
     def hybrid_forward(self, F, z):
         return self.discriminator(self.generator(z))
-
-
-if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.3')

@@ -14,17 +14,20 @@ paper (`moves=0` and `agree=0` leave these out):
   digits that two c1 share. From the beginning on it would fix classes that are no digits; only half-way, a c1 may
   have lost its digit by then.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
+from mxnet import nd
+from mxnet.gluon import nn
 from scipy.optimize import linear_sum_assignment
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.dcgan import GrayConv2DTranspose
 from chapters.ch08_gan.images import scaled
-from chapters.ch08_gan.turns import Players
-from mxnet import nd
-from mxnet.gluon import nn
+from chapters.ch08_gan.strokes import slant, stroke_width
+from chapters.ch08_gan.turns import Players, by_turns
+from chapters.kit.experiment import BookFigure
+from chapters.kit.report import figures
+from chapters.script import run_script
 
 _REAL, _MADE, _G = LOSSES['book']
 
@@ -167,11 +170,60 @@ class InfoGAN(Players):
             samples.save_tiles(made.asnumpy(), run.folder / 'figures' / f'c{number + 2}.png', 10)
         *_, codes, c1, c2 = self.draw(run.data, np.zeros(500, int), random)
         logits, numbers = self.read(self.features(self.generator(codes)))
+        self._draw_plane(run)
         return {'digit_error': error,
                 'c1_misread': float((logits.argmax(axis=1) != c1).mean().asscalar()),
-                'c2_correlation': float(np.corrcoef(numbers[:, 0].asnumpy(), c2[:, 0].asnumpy())[0, 1])}
+                'c2_correlation': float(np.corrcoef(numbers[:, 0].asnumpy(), c2[:, 0].asnumpy())[0, 1]),
+                **self._meanings(run, random)}
+
+    def _meanings(self, run, random):
+        """Slant and stroke width of what G makes, over c2 and over c3 from -2 to 2, beyond what it has learnt from.
+
+        `meanings.png`; returns {'c2_moves_slant': the difference from one end to the other over the deviation among
+        images at 0, ...}: the larger of a row says what the number means.
+        """
+        values, found = np.linspace(-2, 2, 9), {}
+        c1 = np.tile(np.eye(self.classes), (5, 1))
+        noise = random.standard_normal((len(c1), self.noise))
+        figure, axes = figures.plt.subplots(1, 2, figsize=(9, 3.4))
+        for number in range(min(2, self.continuous)):
+            measured = []
+            for value in values:
+                c2 = np.zeros((len(c1), self.continuous))
+                c2[:, number] = value
+                made = self.generator(nd.array(np.concatenate([noise, c1, c2], axis=1))).asnumpy().mean(axis=1, keepdims=True)
+                measured.append((slant(made), stroke_width(made)))
+            for axis, name, attribute in zip(axes, ('slant', 'stroke_width'), np.array(measured).transpose(1, 0, 2)):
+                axis.plot(values, attribute.mean(axis=1), marker='o', markersize=3, label=f'c{number + 2}')
+                axis.set(title=name.replace('_', ' '), xlabel='c2, c3')
+                found[f'c{number + 2}_moves_{name}'] = float(
+                    (attribute[-1] - attribute[0]).mean() / max(attribute[len(values) // 2].std(), 1e-6))
+        for axis in axes:
+            axis.axvspan(-1, 1, alpha=0.1)
+            axis.grid(alpha=0.3)
+            axis.legend(fontsize=8)
+        figure.tight_layout()
+        run.save_figure(figure, 'meanings')
+        return found
+
+    def _draw_plane(self, run):
+        """`plane.png`, figure 8-29: c2 and c3 as read from real images, coloured by digit."""
+        if self.continuous < 2:
+            return
+        x, y = scaled(run.data.validation_x[:1000]), run.data.validation_y[:1000].astype(int)
+        read = np.concatenate([self.read(self.features(nd.array(part)))[1].asnumpy() for part in np.array_split(x, 8)])
+        figure, axis = figures.plt.subplots(figsize=(5, 4.4))
+        points = axis.scatter(read[:, 0], read[:, 1], c=y, s=8, cmap='tab10')
+        axis.set(xlabel='c2', ylabel='c3', xlim=(-2, 2), ylim=(-2, 2))
+        figure.colorbar(points)
+        run.save_figure(figure, 'plane')
+
+
+EXPERIMENTS = [
+    by_turns('8.4-infogan', 'InfoGAN finds the digits by itself', 'InfoGAN：自行发现数字', InfoGAN, (74,), {'size': 16},
+             (BookFigure(0.05, 'digit_error', 'mnist', 'about'),), epochs=60, initializer='normal(0.02)', anneal=1.0),
+]
 
 
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.4-infogan')
+    run_script(EXPERIMENTS[0])

@@ -1,15 +1,16 @@
 """The proof that `AdversarialStep` computes what the two Modules of 8.3's listing compute."""
 from dataclasses import replace
 
+import mxnet as mx
 import numpy as np
+from mxnet import nd
 
 from chapters.ch08_gan.adversarial import AdversarialStep, build
 from chapters.ch08_gan.dcgan import LearntSlopes
-from chapters.kit.parity import UPDATES, Parity
-from chapters.kit.runtime import mx
-from chapters.kit.symbolic import paired_names
-from chapters.kit.training import make_initializer, seed_everything
-from mxnet import nd
+from chapters.kit.proof.parity import UPDATES, Parity
+from chapters.kit.proof.symbolic import paired_names
+from chapters.kit.training.epochs import seed_everything
+from chapters.kit.training.from_recipe import make_initializer
 
 _BATCH = 4  # a few images prove as much as many
 _WIDTH = 8
@@ -25,7 +26,7 @@ def parity(experiment, seed=0):
 
     Returns
     -------
-    chapters.kit.parity.Parity
+    chapters.kit.proof.parity.Parity
         'outputs' of G, 'losses' (D's answers to the real and the made images of every step), 'gradients' of
         the first step, 'parameters' and 'statistics'.
     """

@@ -5,14 +5,14 @@
 "Pixel Recurrent Neural Networks", https://arxiv.org/abs/1601.06759. Pixels are black or white, drawn once with
 the gray value as probability, as its data are.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
-
-from chapters.ch08_gan import samples
-from chapters.ch08_gan.turns import Players
-from chapters.kit.progress import tqdm
 from mxnet import gluon, nd
 from mxnet.gluon import nn
+
+from chapters.ch08_gan import samples
+from chapters.ch08_gan.turns import Players, coder
+from chapters.kit.progress import tqdm
+from chapters.script import run_script
 
 _BATCH = 100
 
@@ -146,6 +146,10 @@ def black_and_white(x):
     return (np.random.default_rng(0).random(x.shape, np.float32) < x).astype(np.float32)
 
 
+EXPERIMENTS = [
+    coder('8.5-pixelcnn', 'PixelCNN: images pixel by pixel', 'PixelCNN：逐像素生成', PixelCNN, epochs=10),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.5-pixelcnn')
+    run_script(EXPERIMENTS[0])

@@ -4,15 +4,15 @@
 
 "Progressive Growing of GANs for Improved Quality, Stability, and Variation", https://arxiv.org/abs/1710.10196.
 """
-from chapters.kit.runtime import mx
 import numpy as np
+from mxnet import gluon, nd
+from mxnet.gluon import nn
 
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.dcgan import doublings
-from chapters.ch08_gan.turns import Players
-from mxnet import gluon, nd
-from mxnet.gluon import nn
+from chapters.ch08_gan.turns import Players, by_turns
+from chapters.script import run_script
 
 _REAL, _MADE, _G = LOSSES['book']
 
@@ -156,6 +156,10 @@ class Progressive(Players):
         return samples.by_neighbours(made, run.data)
 
 
+EXPERIMENTS = [
+    by_turns('8.4-progressive', 'Progressive growing, from 4x4 to 32x32', '渐进式增长：从 4x4 到 32x32', Progressive, (64,)),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.4-progressive')
+    run_script(EXPERIMENTS[0])

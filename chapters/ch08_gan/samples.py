@@ -1,11 +1,10 @@
 """What a generator makes: tiles, the film of its training, ways between codes, and the nearest training images."""
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
+from mxnet import nd
 from PIL import Image
 
-from chapters.kit import figures
+from chapters.kit.report import figures
 from data_tools.atomic import atomic_path
-from mxnet import nd
 
 _SECONDS = 12  # of a film, at most
 _COMPARED = 10000  # training images

@@ -9,18 +9,18 @@ a network trained on ImageNet: these here compare runs that had the same judge, 
 """
 import argparse
 import csv
-import json
 import sys
 
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
+import mxnet as mx
 import numpy as np
+from mxnet import nd
 from scipy import linalg
 
-from chapters.kit import figures
-from chapters.kit.saved import load_run
+from chapters.kit.report import figures
+from chapters.kit.trained.run import validation_accuracy
+from chapters.kit.trained.saved import load_run
 from data_tools.atomic import atomic_write
 from data_tools.errors import UserError, one_line_errors
-from mxnet import nd
 
 
 def inception_score(q):
@@ -64,7 +64,7 @@ class Judge:
     Parameters
     ----------
     run : path-like
-        Its run folder.
+        Its run folder, or `zoo:4.4`.
     """
     def __init__(self, run):
         from chapters import find
@@ -73,12 +73,8 @@ class Judge:
         if not hasattr(self._network, 'features') or not hasattr(self._network, 'output'):
             raise UserError(f'{run}: its network has no `features`; give a run of 4.4')
         self.classes = saved.class_names
-        self.shape = saved.experiment.input_shape[1:]  # (1, 28, 28)
-        self.accuracy = None
-        result = saved.folder / 'result.json'
-        if result.exists():
-            metrics = json.loads(result.read_text(encoding='utf-8'))['metrics']
-            self.accuracy = metrics.get('validation_accuracy', {}).get('last')
+        self.shape = saved.facts.shape  # (1, 28, 28)
+        self.accuracy = validation_accuracy(run)
 
     def __call__(self, images):
         """Images (N, C, S, S) from -1 to 1 -> class probabilities (N, classes), features (N, D)."""
@@ -146,11 +142,12 @@ def score_run(folder, judge, samples=5000):
     from chapters.ch08_gan.samples import generate
     judge = Judge(judge)
     run, generators = saved_generators(folder, find)
-    real = scaled(run.data.train_x[:10000])
-    rows = [{'epochs': 'real', **score(judge, scaled(run.data.validation_x), real)}]
-    codes = np.random.default_rng(run.seed).standard_normal((samples, run.codes)).astype(np.float32)
+    data = run.load_data()
+    real = scaled(data.train_x[:10000])
+    rows = [{'epochs': 'real', **score(judge, scaled(data.validation_x), real)}]
+    codes = np.random.default_rng(run.config['seed']).standard_normal((samples, run.network.codes)).astype(np.float32)
     for epochs, generator in generators:
-        rows.append({'epochs': epochs, **score(judge, generate(generator, codes, run.device, 250), real)})
+        rows.append({'epochs': epochs, **score(judge, generate(generator, codes, mx.cpu(), 250), real)})
     with atomic_write(run.folder / 'scores.csv', text=True) as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -10,17 +10,18 @@ discriminator are compared.
 import csv
 from dataclasses import replace
 
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import cv2
+import mxnet as mx
 import numpy as np
+from mxnet import gluon, nd
+from mxnet.gluon import nn
 from scipy.ndimage import gaussian_filter
 
 from chapters.ch08_gan import images, samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.images import scaled
-from chapters.ch08_gan.turns import Players
-from mxnet import gluon, nd
-from mxnet.gluon import nn
+from chapters.ch08_gan.turns import Players, by_turns
+from chapters.script import run_script
 
 _REAL, _MADE, _G = LOSSES['book']
 _TESTED = 500  # images
@@ -129,8 +130,8 @@ class SRGAN(Players):
 
 
 def kept_images(experiment, name, data_root, seed):
-    """`chapters.ch08_gan.images.images`; of packs, those images that are in memory."""
-    data = images.images(experiment, name, data_root, seed)
+    """`chapters.ch08_gan.images.load_squares`; of packs, those images that are in memory."""
+    data = images.load_squares(experiment, name, data_root, seed)
     if not data.stream:
         return data
     train_x = data.train_x[:]
@@ -170,6 +171,11 @@ def ssim(made, real):
     return index.mean(axis=(1, 2, 3))
 
 
+EXPERIMENTS = [
+    by_turns('8.4-srgan', 'SRGAN doubles the side of images', 'SRGAN：图像放大两倍', SRGAN, (3, 16, 16), {'width': 16},
+             loader=kept_images, epochs=20, learning_rate=0.002, momentum=0.9, initializer='msra(avg,0.2)'),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.4-srgan')
+    run_script(EXPERIMENTS[0])

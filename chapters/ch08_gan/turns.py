@@ -4,17 +4,23 @@ A batch is drawn; then each player learns by a loss of its own while the others 
 then a generator; or an auto-encoder alone. Reads from top to bottom: what a relative must say of itself
 (`Players`), then the loop over epochs (`train_by_turns`).
 """
-import time
+from dataclasses import dataclass
+from typing import Callable, Tuple
 
+import mxnet as mx
 import numpy as np
-
-from chapters.ch08_gan.images import scaled
-from chapters.kit.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
-from chapters.kit.progress import tqdm
-from chapters.kit.runtime import mx
-from chapters.kit.training import make_initializer, make_optimizer, require_finite, seed_everything
-from data_tools.errors import UserError
 from mxnet import autograd, gluon, nd
+
+from chapters.ch08_gan.adversarial import IGNORED
+from chapters.ch08_gan.dcgan import RECIPE as DCGAN_RECIPE
+from chapters.ch08_gan.images import load_squares, scaled
+from chapters.kit.data.images import load_images
+from chapters.kit.experiment import Study
+from chapters.kit.progress import tqdm
+from chapters.kit.training.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.training.epochs import seed_everything, train_epochs
+from chapters.kit.training.from_recipe import make_initializer, make_optimizer
+from data_tools.errors import UserError
 
 
 class Players(gluon.HybridBlock):
@@ -77,13 +83,15 @@ def train_by_turns(run):
     if run.devices != [mx.cpu()] or data.stream:
         raise UserError(f'{experiment.section}: takes the CPU, and image sets of arrays')
     seed_everything(run.seed)
-    players = experiment.code(experiment.network)
+    players = experiment.network
     players = players(prefix='players_', **{**experiment.sizes, **players.sizes_for(data)})
     players.initialize(make_initializer(recipe.initializer))
     drawn = players.draw(data, np.arange(4), np.random.default_rng(run.seed))
-    turns, trainers = players.turns(), {}
+    turns, trainers, seen = players.turns(), {}, []
+    watch = players.exported().register_forward_pre_hook(lambda block, inputs: seen.append(inputs[0].shape[1:]))
     for _, _, loss_of in turns:
         loss_of(*drawn)  # fixes all shapes
+    watch.detach()
     for block in players._children.values():
         block.hybridize(static_alloc=True)
     batches = max(1, len(data.train_x) // recipe.batch_size)
@@ -93,18 +101,11 @@ def train_by_turns(run):
         optimizer.param_dict = dict(enumerate(parameters))
         trainers[name] = gluon.Trainer(parameters, optimizer, update_on_kvstore=False)
         trainers[name]._init_kvstore()
-    history, first_epoch, saved = [], 0, run.checkpoint.load()
-    if saved:
-        arrays, state = saved
-        history, first_epoch = state['history'], state['epoch']
-        restore_model(arrays, players)
-        for name, trainer in trainers.items():
-            _restore(trainer, name, arrays, state['updates'][name])
     (run.folder / 'figures').mkdir(exist_ok=True)
-    for epoch in range(first_epoch, recipe.epochs):
-        random = seed_everything(run.seed, epoch)
-        started, totals = time.perf_counter(), dict.fromkeys(trainers, 0)
-        order = np.resize(random.permutation(len(data.train_x)), (batches, recipe.batch_size))
+
+    def train(epoch, random):
+        totals, order = dict.fromkeys(trainers, 0), np.resize(random.permutation(len(data.train_x)),
+                                                              (batches, recipe.batch_size))
         bar = tqdm(order, run.label(epoch), leave=False, unit_scale=recipe.batch_size, unit=' samples', disable=None)
         for batch, numbers in enumerate(bar):
             players.progress = (epoch + batch / batches) / recipe.epochs
@@ -116,25 +117,54 @@ def train_by_turns(run):
                 # The optimizer divides by the batch size. What takes no part yet has no gradient.
                 trainers[name].step(1, ignore_stale_grad=True)
                 totals[name] = totals[name] + loss.mean()
-        row = {'epoch': epoch, 'learning_rate': recipe.rate((epoch + 1) * batches, batches),
-               **{f'train_{name}_loss': float(total.asscalar()) / batches for name, total in totals.items()}}
-        row['seconds'] = time.perf_counter() - started
-        row['samples_per_second'] = order.size / row['seconds']
         players.progress = (epoch + 1) / recipe.epochs
-        row.update((name, float(value)) for name, value in players.validate(data).items())
-        require_finite(run, row)
-        history.append(row)
-        states = {f'{name}:{key}': array for name, trainer in trainers.items()
-                  for key, array in optimizer_arrays(trainer._updaters[0]).items()}
-        counts = {name: trainer._optimizer._index_update_count for name, trainer in trainers.items()}
-        run.checkpoint.save({**model_arrays(players), **states},
-                            {'epoch': epoch + 1, 'history': history, 'updates': counts})
-        run.write_history(history)
-        run.say(run.line(row))
+        return {'samples': order.size, 'learning_rate': recipe.rate((epoch + 1) * batches, batches),
+                **{f'train_{name}_loss': float(total.asscalar()) / batches for name, total in totals.items()}}
+
+    def measure():
+        return {name: float(value) for name, value in players.validate(data).items()}
+
+    def arrays():
+        found = model_arrays(players)
+        for name, trainer in trainers.items():
+            found.update((f'{name}:{key}', array) for key, array in optimizer_arrays(trainer._updaters[0]).items())
+            counts = trainer._optimizer._index_update_count
+            found[f'updates:{name}'] = nd.array([counts.get(number, 0) for number in range(len(trainer._params))],
+                                                dtype='int64')
+        return found
+
+    def restore(kept, epochs):
+        restore_model(kept, players)
+        for name, trainer in trainers.items():
+            _restore(trainer, name, kept, kept[f'updates:{name}'].asnumpy())
+    history = train_epochs(run, recipe.epochs, train, measure, arrays, restore)
     players.progress = 1.0
     figures = players.measure(run, np.random.default_rng(run.seed))
-    players.exported().export(str(run.folder / 'model'), len(history))
+    run.export_for(players.exported(), len(history), np.zeros((1,) + (seen[0] if seen else experiment.sample_shape)))
     return figures, history
+
+
+@dataclass(frozen=True)
+class ByTurns(Study):
+    """Networks that learn by turns: `Study` with `train_by_turns`. Its `sample_shape` is what `show` sends through it."""
+    function: Callable = train_by_turns
+    loader: Callable = load_squares
+    ignores: Tuple[str, ...] = IGNORED + ('augmentation',)
+
+    stand_in = 'digits'
+
+
+def by_turns(section, title, title_zh, network, shape, sizes=None, book=(), loader=load_squares, **changes):
+    """A relative of DCGAN, by its recipe with changes; `shape`: of a sample that `show` sends through it."""
+    recipe = DCGAN_RECIPE.but(**{'epochs': 30, 'learning_rate': 0.001, **changes})
+    return ByTurns(section, title, title_zh, network=network, sizes=sizes or {}, recipe=recipe, data='digits',
+                   loader=loader, sample_shape=shape, book=book)
+
+
+def coder(section, title, title_zh, network, sizes=None, **changes):
+    """One network that learns alone, from images from 0 to 1."""
+    return by_turns(section, title, title_zh, network, (1, 28, 28), sizes, loader=load_images,
+                    **{'momentum': 0.9, 'initializer': 'xavier', **changes})
 
 
 def _restore(trainer, name, arrays, counts):
@@ -144,5 +174,5 @@ def _restore(trainer, name, arrays, counts):
                        if key.startswith(f'{name}:')}, updater,
                       {number: parameter.data() for number, parameter in enumerate(trainer._params)})
     optimizer = updater.optimizer
-    optimizer._index_update_count.update({int(index): count for index, count in counts.items()})
+    optimizer._index_update_count.update({index: int(count) for index, count in enumerate(counts) if count})
     optimizer.num_update = max(optimizer._index_update_count.values())

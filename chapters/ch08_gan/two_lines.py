@@ -7,15 +7,17 @@ the two is log 2 at every distance but 0, so that a discriminator by log loss so
 gradient left for the generator. The Wasserstein distance is the distance ("Wasserstein GAN",
 https://arxiv.org/abs/1701.07875, example 1).
 """
-from chapters.kit.runtime import mx
+import mxnet as mx
 import numpy as np
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
 from scipy.optimize import linear_sum_assignment
 
 from chapters.ch08_gan.adversarial import LOSSES
-from chapters.kit import figures
-from chapters.kit.training import seed_everything
-from mxnet import autograd, gluon, nd
-from mxnet.gluon import nn
+from chapters.kit.experiment import WorkedExample
+from chapters.kit.report import figures
+from chapters.kit.training.epochs import seed_everything
+from chapters.script import run_script
 
 DISTANCES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -108,6 +110,11 @@ def two_lines(run, updates=300):
     return metrics
 
 
+EXPERIMENTS = [
+    WorkedExample('8.2.3', 'Two lines: what log loss and Wasserstein loss see of their distance',
+                  '两条直线：对数损失与 Wasserstein 损失看到的距离', function=two_lines),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.2.3')
+    run_script(EXPERIMENTS[0])

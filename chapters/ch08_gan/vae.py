@@ -4,16 +4,16 @@
 
 "Auto-Encoding Variational Bayes", https://arxiv.org/abs/1312.6114.
 """
-from chapters.kit.runtime import mx  # noqa: F401  checks MXNet before anything else needs it
 import numpy as np
+from mxnet import nd
+from mxnet.gluon import nn
 from scipy.stats import norm
 
 from chapters.ch08_gan.samples import tiles
-from chapters.ch08_gan.turns import Players
-from chapters.kit import figures
+from chapters.ch08_gan.turns import Players, coder
+from chapters.kit.report import figures
+from chapters.script import run_script
 from data_tools.atomic import atomic_path
-from mxnet import nd
-from mxnet.gluon import nn
 
 
 class VAE(Players):
@@ -100,6 +100,10 @@ def draw_map(run, network, side=20):
         tiles(images * 2 - 1, side).save(beside)
 
 
+EXPERIMENTS = [
+    coder('8.5-vae', 'Variational auto-encoder with a map of codes', '变分自编码器与编码地图', VAE, epochs=60),
+]
+
+
 if __name__ == '__main__':
-    from chapters.__main__ import run_script
-    run_script('8.5-vae')
+    run_script(EXPERIMENTS[0])
