@@ -119,6 +119,8 @@ def clean(notebook):
                 continue  # a widget without a picture
             if output.output_type == 'stream' and not output.text.strip('\r\n '):
                 continue
+            if output.output_type == 'display_data' and not ''.join(map(str, data.values())).strip():
+                continue  # where a progress bar was
             kept.append(output)
         cell.outputs = kept
     notebook.metadata = nbformat.from_dict({
