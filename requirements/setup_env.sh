@@ -3,6 +3,7 @@
 #
 #   PYTHON=/path/to/python   use this one; otherwise the best one on PATH or under pyenv is taken
 #   LOCK=cpu | cu112         requirements/cpu.txt (default), or requirements/cu112.txt for NVIDIA GPUs
+#   --say-what-next          end by telling what can be done now, in one line if nothing was to be installed
 #
 # .venv holds two marks of ours: `made-by-make`, so that nobody else's environment is ever removed, and
 # `installed-HASH`, written when everything is in, so that an interrupted installation is repeated.
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 PYTHON=${PYTHON:-}
 LOCK=${LOCK:-cpu}
+next=${1:-}
 lock=requirements/$LOCK.txt
 versions='3.10 3.11 3.9 3.8 3.12'  # preferred first: most was measured on 3.10, 3.12 needs the most mending
 needed_mb=${BOOKCNN_NEEDED_MB:-2500}
@@ -88,9 +90,10 @@ if type -P flock > /dev/null; then flock 9; fi
 if [ -x .venv/bin/python ] && [ -f .venv/made-by-make ]; then
     have=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
     if [ -n "$have" ] && [ -f "$(mark "$have")" ]; then
-        [ -z "$PYTHON" ] && exit 0
-        find_python
-        [ "$version" = "$have" ] && exit 0
+        if [ -z "$PYTHON" ] || { find_python; [ "$version" = "$have" ]; }; then
+            [ -z "$next" ] || echo "ready: .venv has Python $have and $lock; source .venv/bin/activate"
+            exit 0
+        fi
     fi
 fi
 
@@ -123,10 +126,28 @@ if ! .venv/bin/python -m pip install --no-deps --no-input --log "$log" -r "$lock
     fi
     fail "pip could not install $lock: $(grep -a 'ERROR' "$log" | head -n 1 | sed 's/^[^ ]* *//') (log: $log)"
 fi
-# The project itself, where it is, and its command. By hand, because pip would have to build something for it.
 packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+# MXNet's wheel for Linux on arm64 was linked with Arm's own libraries, which no distribution has. OpenBLAS and the C
+# library have the same functions; MXNet looks for libraries beside itself first.
+if [ "$(uname -sm)" = 'Linux aarch64' ] && [ -e "$packages/mxnet" ]; then
+    while read -r wanted have; do
+        found=$(ls -d /usr/lib/aarch64-linux-gnu/"$have" /usr/lib64/"$have" /lib64/"$have" 2> /dev/null | head -n 1)
+        [ -n "$found" ] || fail "$have: not found; apt-get install liblapacke libopenblas0-pthread, then run again"
+        ln -sf "$found" "$packages/mxnet/$wanted"
+    done <<< 'libarmpl_lp64_mp.so liblapacke.so.3
+libamath.so libm.so.6
+libastring.so libc.so.6'
+fi
+# The project itself, where it is, and its command. By hand, because pip would have to build something for it.
 echo "$PWD" > "$packages/bookcnn.pth"
 printf '#!/bin/sh\nexec "%s" -m chapters "$@"\n' "$PWD/.venv/bin/python" > .venv/bin/bookcnn
 chmod +x .venv/bin/bookcnn
 
 : > "$(mark "$version")"
+
+if [ -n "$next" ]; then
+    echo "ready: .venv has Python $version and all of $lock. What next:"
+    echo '    source .venv/bin/activate'
+    echo '    python -m chapters list     # the experiments of the book; from any folder: bookcnn list'
+    echo '    make demo                   # train the first networks and write runs/demo/index.html'
+fi

@@ -1,19 +1,20 @@
 """Chapter 5: the networks against the book's tables, published counts, and the zoos of Gluon and GluonCV."""
 import json
 
+import mxnet as mx
 import numpy as np
 import pytest
-
-import chapters
-from chapters.__main__ import main
-from chapters.kit.layer_table import layer_table
-from chapters.kit.runtime import mx
-from chapters.kit.symbolic import paired_names
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 
+import chapters
+from chapters.__main__ import main
+from chapters.kit.experiment import Training
+from chapters.kit.networks.layer_table import layer_table
+from chapters.kit.proof.symbolic import paired_names
+
 SECTIONS = [experiment.section for experiment in chapters.experiments()
-            if experiment.section.startswith('5.')]
+            if experiment.section.startswith('5.') and isinstance(experiment, Training)]
 
 
 def rows_of(section, form='gluon'):
@@ -99,14 +100,15 @@ def test_parameters_of_the_other_vggs(name, millions):
 
 
 def test_5_4_2_and_5_5_6_bottleneck_and_separable_convolution():
-    from chapters.ch05_deep_cnn.layers import chain, same
+    from chapters.ch05_deep_cnn.layers import chain, padded_convolution
     from chapters.ch05_deep_cnn.xception import separable
 
     def weights(channels, *layers):
         return sum(row.parameters for row in layer_table(chain(*layers), (1, channels, 8, 8)))
-    assert weights(256, same(256, 3, use_bias=False)) == 589824
-    assert weights(256, *(same(*shape, use_bias=False) for shape in ((64, 1), (64, 3), (256, 1)))) == 69632
-    assert weights(64, same(128, 3, use_bias=False)) == 73728
+    assert weights(256, padded_convolution(256, 3, use_bias=False)) == 589824
+    bottleneck = [padded_convolution(*shape, use_bias=False) for shape in ((64, 1), (64, 3), (256, 1))]
+    assert weights(256, *bottleneck) == 69632
+    assert weights(64, padded_convolution(128, 3, use_bias=False)) == 73728
     assert weights(64, *separable(128, 64)) == 8768
 
 
@@ -187,9 +189,9 @@ def test_residual_units_are_those_of_the_zoo(row, theirs, channels, stride):
     """Theirs have no biases; and their shortcut of the original unit has BN where it has a convolution."""
     from mxnet.gluon.model_zoo import vision
 
-    from chapters.ch05_deep_cnn.resnet import Unit
+    from chapters.kit.networks.residual import ResidualUnit
     theirs = getattr(vision, theirs)(8, stride, channels != 8, channels)
-    ours = Unit(8, stride, channels != 8, row)
+    ours = ResidualUnit(8, stride, channels != 8, row)
     shape = (2, channels, 6, 6)
     random_values(theirs.apply(set_epsilon), shape)
     ours.initialize()
@@ -269,7 +271,10 @@ UPDATES = 60
 @pytest.mark.parametrize('section', SMALL)
 def test_each_network_learns_a_few_images_by_heart(section, tmp_path):
     """At its recipe's rate, by the rule of 3.3.2. It knows them in prediction too."""
-    from chapters.kit.training import CompiledStep, Objective, initialize, make_optimizer, seed_everything
+    from chapters.kit.training.compiled_step import CompiledStep
+    from chapters.kit.training.epochs import seed_everything
+    from chapters.kit.training.from_recipe import initialize, make_optimizer
+    from chapters.kit.training.train import Objective
     seed_everything(2)
     experiment = chapters.find(section)
     experiment = experiment.but(**{name: ','.join(map(str, value)) if isinstance(value, tuple) else value
@@ -281,7 +286,7 @@ def test_each_network_learns_a_few_images_by_heart(section, tmp_path):
     shape = (10, experiment.input_shape[1], side, side)
     network = experiment.build()
     initialize(network, recipe, np.zeros((1,) + shape[1:]), [mx.cpu()])
-    step = CompiledStep(Objective(network, 'softmax', 10, recipe), make_optimizer(recipe, UPDATES, network),
+    step = CompiledStep(Objective(network, 'softmax', recipe), make_optimizer(recipe, UPDATES, network),
                         [shape, shape[:1]], mx.cpu())
     coarse = nd.random.uniform(shape=shape[:2] + (4, 4))  # squares of one colour, not noise that averages out
     x, y = coarse.repeat(side // 4, axis=2).repeat(side // 4, axis=3), nd.arange(10)
@@ -306,8 +311,8 @@ def test_each_network_learns_a_few_images_by_heart(section, tmp_path):
     ('e', 'BatchNorm Activation Convolution BatchNorm Activation Convolution elemwise_add'),
 ])
 def test_orderings_of_table_5_8(row, operators):
-    from chapters.ch05_deep_cnn.resnet import Unit
-    rows = layer_table(Unit(8, ordering=row), (1, 8, 6, 6))
+    from chapters.kit.networks.residual import ResidualUnit
+    rows = layer_table(ResidualUnit(8, ordering=row), (1, 8, 6, 6))
     assert ' '.join(layer.operator for layer in rows[1:]) == operators
     addition = next(layer for layer in rows if layer.operator == 'elemwise_add')
     assert 0 in addition.inputs  # the shortcut is the input itself
@@ -474,26 +479,29 @@ def test_deformable_convolution_starts_as_an_ordinary_one_and_can_move():
 # ---- parity, and BN's backward
 
 def test_parity_sees_a_shortcut_that_leaves_too_early(monkeypatch):
-    from chapters.ch05_deep_cnn.resnet import Unit
-    from chapters.kit.parity import parity
+    from chapters.kit.networks.residual import ResidualUnit
+    from chapters.kit.proof.parity import parity
 
     def early(self, F, x):
         y = self.before(x)
         return self.body(y) + (x if self.shortcut is None else self.shortcut(x))
-    monkeypatch.setattr(Unit, 'hybrid_forward', early)
+    monkeypatch.setattr(ResidualUnit, 'hybrid_forward', early)
     assert parity(chapters.find('5.5.7')).differences['gradients'] > 1e-3
 
 
 @pytest.mark.parametrize('section', ['5.4.4', '5.4.5', '5.5.7'])
 def test_batch_normalisation_goes_backward_fast(section, monkeypatch, tmp_path):
     """Where gradient and data arrive in different memory layouts it takes up to 20 times as long."""
-    from chapters.kit.training import CompiledStep, Objective, initialize, make_optimizer
     from mxnet import profiler
+
+    from chapters.kit.training.compiled_step import CompiledStep
+    from chapters.kit.training.from_recipe import initialize, make_optimizer
+    from chapters.kit.training.train import Objective
     monkeypatch.setenv('MXNET_EXEC_BULK_EXEC_TRAIN', '0')  # operators are profiled one by one
     experiment = chapters.find(section)
     network, shape = experiment.build(), (8,) + experiment.input_shape[1:]
     initialize(network, experiment.recipe, np.zeros(experiment.input_shape), [mx.cpu()])
-    step = CompiledStep(Objective(network, 'softmax', 10), make_optimizer(experiment.recipe, 100, network),
+    step = CompiledStep(Objective(network, 'softmax'), make_optimizer(experiment.recipe, 100, network),
                         [shape, shape[:1]], mx.cpu())
     x, y = nd.random.uniform(shape=shape), nd.arange(8)
     step(x, y)
@@ -528,3 +536,11 @@ def test_the_picture_of_fashion_mnist_is_cut_into_its_images(tmp_path):
     Image.fromarray(pixels[:800]).save(tmp_path / 'sprite.png')
     with pytest.raises(UserError, match='840x800 pixels'):
         read_sprite(tmp_path / 'sprite.png')
+
+
+def test_pixels_are_scaled_as_the_recipes_want_them():
+    """CIFAR-10 as the book's `.rec` files leave it; ImageNet, which the book does not train, from 0 to 1: there is no BN
+    in AlexNet and VGG to take 255."""
+    scales = {section: chapters.find(section).scale for section in ('5.4.5', '5.5.7', '5.4.4', '5.1.1', '5.1.2')}
+    assert scales == {'5.4.5': 1, '5.5.7': 1, '5.4.4': 1 / 255, '5.1.1': 1 / 255, '5.1.2': 1 / 255}
+    assert chapters.find('5.1.1').recipe.augmentation == 'crop=224 mirror'

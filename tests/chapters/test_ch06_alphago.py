@@ -1,14 +1,15 @@
 """Chapter 6: search finds forced answers and grows with visits; networks and learning do what they say."""
-from functools import partial
+import csv
 
 import numpy as np
 import pytest
 
 import chapters
 from chapters.ch06_alphago.mcts import Rollouts, Search, nothing_known
-from chapters.kit.export import trained_graph
-from chapters.kit.program import run_experiment
-from data_tools.go.board import BLACK, LETTERS, WHITE, Position
+from chapters.kit.perform import run_experiment
+from chapters.kit.trained.export import trained_graph
+from data_tools.errors import UserError
+from data_tools.go.board import BLACK, WHITE, Position, move_of
 
 
 def position_of(text, to_play=BLACK):
@@ -20,10 +21,6 @@ def position_of(text, to_play=BLACK):
                     white=[x + size * y for y in range(size) for x in range(size) if rows[y][x] == 'O'])
     position.to_play = to_play
     return position
-
-
-def move_at(point, size):
-    return LETTERS.index(point[0]) + size * (size - int(point[1:]))
 
 
 LADDER = '''
@@ -61,7 +58,7 @@ def test_takes_what_decides_the_game():
 def test_ladder():
     """D1 drives the two stones to the edge; nothing else catches them."""
     search = search_of(position_of(LADDER), 600, komi=2.5)
-    assert search.choose() == move_at('D1', 7)
+    assert search.choose() == move_of('D1', 7)
 
 
 # The white corner and the black stones around it have two liberties each: who moves first wins the race, but
@@ -82,7 +79,7 @@ def test_snapback(seed):
     position = position_of(RACE)
     search = search_of(position, 400, komi=-30.5, seed=seed)
     move = search.choose()
-    assert move in (move_at('A7', 7), move_at('B7', 7)) and search.value() > 0.5
+    assert move in (move_of('A7', 7), move_of('B7', 7)) and search.value() > 0.5
     position.play(move)
     search = search_of(position, 400, komi=-30.5, seed=seed)
     assert search.value() < -0.5  # white takes the stone or not: all is lost
@@ -92,8 +89,8 @@ def test_snapback(seed):
 def test_capturing_race(seed):
     """White fills from outside at A4, or throws in first at B7; from the other side, E7, it is too late."""
     search = search_of(position_of(RACE, WHITE), 400, komi=-30.5, seed=seed)
-    assert search.choose() in (move_at('A4', 7), move_at('B7', 7)) and search.value() > 0.5
-    assert search.value(move_at('E7', 7)) < 0
+    assert search.choose() in (move_of('A4', 7), move_of('B7', 7)) and search.value() > 0.5
+    assert search.value(move_of('E7', 7)) < 0
 
 
 def test_counts_add_up():
@@ -202,8 +199,17 @@ def test_a_wrong_value_head_is_noticed(monkeypatch):
     assert listing.parity(chapters.find('6.3-value')).differences['gradients'] > 0.1
 
 
+def test_what_is_only_compared_has_no_training_to_set():
+    for section in ('6.3-value', '6.3-zero'):
+        experiment = chapters.find(section)
+        assert not experiment.trains and experiment.recipe is None and experiment.steps == ('plain',)
+        with pytest.raises(UserError, match="nothing called 'epochs' to set"):
+            experiment.but(epochs=3)
+        assert experiment.prove().holds
+
+
 def test_networks_of_the_book_have_its_layers():
-    from chapters.kit.layer_table import layer_table
+    from chapters.kit.networks.layer_table import layer_table
     convolutions = {}
     for section in ('6.3', '6.3-value', '6.3-zero'):
         experiment = chapters.find(section)
@@ -216,10 +222,11 @@ def test_networks_of_the_book_have_its_layers():
 
 
 def test_two_heads_learn_what_they_are_shown():
+    from mxnet import gluon, nd
+
     from chapters.ch06_alphago.networks import AlphaGoZero
     from chapters.ch06_alphago.zero import PLANES, TwoHeads, learn, play_games, zero_planes
-    from chapters.kit.training import seed_everything
-    from mxnet import gluon, nd
+    from chapters.kit.training.epochs import seed_everything
     random = seed_everything(1)
     network = AlphaGoZero(1, 16, PLANES, 5, 16)
     network.initialize()
@@ -239,18 +246,36 @@ def test_two_heads_learn_what_they_are_shown():
     assert np.mean((values > 0) == (results > 0.5)) > 0.9
 
 
+SMALL_ZERO = dict(size=4, generations=2, games=4, visits=8, batches=3, units=1, filters=8, every=2, trials=2, matches=2)
+SMALL_WAY = dict(size=5, layers=2, filters=8, imitation=3, rounds=10, games=4, positions=20, updates=5, matches=4)
+
+
+@pytest.mark.parametrize('section, numbers', [('6.4.1', SMALL_WAY), ('6.4.2', SMALL_ZERO)])
+def test_every_setting_of_a_search_that_learns_can_be_set(tmp_path, section, numbers):
+    experiment = chapters.find(section)
+    assert set(numbers) < set(experiment.settings())
+    changed = experiment.but(**{name: str(value) for name, value in numbers.items()})
+    assert dict(changed.settings(), **numbers) == changed.settings() and changed.changed == numbers
+    with pytest.raises(UserError, match="nothing called 'generation' to set; there is size, komi"):
+        experiment.but(generation=3)
+    with pytest.raises(UserError, match='games=0: give a number from 1 on'):
+        run_experiment(experiment.but(games=0), out=tmp_path / 'run', quiet=True)
+    assert not (tmp_path / 'run').exists()
+
+
 def test_the_loop_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypatch):
     from chapters.ch06_alphago import zero
-    from chapters.kit.checkpoint import Checkpoint
-    from chapters.kit.program import resume
-    monkeypatch.setattr(zero, 'train_zero', partial(
-        zero.train_zero, size=4, generations=2, games=4, visits=8, batches=3, units=1, filters=8, every=1,
-        trials=2, matches=2))
-    experiment = chapters.find('6.4.2')
+    from chapters.kit.perform import resume
+    from chapters.kit.training.checkpoint import Checkpoint
+    experiment = chapters.find('6.4.2').but(**SMALL_ZERO)
     _, result = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
     for opponent in zero.OPPONENTS:
         assert 0 <= result['metrics'][f'wins_against_{opponent}']['last'] <= 1
     assert (tmp_path / 'whole' / 'figures' / 'strength.png').exists()
+    with open(tmp_path / 'whole' / 'history.csv', encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['epoch'] for row in rows] == ['0', '1'] and all(int(row['positions']) > 20 for row in rows)
+    assert [bool(row['against_rollouts']) for row in rows] == [False, True]  # every second generation
     save = Checkpoint.save
 
     def dying_save(self, arrays, state):
@@ -263,21 +288,30 @@ def test_the_loop_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypa
     resume(tmp_path / 'killed', chapters.find)
     whole, killed = ((tmp_path / name / 'model-0002.params').read_bytes() for name in ('whole', 'killed'))
     assert whole == killed
+    assert (tmp_path / 'killed' / 'history.csv').read_text().count('\n') == 3
     exported = trained_graph(tmp_path / 'whole', chapters.find)
     assert exported.input_shape == (1, zero.PLANES, 4, 4)
 
 
+def test_a_loss_that_is_no_number_ends_the_loop(tmp_path, monkeypatch):
+    from chapters.ch06_alphago import zero
+    from chapters.kit.training.epochs import Diverged
+    monkeypatch.setattr(zero, 'learn', lambda *arguments: (float('nan'), 0.5))
+    with pytest.raises(Diverged, match='6.4.2: a loss became NaN or infinite in epoch 0'):
+        run_experiment(chapters.find('6.4.2').but(**SMALL_ZERO), out=tmp_path / 'run', quiet=True)
+
+
 def test_reinforcement_makes_what_won_more_probable():
+    from mxnet import nd
+
     from chapters.ch06_alphago import reinforce
     from chapters.ch06_alphago.networks import AlphaGoPolicy
-    from chapters.kit.training import seed_everything
-    from mxnet import nd
+    from chapters.kit.training.epochs import seed_everything
     random = seed_everything(2)
     network = AlphaGoPolicy(2, 8, 8)
     network.initialize()
     network(nd.zeros((1, 8, 5, 5)))
-    losses = [reinforce.imitate(network, 5, 10, 0.05, random, 32),
-                                reinforce.imitate(network, 5, 60, 0.05, random, 32)]
+    losses = [reinforce.imitate(network, 5, batches, 0.05, random, 32) for batches in (10, 60)]
     assert losses[1] < losses[0]
     pool = [reinforce._copy(network)]
     won = reinforce.reinforce(network, pool, 5, 8, 5, 0.5, 0.01, random)
@@ -287,17 +321,13 @@ def test_reinforcement_makes_what_won_more_probable():
     assert not np.array_equal(old, new) and np.isfinite(new).all()
 
 
-def test_all_of_alphagos_way(tmp_path, monkeypatch):
-    from chapters.ch06_alphago import reinforce
-    monkeypatch.setattr(reinforce, 'alphago_way', partial(
-        reinforce.alphago_way, size=5, layers=2, filters=8, imitation=3, rounds=10, games=4, positions=20,
-        updates=5, matches=4))
-    _, result = run_experiment(chapters.find('6.4.1'), out=tmp_path / 'run', quiet=True)
+def test_all_of_alphagos_way(tmp_path):
+    _, result = run_experiment(chapters.find('6.4.1').but(**SMALL_WAY), out=tmp_path / 'run', quiet=True)
     metrics = {name: value['last'] for name, value in result['metrics'].items()}
     assert 0 <= metrics['wins_against_imitation'] <= 1 and metrics['matches'] == 4
     for name in ('value', 'constant', 'rollouts1', 'rollouts10', 'rollouts100'):
         assert 0 <= metrics[f'{name}_mse'] <= 1
-    assert trained_graph(tmp_path / 'run', chapters.find).input_shape == (1, 8, 19, 19)  # of any board
+    assert trained_graph(tmp_path / 'run', chapters.find).input_shape == (1, 8, 5, 5)  # the board that it learnt on
     for name in ('value.params', 'figures/learning.png'):
         assert (tmp_path / 'run' / name).exists()
 
@@ -310,9 +340,10 @@ def test_played_out_positions_are_judged_from_both_sides():
 
 def test_policy_gradient_has_the_right_sign(monkeypatch):
     """With results that depend on the first move alone, that move becomes the favourite."""
+    from mxnet import nd
+
     from chapters.ch06_alphago import reinforce
     from chapters.ch06_alphago.networks import AlphaGoPolicy
-    from mxnet import nd
     np.random.seed(0)
     network = AlphaGoPolicy(1, 4, 8)
     network.initialize()
@@ -336,9 +367,10 @@ def test_policy_gradient_has_the_right_sign(monkeypatch):
 
 
 def test_value_network_learns_a_rule():
-    from chapters.ch06_alphago.reinforce import fit_value
-    from chapters.kit.training import seed_everything
     from mxnet import nd
+
+    from chapters.ch06_alphago.reinforce import fit_value
+    from chapters.kit.training.epochs import seed_everything
     random = seed_everything(0)
     planes = random.integers(0, 2, (400, 9, 5, 5)).astype(np.uint8)
     planes[:, 8] = planes[:, 8, :1, :1]  # the colour of the player to move: here, who wins

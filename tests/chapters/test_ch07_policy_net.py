@@ -4,9 +4,10 @@ import random
 import re
 import subprocess
 import sys
-from argparse import Namespace
+import time
 from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 import pytest
 from sgfmill import boards
@@ -18,11 +19,10 @@ from chapters.ch06_alphago.policy import Policy, load_policy, without_history
 from chapters.ch07_policy_net import match
 from chapters.ch07_policy_net.engine import Engine
 from chapters.ch07_policy_net.gtp import Gtp
-from chapters.kit.program import resume, run_experiment
-from chapters.kit.recipe import Recipe
-from chapters.kit.runtime import mx
+from chapters.kit.perform import resume, run_experiment
+from chapters.kit.training.recipe import Recipe
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell
+from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell, vertex
 from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye, planes_of
 from data_tools.go.player import choose, selfplay_records
 
@@ -78,7 +78,7 @@ def test_moves_turn_with_their_positions(records, planes):
 
 def test_a_network_never_waits_and_sees_what_the_pack_holds(records):
     """Batches made ahead in a thread are those made one by one."""
-    from chapters.kit.training import made_ahead
+    from chapters.kit.data.batches import made_ahead
     data = positions.from_records('x', records, records[:50], 8)
     numbers = np.arange(12 * 16).reshape(12, 16)
     ahead = list(made_ahead(data.batch, numbers, np.random.default_rng(5)))
@@ -90,11 +90,11 @@ def test_a_network_never_waits_and_sees_what_the_pack_holds(records):
 
 
 def test_top_metrics_are_those_of_numpy():
-    from chapters.kit.training import Objective
+    from chapters.kit.training.train import Objective
     logits = np.random.default_rng(0).normal(size=(200, 30)).astype(np.float32)
     y = np.random.default_rng(1).integers(0, 30, 200)
     identity = mx.gluon.nn.HybridLambda(lambda F, x: x * 1)
-    _, statistics = Objective(identity, 'softmax', 30, top=(2, 5, 10))(mx.nd.array(logits), mx.nd.array(y))
+    _, statistics = Objective(identity, top=(2, 5, 10))(mx.nd.array(logits), mx.nd.array(y))
     rank = (logits > logits[np.arange(200), y][:, None]).sum(axis=1)
     for row, number in zip(statistics.asnumpy()[1:], (1, 2, 5, 10)):
         assert np.array_equal(row, rank < number)
@@ -104,7 +104,7 @@ def test_top_metrics_are_those_of_numpy():
 
 def test_training_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypatch):
     run_tiny(tmp_path / 'whole', planes=TACTICS, fall_factor=0.9)
-    from chapters.kit.checkpoint import Checkpoint
+    from chapters.kit.training.checkpoint import Checkpoint
     save = Checkpoint.save
 
     def dying_save(self, arrays, state):
@@ -138,6 +138,21 @@ def test_the_rule_of_the_rate(tmp_path):
     assert sum(later > earlier for earlier, later in zip(losses, losses[1:])) == 2  # then it is under 0.008
 
 
+def test_the_rule_of_the_rate_does_nothing_as_printed(tmp_path):
+    """The symbolic form: the rate in the log falls and ends the training, which goes on at the first one."""
+    from chapters.ch07_policy_net.policy_net import read_history
+    settings = dict(TINY, epochs=40, samples_per_epoch=32, batch_size=32, learning_rate=0.02, momentum=0.9,
+                    fall_factor=0.5, least_rate=0.008)
+    run_experiment(chapters.find('7.2').but(**settings), data='selfplay', out=tmp_path / 'run', quiet=True,
+                   form='symbolic')
+    history = read_history(tmp_path / 'run')
+    losses = [row['train_loss'] for row in history]
+    assert sum(later > earlier for earlier, later in zip(losses, losses[1:])) == 2 and 2 < len(history) < 40
+    assert {row['learning_rate'] for row in history} == {0.02}
+    assert 'arg:preconv1_weight' in mx.nd.load(str(next((tmp_path / 'run').glob('model-*.params'))))
+    assert 'changes a variable that `fit` has copied already' in chapters.find('7.2').remark
+
+
 def test_a_rate_that_is_too_low_from_the_start():
     with pytest.raises(UserError, match='learning_rate=0.001 is under least_rate=0.01'):
         chapters.find('7.2').but(learning_rate=0.001)
@@ -150,26 +165,46 @@ def test_the_rate_anneals_to_nothing():
     assert 0 < recipe.rate(100, 10) < 0.01
 
 
-def test_the_published_checkpoint_loads(tmp_path):
-    """A file with the names and the number of the one that the book publishes, written by `Module`."""
+@pytest.mark.parametrize('names, section, some', [
+    ('published', '7.2', 'arg:FIRSTconv1_weight arg:BODYbnA1_gamma arg:BODYconvA1_weight aux:BODYbnB2_moving_mean'),
+    ('5.5.4', '7.2', 'arg:convPRE_weight arg:bnA0_gamma arg:convB1_weight aux:bnFINAL_moving_var arg:convFINAL_bias'),
+    ('7.2', '5.5.4', 'arg:preconv1_weight arg:bnA1_gamma arg:convB2_weight aux:finalbn1_moving_var arg:finalconv1_bias')])
+def test_files_of_all_three_names_load_without_their_graph(tmp_path, names, section, some):
+    """Those of the file that the book publishes, and those that 5.5.4 and 7.2 print."""
     from book_code import sec_5_5_4
-    symbol = sec_5_5_4.symbol(units=2, filters=8)
+    from chapters.kit.trained.run import Run
+    symbol = sec_5_5_4.symbol(units=2, filters=8, names=names)
     module = mx.mod.Module(symbol, ['data'], ['label'])
     module.bind([('data', (4, 8, 19, 19))], [('label', (4,))])
     module.init_params(mx.init.Normal(0.3))
     module.save_checkpoint(str(tmp_path / 'model'), 39540)
-    stored = mx.nd.load(str(tmp_path / 'model-39540.params'))
-    assert {'arg:FIRSTconv1_weight', 'arg:BODYbnA1_gamma', 'arg:BODYconvA1_weight', 'arg:BODYbnB1_beta',
-            'arg:BODYconvB1_bias', 'aux:BODYbnA2_moving_mean'} <= set(stored)
-    experiment = chapters.find('7.2').but(units=2, filters=8)
+    (tmp_path / 'model-symbol.json').unlink()
+    assert set(some.split()) <= set(mx.nd.load(str(tmp_path / 'model-39540.params')))
+    experiment = chapters.find(section).but(units=2, filters=8)
     network = experiment.build()
     network.initialize()
     network(mx.nd.zeros((1, 8, 19, 19)))
-    from chapters.kit.symbolic import load_into
-    load_into(network, tmp_path / 'model-39540.params', None, [mx.cpu()])
+    run = Run(experiment, data='selfplay', out=tmp_path / 'run', init=tmp_path / 'model-39540.params', quiet=True)
+    run.load_parameters(network)
     x = mx.nd.array(np.random.default_rng(0).integers(0, 2, (4, 8, 19, 19)))
     module.forward(mx.io.DataBatch([x]), is_train=False)
     assert np.allclose(mx.nd.softmax(network(x)).asnumpy(), module.get_outputs()[0].asnumpy(), atol=1e-6)
+
+
+def test_a_file_of_another_network_says_so(tmp_path):
+    from book_code import sec_4_4
+    from chapters.kit.trained.run import Run
+    module = mx.mod.Module(sec_4_4.symbol(), ['data'], ['label'])
+    module.bind([('data', (4, 1, 28, 28))], [('label', (4,))])
+    module.init_params()
+    module.save_checkpoint(str(tmp_path / 'lenet'), 1)
+    (tmp_path / 'lenet-symbol.json').unlink()
+    experiment = chapters.find('7.2').but(**TINY)
+    network = experiment.build()
+    network.initialize()
+    network(mx.nd.zeros((1, 8, 19, 19)))
+    with pytest.raises(UserError, match='preconv1_weight is not in it .*; it belongs to another network'):
+        Run(experiment, data='selfplay', out=tmp_path / 'run', init=tmp_path / 'lenet-0001.params').load_parameters(network)
 
 
 def test_init_takes_such_a_file(tmp_path):
@@ -189,9 +224,32 @@ def test_init_takes_such_a_file(tmp_path):
     assert np.allclose(ours, theirs, rtol=1e-5)
 
 
+def test_answers_are_measured_in_proportion_to_training(tmp_path, monkeypatch):
+    from chapters.ch07_policy_net import policy_net
+    monkeypatch.setattr(policy_net, 'MEASURED', 20000)
+    assert [policy_net.measured(trained, 10 ** 6) for trained in (640, 60000, 1500000)] == [500, 12000, 20000]
+    monkeypatch.setattr(positions, 'SELFPLAY_GAMES', 60)  # 3 games to validate: some 1,000 positions
+    _, result = run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=32)
+    assert result['metrics']['validation_positions']['last'] == 500
+
+
+def test_the_first_save_of_the_book_is_that_of_7_2_alone():
+    assert [figure.value for figure in chapters.find('7.2').book] == [0.3712, 2.544]
+    assert 'over 0.5 at the end' in chapters.find('7.2').book[0].note
+    assert not chapters.find('5.5.4').book and not chapters.find('7.2-small').book
+
+
+def test_the_shape_of_the_input_follows_the_planes():
+    assert chapters.find('7.2-small').input_shape == (1, 36, 19, 19)
+    assert chapters.find('7.2').but(planes=48).input_shape == (1, 48, 19, 19)
+
+
 def test_loading_a_run_that_is_none(tmp_path):
     with pytest.raises(UserError, match='not a run folder'):
         load_policy(tmp_path)
+    run_experiment(chapters.find('4.2.3'), out=tmp_path / 'run', quiet=True)
+    with pytest.raises(UserError, match='holds no policy network for Go'):
+        load_policy(tmp_path / 'run')
 
 
 # ---- the player ----
@@ -302,9 +360,254 @@ def test_loads_games(tmp_path):
     assert ask(gtp, f'loadsgf {path}') == '? cannot load file' and len(gtp.engine.moves) == 2
 
 
+def test_loads_what_other_programs_save(tmp_path):
+    gtp, path = Gtp(tiny_engine()), tmp_path / '棋谱\u3000一.sgf'  # its space is no ASCII
+    path.write_text('(;GM[1]SZ[9]KM[0.5]AB[cc]AW[gg]PL[W])')
+    assert ask(gtp, f'loadsgf {path}') == '=' and ask(gtp, 'get_komi') == '= 0.5'
+    engine = gtp.engine
+    assert engine.position.board.sum() == 3 and engine.position.to_play == WHITE and not engine.moves
+    path.write_text('(;GM[1]SZ[9]HA[2]AB[cc][gg];W[ee];B[ed]AE[ee]AW[aa];W[dd])')
+    assert ask(gtp, f'loadsgf {path}') == '=' and ask(gtp, 'get_komi') == '= 0.5'  # nothing is said of it
+    assert engine.handicap == 2 and len(engine.moves) == 3 and engine.position.to_play == BLACK
+    assert engine.position.board[0, 0] == WHITE and not engine.position.board[4, 4]
+    # AE and AW stand in a node of a move, and come before it
+    assert ask(gtp, f'loadsgf {path} 2') == '=' and engine.position.board[4, 4] == WHITE and len(engine.moves) == 1
+    path.write_text('(;GM[1]SZ[9]AB[cc];W[gg])')
+    assert ask(gtp, f'loadsgf {path} 1') == '=' and engine.position.to_play == WHITE
+    path.write_text('(;GM[1]SZ[9];B[cc];W[gg];B[dd];W[zz];B[ee])')
+    assert ask(gtp, f'loadsgf {path} 4') == '=' and len(engine.moves) == 3
+    before = engine.position.board.copy()
+    assert ask(gtp, f'loadsgf {path}') == '? cannot load file' and (engine.position.board == before).all()
+    assert ask(gtp, 'undo') == '=' and len(engine.moves) == 2
+
+
+def test_a_path_of_any_letters_reaches_the_program(tmp_path):
+    run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
+    path = tmp_path / 'jeu d’été 围棋.sgf'
+    path.write_text('(;GM[1]SZ[9]KM[3.5];B[cc])')
+    done = subprocess.run([sys.executable, '-m', 'chapters.ch07_policy_net.gtp', '--run', str(tmp_path / 'run')],
+                          input=f'1 loadsgf {path}\n2 get_komi\n3 quit\n'.encode(), stdout=subprocess.PIPE, check=True,
+                          env={**os.environ, 'PYTHONUTF8': '0', 'LC_ALL': 'C.UTF-8'})
+    assert done.stdout == b'=1\n\n=2 3.5\n\n=3\n\n'
+
+
+@pytest.mark.parametrize('settings, moves, most', [
+    (dict(main=600), 200, 600), (dict(main=60), 150, 60), (dict(main=0, period=30, stones=25), 250, 300),
+    (dict(main=10, period=30, stones=1), 250, None), (dict(main=10, period=5, periods=3), 250, None),
+    (dict(main=30, increment=2), 250, None)])
+def test_a_clock_that_nobody_sets_right_does_not_run_out(settings, moves, most):
+    """The engine's own clock beside one that runs as the rules say: each move takes 0.04 seconds more than was allowed."""
+    from chapters.ch07_policy_net.clock import Clock
+    clock, total = Clock(**settings), 0.0
+    main, period, stones, periods = (settings.get(name, 0) for name in ('main', 'period', 'stones', 'periods'))
+    left, in_period, moves_left, periods_left = main, not main, stones, periods
+    for number in range(moves):
+        took = clock.seconds(BLACK, max(20, 252 - 2 * number) / 2) + 0.04
+        total += took
+        clock.spent(BLACK, took)
+        left = (period if in_period and (periods or moves_left == stones) and number == 0 and not main else left) - took
+        if left < 0 and not in_period and period:
+            in_period, left = True, left + period
+        while left < 0 and periods_left > 1:
+            left, periods_left = left + period, periods_left - 1
+        assert left >= 0, number
+        if in_period and periods:
+            left = period
+        elif in_period:
+            moves_left -= 1
+            if not moves_left:
+                left, moves_left = period, stones
+        left += settings.get('increment', 0)
+    assert most is None or 0.5 * most < total <= most
+
+
+def test_byoyomi_to_come_is_used():
+    from chapters.ch07_policy_net.clock import Clock
+    assert Clock(5, 30, 1).seconds(BLACK, 100) > 20
+    clock = Clock(600, 30, 1)
+    clock.left(BLACK, 20, 1)
+    assert 10 < clock.seconds(BLACK, 100) < 20 and clock.seconds(WHITE, 100) > 25
+    assert Clock().seconds(BLACK, 100) is None
+
+
+def test_clocks_as_servers_name_them():
+    gtp = Gtp(tiny_engine())
+    for line, seconds in (('kgs-time_settings byoyomi 0 10 5', 7.9), ('kgs-time_settings canadian 0 100 10', 7.9),
+                          ('kata-time_settings fischer 100 5', 4.9), ('kgs-time_settings absolute 100', 0.8),
+                          ('kgs-time_settings none', None), ('time_settings 0 10 1', 7.9), ('time_settings 0 5 0', None)):
+        assert ask(gtp, line) == '='
+        assert gtp._clock.seconds(BLACK, 100) == pytest.approx(seconds), line
+    assert ask(gtp, 'kgs-time_settings hourglass 3') == '? syntax error' == ask(gtp, 'kgs-time_settings absolute')
+
+
+def test_the_clock_runs_while_the_engine_thinks():
+    gtp = Gtp(tiny_engine(visits=100000, size=9, resigns=False))
+    gtp.engine.warm_up()
+    ask(gtp, 'time_settings 4 0 0')
+    for _ in range(4):
+        ask(gtp, 'genmove b')
+    assert gtp._clock._now(BLACK)[0] <= 4 - 4 * 0.05 and gtp._clock.seconds(WHITE, 10) == pytest.approx(0.26)
+
+
+def test_nothing_is_left_to_compile_after_the_first_answer(tmp_path):
+    run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
+    cache = tmp_path / 'cache'
+    process = match.Program([sys.executable, '-m', 'chapters.ch07_policy_net.gtp', '--run', str(tmp_path / 'run'),
+                             '--visits', '20', '--never-resign'], {'NUMBA_CACHE_DIR': str(cache)})
+    process.ask('name')
+    compiled = sorted(path.name for path in cache.rglob('*.nbc'))
+    for line in ('boardsize 5', 'clear_board', *['genmove b', 'genmove w'] * 9, 'final_score', 'final_status_list dead',
+                 'play b pass', 'undo', 'clear_board', 'boardsize 9', 'fixed_handicap 2'):
+        try:
+            process.ask(line)
+        except UserError as error:
+            assert 'board' in str(error) or 'stones' in str(error)
+    process.close()
+    assert len(compiled) > 10 and sorted(path.name for path in cache.rglob('*.nbc')) == compiled
+
+
+@pytest.mark.parametrize('words, reason', [
+    ('gtp --visits -5', 'visits=-5'), ('gtp --temperature -1', 'temperature=-1'), ('gtp --temperature nan', 'temperature=nan'),
+    ('gtp --seed -1', 'seed=-1'), ('gtp --rules japanese', 'rules=japanese: one of chinese, aga'),
+    ('match --visits -3', 'visits=-3'), ('match --level 0', '--level 0: GNU Go has 1 to 10'),
+    ('match --level 99', '--level 99'),
+    ('match --komi nan', 'komi=nan'), ('match --temperature -1', 'temperature=-1'),
+    ('match --against cat --games 1 --size 5', "is no engine that speaks GTP"),
+    ('match --against true --games 1 --size 5', 'true: ended'),
+    ('match --against sleep\\ 60 --games 1 --size 5', 'sleep: no answer to `protocol_version` after')])
+def test_options_that_are_none_are_told(tmp_path_factory, capsys, monkeypatch, words, reason):
+    import shlex
+
+    from chapters.ch07_policy_net import gtp
+    monkeypatch.setattr(match, 'PATIENCE', 2)
+    folder = tmp_path_factory.getbasetemp() / 'options-run'
+    if not folder.exists():
+        run_tiny(folder, epochs=1, samples_per_epoch=64)
+    program, *words = shlex.split(words)
+    capsys.readouterr()
+    assert {'gtp': gtp, 'match': match}[program].main(['--run', str(folder), *words]) == 2
+    said = capsys.readouterr().err
+    assert reason in said and said.count('\n') == 1, said
+
+
+# ---- windows ----
+
+SABAKI = '''name
+version
+protocol_version
+list_commands
+boardsize 9
+clear_board
+komi 6.5
+play B E5
+lz-analyze W 20
+name
+lz-genmove_analyze W 20
+undo
+time_settings 0 1 1
+lz-genmove_analyze W 20
+stop
+quit'''
+
+LIZZIE = '''name
+boardsize 9
+komi 7.5
+time_settings 0 2 1
+kata-set-rules chinese
+kata-analyze b 10 ownership true
+play b E5
+kata-analyze w 10 ownership true maxmoves 3
+kata-genmove_analyze w interval 10
+stop
+quit'''
+
+GOGUI = '''protocol_version
+name
+list_commands
+gogui-analyze_commands
+version
+boardsize 9
+clear_board
+komi 6.5
+gogui-setup b C3 w G7 b D4
+gogui-setup_player w
+gogui-play_sequence w E5 b C7 w G3
+bookcnn-ownership
+undo
+gogui-play_sequence b A1 w A1
+gogui-setup e C3
+genmove b
+quit'''
+INFO = (r'info move ([A-J][1-9]|pass) visits (\d+) winrate ([\d.]+) prior ([\d.]+) lcb ([\d.]+) order (\d+) '
+        r'pv ((?:(?:[A-J][1-9]|pass) ?)+)')
+
+
+def session(lines, **settings):
+    """[(line, [lines of its response])], each line sent when the program waits or has said a second line of analysis."""
+    import io
+
+    from chapters.ch07_policy_net.gtp import serve
+    gtp, out, lines = Gtp(tiny_engine(**settings)), io.StringIO(), lines.split('\n')
+
+    def typed():
+        for line in lines:
+            yield line + '\n'
+            ends, done = len(out.getvalue()), out.getvalue().count('\n\n')
+            while gtp.running and (out.getvalue().count('\n\n') == done and
+                                   ('-analyze' not in line or out.getvalue()[ends:].count('info') == 0)):
+                time.sleep(0.005)
+    serve(gtp, typed(), out)
+    return list(zip(lines, [answer.split('\n') for answer in out.getvalue().split('\n\n')])), gtp.engine
+
+
+@pytest.mark.parametrize('lines', [SABAKI, LIZZIE], ids=['sabaki', 'lizzie'])
+def test_windows_see_what_is_searched(lines):
+    answers, engine = session(lines, visits=60)
+    kinds, legal = set(), Position(9)
+    for line, answer in answers:
+        words = line.split()
+        assert answer[0][0] == '=' or words[0] == 'stop', line
+        if 'analyze' not in words[0]:
+            continue
+        kinds.add(words[0])
+        assert answer[0] == '='
+        found = [one for one in answer[1:] if one.startswith('info')]
+        assert found and (answer[-1].startswith('play ') if 'genmove' in words[0] else answer[-1].startswith('info'))
+        for one in found:
+            one, _, owners = one.partition(' ownership ')
+            moves = list(re.finditer(INFO, one))
+            assert ' '.join(match_[0].strip() for match_ in moves) == one
+            assert [int(match_[6]) for match_ in moves] == list(range(len(moves)))
+            visits = [int(match_[2]) for match_ in moves]
+            assert visits == sorted(visits, reverse=True) and all(match_[7].split()[0] == match_[1] for match_ in moves)
+            scale = 1 if words[0].startswith('kata') else 10000
+            assert all(0 <= float(match_[number]) <= scale for match_ in moves for number in (3, 4, 5))
+            assert sum(float(match_[4]) for match_ in moves) <= 1.01 * scale and float(moves[0][4]) > 0.001 * scale
+            assert ('ownership true' in line) == bool(owners)
+            if owners:
+                owners = np.array(owners.split(), float).reshape(9, 9)
+                assert np.abs(owners).max() <= 1
+                if len(engine.moves) > 1 and 'maxmoves' in line:
+                    assert owners[4, 4] < 0 and len(moves) == 3  # Black's, in White's eyes
+        if 'genmove' in words[0]:
+            assert answer[-1].split()[1] == moves[0][1]
+    assert len(kinds) == 2 and len(engine.moves) == 2 and legal.size == engine.position.size
+
+
+def test_gogui_sets_up_and_plays():
+    answers, engine = session(GOGUI)
+    said = dict(answers)
+    assert all(answer[0][0] == '=' for line, answer in answers if 'A1 w A1' not in line)
+    assert said['gogui-play_sequence b A1 w A1'] == ['? illegal move'] and not engine.position.board[8, 0]
+    assert np.array(' '.join(said['bookcnn-ownership'])[1:].split(), float).shape == (81,)
+    board = engine.position.board
+    assert board[5, 3] == BLACK and not board[6, 2] and board[2, 6] == WHITE == board[4, 4] and not board[6, 6]
+    assert len(engine.moves) == 3 and engine.moves[0] == (WHITE, 40)
+
+
 def test_time_is_kept():
-    import time
     gtp = Gtp(tiny_engine(visits=100000))
+    gtp.engine.warm_up()
     ask(gtp, 'boardsize 9')
     ask(gtp, 'time_settings 0 2 1')
     ask(gtp, 'genmove b')
@@ -327,7 +630,7 @@ class Referee:
                               for colour in (BLACK, WHITE)], [])
         return referee
 
-    def allows(self, colour, point):
+    def allows(self, colour, point, repeats=False):
         """Whether a move such as 'C3' or 'PASS' is legal: no suicide, no position twice; plays it if so."""
         if point.upper() == 'PASS':
             return True
@@ -339,15 +642,15 @@ class Referee:
             return False
         names = {None: 0, 'b': BLACK, 'w': WHITE}
         stones = [[names[stone] for stone in line] for line in after.board[::-1]]
-        if after.get(row, column) != colour or stones in self.seen:
+        if after.get(row, column) != colour or stones in self.seen and not repeats:
             return False
         self.board = after
         self.seen.append(stones)
         return True
 
 
-WORDS = ['b', 'w', 'black', 'WHITE', 'A1', 'c3', 'pass', 'Z9', 'I5', '-1', '3', '5', '1e9', 'nan', 'inf', '', '#', '\x00',
-         'é', '999999999', '/', '.', 'dead', 'resign']
+WORDS = ['b', 'w', 'black', 'WHITE', 'A1', 'c3', 'pass', 'Z9', 'I5', '-1', '3', '5', '1e9', 'nan', 'inf', '', '#',
+         '\x00', 'é', '999999999', '/', '.', 'dead', 'resign']
 
 
 def random_line(choice, commands):
@@ -373,6 +676,87 @@ def random_line(choice, commands):
     else:
         line = f'\tplay\x07 {colour}\r C3 # {choice.choice(WORDS)}'
     return line.encode('utf-8')
+
+
+DEAD_B5 = ['boardsize 5', 'komi 0.5'] + [f'play {colour} {point}' for row in range(1, 6)
+                                         for colour, point in (('b', f'C{row}'), ('w', f'D{row}'))] + [
+    'play b B2', 'play w B5', 'play b B4']
+
+
+@pytest.mark.parametrize('passes', [0, 1, 2])
+def test_passes_change_nothing_about_who_is_dead(passes):
+    gtp = Gtp(tiny_engine())
+    for line in DEAD_B5 + ['play w pass', 'play b pass'][:passes]:
+        assert ask(gtp, line) == '='
+    assert ask(gtp, 'final_status_list dead') == '= B5' and ask(gtp, 'final_score') == '= B+4.5'
+    assert ask(gtp, 'reg_genmove b') != '= resign'
+
+
+def test_counts_as_dead_what_gnugo_counts_as_dead():
+    """Games of the built-in player to the second pass: the winner is the one that GNU Go names."""
+    try:
+        other = match.Program([match.find_gnugo(), '--mode', 'gtp', '--level', '1', '--chinese-rules'])
+    except UserError:
+        pytest.skip('needs GNU Go: apt-get install gnugo')
+    gtp, chance, same, dead = Gtp(tiny_engine()), np.array([11], np.uint64), 0, 0
+    for _ in range(6):
+        for line in ('boardsize 9', 'clear_board', 'komi 6.5'):
+            other.ask(line), ask(gtp, line)
+        position = Position(9)
+        while position.passes < 2:
+            # nobody plays on where it is over for a reasonable player
+            move = int(choose(position.state, chance)) if position.move_number < 60 else 81
+            line = f'play {"bw"[position.to_play == WHITE]} {vertex(move, 9)}'
+            position.play(move)
+            assert ask(gtp, line) == '='
+            other.ask(line)
+        same += ask(gtp, 'final_score')[2] == other.ask('final_score')[0]
+        dead += len(ask(gtp, 'final_status_list dead')) > 2
+    other.close()
+    assert same >= 5 and dead >= 5
+
+
+@pytest.mark.parametrize('rules', ['chinese', 'tromp-taylor'])
+def test_dead_stones_are_captured_where_nobody_agrees_about_them(rules):
+    """In the same position White passes: Black is ahead without B5, and behind with it."""
+    gtp = Gtp(tiny_engine(rules=rules))
+    for line in DEAD_B5 + ['play w pass']:
+        ask(gtp, line)
+    first = ask(gtp, 'reg_genmove b')
+    assert first == ('= A5' if rules == 'tromp-taylor' else '= pass')
+    assert ask(gtp, 'kgs-genmove_cleanup b') == '= A5'
+    assert ask(gtp, 'final_score') == '= B+4.5'
+    assert ask(gtp, 'play w pass') == '=' and ask(gtp, 'kgs-genmove_cleanup b') == '= pass'
+
+
+def test_white_gets_a_point_for_each_handicap_stone():
+    gtp = Gtp(tiny_engine())
+    scores = {}
+    for rules in ('chinese', 'aga', 'new_zealand', 'tromp-taylor'):
+        for line in ('boardsize 9', f'kgs-rules {rules}', 'komi 0.5', 'fixed_handicap 2'):
+            assert ask(gtp, line)[0] == '='
+        scores[rules] = gtp.engine.score([])
+    assert scores == {'chinese': 78.5, 'aga': 79.5, 'new_zealand': 80.5, 'tromp-taylor': 80.5}
+    assert ask(gtp, 'kgs-rules japanese') == '? unsupported rules' and ask(gtp, 'get_komi') == '= 0.5'
+
+
+REPEATING = 'b A2 w B1 b B2 w C3 b pass w D1 b A3 w C2 b D2 w A1 b C1 w B1'.split()
+
+
+def test_takes_moves_that_a_referee_without_superko_takes():
+    gtp = Gtp(tiny_engine())
+    ask(gtp, 'boardsize 9')
+    for colour, point in zip(REPEATING[::2], REPEATING[1::2]):
+        assert ask(gtp, f'play {colour} {point}') == '='
+    assert gtp.engine.position.board[8, 1] == WHITE and len(gtp.engine.moves) == 12
+    ask(gtp, 'undo')
+    legal = gtp.engine.position.legal_moves()
+    assert not legal[1 + 9 * 8]  # but the engine repeats nothing
+    ask(gtp, 'play w B1')
+    assert gtp.engine.position.superko
+    gtp = Gtp(tiny_engine(rules='tromp-taylor', size=9))
+    answers = [ask(gtp, f'play {colour} {point}') for colour, point in zip(REPEATING[::2], REPEATING[1::2])]
+    assert answers == ['='] * 11 + ['? illegal move']
 
 
 def test_survives_random_lines():
@@ -401,15 +785,15 @@ def test_survives_random_lines():
                 referee, moves = judge, moves + 1
         elif command == 'play':
             if accepted:
-                assert referee.allows(words[1][0].lower(), words[2]), line
+                assert referee.allows(words[1][0].lower(), words[2], repeats=True), line
                 moves += 1
             elif answer.endswith('illegal move\n\n'):
                 off = Referee(before)
                 off.seen = referee.seen[:]
-                assert not off.allows(words[1][0].lower(), words[2]), line
+                assert not off.allows(words[1][0].lower(), words[2], repeats=True), line
                 refused += 1
         elif command == 'undo' and accepted:
-            if not np.array_equal(before, engine.position.board):
+            if not np.array_equal(before, engine.position.board) and referee.seen:
                 referee.seen.pop()
             referee.board = Referee.of(engine.position.board)
         elif len(engine.moves) < played or size != engine.position.size \
@@ -569,7 +953,7 @@ def test_a_game_in_which_the_opponent_crashes_is_void(tmp_path, capsys):
     (tmp_path / 'other.py').write_text('\n'.join((
         'import os, sys',
         'for number, line in enumerate(sys.stdin):',
-        '    if number == 7 and os.path.exists("crash"):',
+        '    if number == 8 and os.path.exists("crash"):',
         '        os.remove("crash")',
         '        os._exit(1)',
         '    print("= PASS" if "genmove" in line else "=", end="\\n\\n", flush=True)')))
@@ -598,8 +982,17 @@ def test_a_missing_opponent_is_told(tmp_path):
         match.Program(['no-such-engine'])
 
 
+@pytest.mark.parametrize('wins, games', [(0, 40), (8, 10), (17, 40), (40, 40)])
+def test_interval_is_wilsons_formula(wins, games):
+    z, share = 1.959964, wins / games
+    middle = (share + z * z / (2 * games)) / (1 + z * z / games)
+    half = z * np.sqrt(share * (1 - share) / games + z * z / (4 * games * games)) / (1 + z * z / games)
+    assert match.wilson(wins, games) == pytest.approx((middle - half, middle + half), abs=1e-6)
+
+
 def test_interval():
-    low, high = match.wilson(8, 10)
+    assert match.wilson(8.5, 10) == (match.wilson(8, 10)[0], match.wilson(9, 10)[1])  # a draw
+    low, high = match.wilson(8.0, 10)
     assert (low, high) == (pytest.approx(0.4901, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
     assert match.wilson(0, 40)[0] == pytest.approx(
         0, abs=1e-12) and match.wilson(40, 40)[1] == pytest.approx(1)
@@ -608,8 +1001,8 @@ def test_interval():
 def test_a_person_plays(tmp_path, capsys):
     from chapters.ch07_policy_net.play import play_in_terminal
     run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
-    options = Namespace(run=str(tmp_path / 'run'), visits=0, colour='white', size=7, komi=8.5)
-    play_in_terminal(options, ['', 'hint', 'nonsense', 'A1', 'score', 'undo', 'B1', 'resign'])
+    play_in_terminal(tmp_path / 'run', colour='white', size=7, komi=8.5,
+                     lines=['', 'hint', 'nonsense', 'A1', 'score', 'undo', 'B1', 'resign'])
     said = capsys.readouterr().out
     assert said.count('The network plays ') >= 2 and 'the network likes' in said and '%' in said
     assert 'not a vertex' in said and said.strip().endswith('The network wins.')

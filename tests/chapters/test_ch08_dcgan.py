@@ -2,20 +2,22 @@
 import json
 from dataclasses import replace
 
+import mxnet as mx
 import numpy as np
 import pytest
+from mxnet import autograd, nd
+from PIL import Image
 
 import chapters
 from chapters.__main__ import main
 from chapters.ch08_gan import adversarial, dcgan, samples
 from chapters.ch08_gan.adversarial import LOSSES, AdversarialStep, build
 from chapters.ch08_gan.images import scaled
-from chapters.kit.parity import parity
-from chapters.kit.program import resume, run_experiment
-from chapters.kit.run import Run
-from chapters.kit.runtime import mx
-from chapters.kit.training import Diverged, require_finite, seed_everything
-from mxnet import autograd, nd
+from chapters.kit.perform import resume, run_experiment
+from chapters.kit.trained.run import Run
+from chapters.kit.training.epochs import Diverged, require_finite, seed_everything
+from chapters.kit.training.precision import require_dtype
+from data_tools.errors import UserError
 
 BATCH = 8
 
@@ -28,7 +30,7 @@ def pair(dtype='float64', section='8.3', batch=BATCH, **sizes):
     random = seed_everything(0)
     network = build(experiment, 1, recipe, mx.cpu(), dtype)
     step = AdversarialStep(network, recipe, 10, mx.cpu())
-    data = experiment.code(experiment.loader)(experiment, 'digits', None, 0)
+    data = experiment.load('digits')
     images = nd.array(scaled(data.train_x[:batch]), dtype=dtype)
     return step, network, images, nd.array(random.standard_normal((batch, 100)), dtype=dtype)
 
@@ -106,7 +108,7 @@ class _Watched:
 
 
 def test_parity_of_the_listing_in_colour():
-    result = parity(chapters.find('8.3-64'))
+    result = chapters.find('8.3-64').prove()
     assert result.holds, result
 
 
@@ -115,7 +117,7 @@ def test_parity_sees(monkeypatch, mistake):
     experiment = chapters.find('8.3')
     if mistake in ('momentum', 'rate'):
         changes = {'momentum': 0.9} if mistake == 'momentum' else {'learning_rate': 0.0001}
-        assert not parity(replace(experiment, recipe=experiment.recipe.but(**changes))).holds
+        assert not replace(experiment, recipe=experiment.recipe.but(**changes)).prove().holds
         return
     if mistake == 'sum':
         monkeypatch.setattr(adversarial._Learner, 'update', lambda learner: [
@@ -124,7 +126,7 @@ def test_parity_sees(monkeypatch, mistake):
     else:
         norm = dcgan.nn.BatchNorm
         monkeypatch.setattr(dcgan.nn, 'BatchNorm', lambda **settings: norm(momentum=0.8, **settings))
-    assert not parity(experiment).holds
+    assert not experiment.prove().holds
 
 
 def test_single_precision_computes_the_same():
@@ -263,7 +265,7 @@ def test_it_learns_and_resumes_bit_for_bit(tmp_path):
             raise KeyboardInterrupt
     stopped.checkpoint.save = stop
     with pytest.raises(KeyboardInterrupt):
-        adversarial.train_adversarially(stopped)
+        experiment.perform(stopped)
     resume(stopped.folder, chapters.find)
     whole, again = (mx.nd.load(str(tmp_path / name / 'model-0003.params')) for name in ('whole', 'stopped'))
     assert whole.keys() == again.keys()
@@ -279,6 +281,26 @@ def test_mistakes_are_told_in_one_line(tmp_path, capsys):
         assert main(['run', '8.3', '--out', str(tmp_path / words), *arguments]) == 2
         error = capsys.readouterr().err.strip().splitlines()
         assert len(error) == 1 and words in error[0]
+
+
+def test_the_watch_speaks_in_short_runs_too(monkeypatch, capsys):
+    """Of samples that are all alike in the second half, and of a discriminator that is certain: each once."""
+    from types import SimpleNamespace
+    said = []
+    run = SimpleNamespace(recipe=chapters.find('8.3').recipe.but(epochs=5), say=said.append)
+    history = [{'epoch': epoch, 'train_variety': variety, 'train_accuracy_real': 1.0, 'train_accuracy_made': made}
+               for epoch, (variety, made) in enumerate([(0.01, 0.9), (0.02, 1.0), (0.03, 1.0), (0.05, 0.9), (0.8, 0.9)])]
+    for length in range(1, 6):
+        adversarial._watch(run, history[:length], 45)
+        assert len(said) == (0, 1, 2, 2, 2)[length - 1]
+    assert 'tells all images apart' in said[0] and 'has collapsed: its samples differ 3.0%' in said[1]
+
+
+def test_at_a_rate_of_a_tenth_the_discriminator_wins(tmp_path, capsys):
+    """What the notebook says to try."""
+    experiment = chapters.find('8.3').but(width=8, epochs=4, train_samples=640, batch_size=32, learning_rate=0.1)
+    run_experiment(experiment, data='digits', out=tmp_path / 'run')
+    assert 'the discriminator tells all images apart' in capsys.readouterr().out
 
 
 def test_nan_and_collapse_stop_politely(tmp_path, monkeypatch):
@@ -304,3 +326,68 @@ def test_variety_and_ways_between_codes():
     line, arc = (samples.between(first, second, 5, way) for way in (False, True))
     assert np.allclose(line[[0, -1]], arc[[0, -1]]) and np.allclose(line[0], first) and np.allclose(line[-1], second)
     assert np.linalg.norm(line[2]) < 0.85 * np.linalg.norm(first) < np.linalg.norm(arc[2])
+
+
+def test_sixteen_bits_compute_nearly_the_same():
+    try:
+        require_dtype('bfloat16', mx.cpu())
+    except UserError as error:
+        pytest.skip(str(error))
+    experiment = chapters.find('8.3')
+    experiment = replace(experiment, sizes={**experiment.sizes, 'width': 8, 'learnt_slopes': False})
+    figures, gradients = [], []
+    for dtype in ('float32', 'bfloat16'):
+        random = seed_everything(0)
+        recipe = experiment.recipe.but(batch_size=BATCH, dtype=dtype)
+        step = AdversarialStep(build(experiment, 1, recipe, mx.cpu()), recipe, 10, mx.cpu())
+        images = nd.array(random.uniform(-1, 1, (BATCH, 1, 32, 32)))
+        figures.append([figure.asnumpy()[0] for figure in step(images, nd.array(random.standard_normal((BATCH, 100))))])
+        gradients.append(np.concatenate([array.asnumpy().ravel() for array in step.gradients().values()]))
+    assert 1e-6 < np.abs(np.subtract(*figures)).max() < 0.1  # another format, and nearly the same
+    assert np.corrcoef(*gradients)[0, 1] > 0.95
+
+
+def test_a_folder_of_pictures(tmp_path):
+    random = np.random.default_rng(0)
+    for number in range(20):
+        pixels = random.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f'{number:02}.png')
+    (tmp_path / 'torn.jpg').write_bytes(b'\xff\xd8\xff')
+    (tmp_path / 'README.txt').write_text('no picture')
+    data = chapters.find('8.3-64').load(str(tmp_path))
+    assert data.train_x.shape == (18, 3, 64, 64) and data.validation_x.shape == (2, 3, 64, 64)
+    assert data.class_names == (tmp_path.name,) and 'torn.jpg' in data.said
+    assert main(['run', '8.3-pictures', '--data', str(tmp_path), '--set', 'width=4', '--epochs', '1', '--batch-size', '8',
+                 '--out', str(tmp_path.parent / 'run')]) == 0
+    assert Image.open(tmp_path.parent / 'run' / 'samples' / 'epoch-0001.png').size == (1038, 1038)
+    few = tmp_path / 'few'
+    few.mkdir()
+    Image.new('L', (9, 9)).save(few / 'a.png')
+    with pytest.raises(UserError, match='1 pictures are too few'):
+        chapters.find('8.3-64').load(str(few))
+
+
+def test_options_of_normalisation():
+    printed = build(chapters.find('8.3').but(width=8), 1, chapters.find('8.3').recipe, mx.cpu())
+    changed = build(chapters.find('8.3').but(width=8, fix_gamma=False, image_norm=True), 1, chapters.find('8.3').recipe,
+                    mx.cpu())
+    for network, gammas, norms in ((printed, set(), 5), (changed, {'write'}, 7)):
+        found = {name: parameter.grad_req for name, parameter in network.collect_params().items() if 'gamma' in name}
+        assert len(found) == norms and {kind for kind in found.values() if kind != 'null'} == gammas
+    without = dcgan.DCGAN(size=32, channels=1, width=8, normalised=False)
+    assert not [name for name in without.discriminator.collect_params() if 'gamma' in name]
+    assert [name for name in without.generator.collect_params() if 'gamma' in name]
+    assert isinstance(list(changed.generator.layers)[-1], dcgan.nn.BatchNorm)
+    assert isinstance(list(changed.discriminator.layers)[0], dcgan.nn.BatchNorm)
+
+
+def test_a_training_collapses_beside_one_that_does_not(tmp_path):
+    # Alike as the printed one: 0.99 against 0.04 after 5 epochs of the whole.
+    experiment = chapters.find('8.3-variants').but(epochs=3, width=8)
+    run, result = run_experiment(experiment, out=tmp_path / 'run', quiet=True)
+    figures = {name: value['last'] for name, value in result['metrics'].items()}
+    assert figures['collapsed_alike'] > figures['normal_alike'] + 0.3, figures
+    assert figures['collapsed_variety'] < figures['normal_variety'] / 2, figures
+    assert (run.folder / 'figures' / 'variants.png').stat().st_size > 10000
+    assert json.loads((run.folder / 'image_norm' / 'config.json').read_text())['sizes']['image_norm'] is True
+    assert json.loads((run.folder / 'free_gamma' / 'config.json').read_text())['sizes']['fix_gamma'] is False

@@ -5,7 +5,7 @@ from scipy import linalg, stats
 
 import chapters
 from chapters.ch08_gan import scores
-from chapters.kit.program import run_experiment
+from chapters.kit.perform import run_experiment
 
 
 def test_frechet_distance_against_scipy():

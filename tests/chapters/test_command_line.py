@@ -2,14 +2,21 @@
 import gzip
 import json
 import os
+import shutil
+import signal
 import struct
 import subprocess
 import sys
+from pathlib import Path
+from unicodedata import east_asian_width
 
 import numpy as np
 import pytest
 
+import chapters
 from chapters.__main__ import main
+
+ROOT = Path(chapters.__file__).parents[1]
 
 
 def _idx_folder(folder, images=40, labels=40, side=28, magic=0x803, cut=0, label=3):
@@ -39,7 +46,8 @@ def _mistake(capsys, *arguments):
 
 
 def test_list_names_every_experiment_and_starts_without_mxnet():
-    environment = dict(os.environ, COLUMNS='250')
+    chapters.catalogue()  # kept for the next call
+    environment = dict(os.environ, COLUMNS='120')
     code = ('import sys; from chapters.__main__ import main; main(["list"]); '
             'assert "mxnet" not in sys.modules and "numpy" not in sys.modules')
     answer = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environment)
@@ -49,6 +57,7 @@ def test_list_names_every_experiment_and_starts_without_mxnet():
 
 
 def test_list_starts_within_a_second():
+    chapters.catalogue()  # kept for the next call
     before = os.times()
     for _ in range(3):
         subprocess.run([sys.executable, '-m', 'chapters', 'list'], capture_output=True, check=True)
@@ -56,10 +65,108 @@ def test_list_starts_within_a_second():
     assert (after.children_user + after.children_system - before.children_user - before.children_system) / 3 < 1
 
 
+def test_list_fits_the_terminal_and_shows_a_part(tmp_path):
+    environment = dict(os.environ, COLUMNS='80')
+    answer = subprocess.run([sys.executable, '-m', 'chapters', 'list', '4.4'], capture_output=True, text=True,
+                            env=environment)
+    lines = answer.stdout.splitlines()
+    width = max(sum(1 + (east_asian_width(letter) in 'WF') for letter in line) for line in lines)
+    assert 60 < width <= 80
+    starts = [line.split()[0] for line in lines[1:] if not line.startswith(' ' * 8)]
+    assert starts[0] == '4.4' and all(start.startswith('4.4') for start in starts)
+    assert '  4.4.4-batch8 · ' in answer.stdout  # variations are indented
+
+
+def test_a_script_that_changes_is_listed_anew(tmp_path, monkeypatch):
+    """Nothing but the script has to be told of a new experiment."""
+    shutil.copytree(ROOT / 'chapters', tmp_path / 'chapters', ignore=shutil.ignore_patterns('page', '__pycache__', 'ch0[5-8]*'))
+    for name in ('book_code', 'data_tools'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    code = 'import chapters, json; print(json.dumps([row["title"] for row in chapters.catalogue()]))'
+
+    def titles():
+        answer = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path,
+                                env={**os.environ, 'HOME': str(tmp_path), 'PYTHONPATH': str(tmp_path)})
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+    before = titles()
+    script = tmp_path / 'chapters' / 'ch02_neuron' / 'another.py'
+    script.write_text('from chapters.kit.experiment import WorkedExample\n\nEXPERIMENTS = [\n'
+                      "    WorkedExample('2.9.9', 'Another one', '另一个', function=lambda run: {'one': 1}),\n]\n")
+    assert titles() == titles() and set(titles()) - set(before) == {'Another one'}
+
+
+def test_without_what_the_project_needs_every_command_says_so_in_one_line(tmp_path):
+    for command in (['list'], ['run', '2.1.1'], ['report']):
+        answer = subprocess.run([sys.executable, '-S', '-m', 'chapters', *command], capture_output=True, text=True,
+                                cwd=ROOT, env={**os.environ, 'HOME': str(tmp_path)})
+        assert answer.returncode == 2 and len(answer.stderr.splitlines()) == 1, answer.stderr
+        assert 'make setup' in answer.stderr
+
+
+@pytest.mark.parametrize('section, near', [('3.2', '3.2-l2'), ('4.5', '4.5.2'), ('3.42', '3.4.2')])
+def test_a_section_that_is_not_there_suggests_those_that_begin_so(capsys, section, near):
+    assert near in _mistake(capsys, 'run', section).split('did you mean')[1]
+
+
+def test_ctrl_c_prints_how_to_go_on_and_a_finished_run_says_that_it_is(tmp_path, capsys):
+    command = [sys.executable, '-m', 'chapters', 'run', '3.4.2', '--data', 'digits', '--epochs', '1000', '--out',
+               str(tmp_path / 'run')]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not process.stdout.readline().startswith('epoch 2'):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
+    assert process.returncode == 130 and f'python -m chapters run --resume {tmp_path / "run"}' in error
+    assert main(['run', '3.4.2', '--data', 'digits', '--epochs', '1', '--out', str(tmp_path / 'done')]) == 0
+    assert 'is finished' in _mistake(capsys, 'run', '--resume', tmp_path / 'done')
+
+
+def test_what_was_changed_stands_where_figures_stand(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    changes = ['--subset', '64', '--epochs', '1', '--set', 'dropout=0.1', '--form', 'gluon']
+    assert main(['run', '3.4.2', '--data', 'digits', *changes]) == 0
+    (folder,) = (tmp_path / 'runs').iterdir()
+    said = capsys.readouterr().out
+    for change in ('epochs=1', 'train_samples=64', 'dropout=0.1'):
+        assert change in said.split('the book')[1].replace('\n', ' ') and change.replace('=', '-') in folder.name
+    assert main(['report']) == 0
+    assert 'dropout=0.1' in (tmp_path / 'runs' / 'RESULTS.md').read_text(encoding='utf-8')
+    assert "the book's run" not in (tmp_path / 'runs' / 'RESULTS.md').read_text(encoding='utf-8')
+
+
+def test_the_symbolic_form_learns_what_gluon_learns_and_is_quiet(tmp_path):
+    found = {}
+    for form in ('gluon', 'symbolic'):
+        answer = subprocess.run([sys.executable, '-m', 'chapters', 'run', '4.4', '--data', 'digits', '--form', form, '--epochs',
+                                 '2', '--set', 'initializer=xavier', '--learning-rate', '0.01', '--out', str(tmp_path / form)],
+                                capture_output=True, text=True)
+        assert answer.returncode == 0 and answer.stderr == '', answer.stderr
+        found[form] = {name: value['last'] for name, value in
+                       json.loads((tmp_path / form / 'result.json').read_text())['metrics'].items()}
+    for name, value in found['symbolic'].items():
+        assert value == pytest.approx(found['gluon'][name], abs=0.02), name
+
+
+def test_the_symbolic_form_goes_on_where_it_was_stopped(tmp_path):
+    from chapters.kit.perform import resume, run_experiment
+    experiment = chapters.find('3.4.2').but(epochs=3, momentum=0.9, learning_rate=0.01, train_samples=320)
+    run_experiment(experiment, data='digits', out=tmp_path / 'whole', form='symbolic', quiet=True)
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'stopped')
+    run_experiment(experiment.but(epochs=1), data='digits', out=tmp_path / 'first', form='symbolic', quiet=True)
+    shutil.rmtree(tmp_path / 'stopped' / 'checkpoint')
+    shutil.copytree(tmp_path / 'first' / 'checkpoint', tmp_path / 'stopped' / 'checkpoint')
+    (tmp_path / 'stopped' / 'result.json').unlink()
+    resume(tmp_path / 'stopped', chapters.find)
+    one, two = (json.loads((tmp_path / name / 'result.json').read_text())['metrics'] for name in ('whole', 'stopped'))
+    assert one == two
+
+
 def test_show_prints_layers_recipe_and_book(capsys):
     assert main(['show', '4.4']) == 0
     shown = capsys.readouterr().out
-    for word in ('51,264', '58,058', '0.99401', 'learning_rate=0.03'):
+    for word in ('51,264', '58,058', '0.99401', 'learning_rate=0.03', 'chapters/ch04_cnn/lenet.py',
+                 'book_code/sec_4_4.py', 'features.0, features.1'):
         assert word in shown or word.replace(',', '') in shown
 
 
@@ -133,6 +240,7 @@ def test_missing_file(tmp_path, capsys):
     (['run', '3.4.2', '--data', 'nosuchset'], ['nosuchset', 'digits']),
     (['run', '8.4-bigan', '--form', 'symbolic'], ['8.4-bigan', '--form']),
     (['run', '8.3', '--set', 'mixup=0.2'], ['8.3', 'mixup']),
+    (['demo', '--out', '/dev/null/demo'], ['/dev/null/demo', 'choose another --out']),
     (['run', '8.4-bigan', '--set', 'augmentation=mirror'], ['8.4-bigan', 'augmentation']),
     (['run', '5.3', '--set', 'small_pixels=16', '--set', 'small_epochs=1'], ['5.3', 'small_pixels']),
     (['run'], ['section']),
@@ -153,31 +261,15 @@ def test_unwritable_out(tmp_path, capsys):
 
 
 def test_demo_chooses_what_digits_are_large_enough_for():
+    import mxnet as mx
+
     from chapters import demo
-    from chapters.kit.runtime import mx
     for experiment in demo.chosen():
         assert experiment.section[0] in '2347'
-        if experiment.takes_image_sets and experiment.trains:
+        if experiment.stand_in == 'digits' and experiment.trains:
             network = experiment.build()
             network.initialize(mx.init.Xavier())
             assert network(mx.nd.zeros((1, 1, 28, 28))).shape == (1, 10)
-
-
-def test_demo_runs_to_its_page(tmp_path, monkeypatch, capsys):
-    import chapters
-    from chapters import demo
-    some = ['2.1.1', '2.2.8', '3.4.2', '4.2.2', '7.2-small']
-    monkeypatch.setattr(demo, 'chosen', lambda: [chapters.find(section) for section in some])
-    for name, value in {'_EPOCHS': {}, '_DIGITS_EPOCHS': 1, '_MOST_EPOCHS': 1}.items():
-        monkeypatch.setattr(demo, name, value)
-    monkeypatch.setitem(demo._GO, '4.2.2', dict(epochs=1, samples_per_epoch=1280))
-    monkeypatch.setitem(demo._GO, '7.2-small', dict(epochs=1, samples_per_epoch=640, units=1, filters=8, planes=8))
-    assert main(['demo', '--out', str(tmp_path / 'demo')]) == 0
-    printed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in printed[:-1]] == some
-    assert printed[-1] == str(tmp_path / 'demo' / 'index.html')
-    page = (tmp_path / 'demo' / 'index.html').read_text(encoding='utf-8')
-    assert all(section in page for section in some)
 
 
 def test_an_existing_run_folder_is_kept(tmp_path, capsys, monkeypatch):
@@ -203,5 +295,6 @@ def test_resume_of_a_damaged_checkpoint(tmp_path, capsys):
     out = tmp_path / 'run'
     assert main(['run', '3.4.2', '--data', 'digits', '--epochs', '1', '--out', str(out)]) == 0
     capsys.readouterr()
+    (out / 'result.json').unlink()
     (out / 'checkpoint' / 'latest.json').write_text('{')
     assert 'latest.json' in _mistake(capsys, 'run', '--resume', out)

@@ -1,13 +1,17 @@
 """`chapters.notebook`: what the cells of the notebooks call."""
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import chapters
 from chapters import notebook as module
-from chapters.kit import figures
+from chapters import source_code
+from chapters.kit.perform import shortened
+from chapters.kit.report import figures
 from chapters.notebook import Notebook
 from data_tools.errors import UserError
 
@@ -55,7 +59,8 @@ def test_a_run_shows_settings_pictures_and_figures_beside_the_books(shown):
 def test_digits_stand_in_for_mnist_and_that_is_said(shown):
     mlp = Notebook('QUICK').run('3.4.2', quick=dict(epochs=1), pictures=())
     assert mlp.result['data'] == 'digits' and 'digits in place of mnist' in texts(shown)
-    assert '| 0.980531 (mnist) |' in texts(shown) and not pictures(shown)
+    assert 'accuracy | 0.980531 |' not in texts(shown) and not pictures(shown)  # not beside ours: on other data
+    assert '(mnist), not to be compared' in texts(shown) and 'validation accuracy 0.980531' in texts(shown)
 
 
 def test_changes_of_the_reader_win_over_the_short_form(shown):
@@ -91,8 +96,24 @@ def test_programs_take_arguments_in_short_form(shown):
 def test_several_experiments_share_one_picture_and_one_table(shown):
     Notebook('QUICK').compare('4.4.4-batch128', '4.4.4-batch512', quick=dict(epochs=1))
     assert len(pictures(shown)) == 1
-    assert '| 0.9933 (mnist) |' in texts(shown) and '| 0.991 (mnist) |' in texts(shown)
+    assert '4.4.4-batch128 validation accuracy 0.9933, 4.4.4-batch512 validation accuracy 0.991' in texts(shown)
     assert '`python -m chapters run 4.4.4-batch128 4.4.4-batch512`' in texts(shown)
+
+
+def test_several_experiments_may_each_have_a_short_form_of_its_own(shown):
+    Notebook('QUICK').compare('2.2.8', '2.2.8-batch10', metric='validation_mse',
+                              quick={'2.2.8': dict(train_samples=100), '2.2.8-batch10': dict(train_samples=300)})
+    said = texts(shown)
+    assert 'train_samples 100 in place of 1000. In full 完整运行: `python -m chapters run 2.2.8`' in said
+    assert 'train_samples 300 in place of 10000. In full 完整运行: `python -m chapters run 2.2.8-batch10`' in said
+
+
+def test_only_what_differs_is_called_short():
+    experiment, data, words = shortened(chapters.find('8.3'), 'digits', dict(epochs=5, batch_size=64, train_samples=600))
+    assert data == '' and words == 'epochs 5 in place of 500, train_samples 600 in place of all'
+    assert experiment.recipe.train_samples == 600
+    assert shortened(chapters.find('2.2.8'))[1:] == ('', '')
+    assert shortened(chapters.find('4.4'))[1:] == ('digits', 'digits in place of mnist')
 
 
 def test_layers_and_networks_count_as_the_book_does(shown):
@@ -148,3 +169,140 @@ def test_a_users_mistake_is_one_line():
     shell = Shell()
     module._one_line(shell, UserError, UserError('9.9: no experiment\nof that section'), None)
     assert shell.lines == ['error: 9.9: no experiment of that section']
+
+
+# ---- code ----
+
+LISTINGS = [experiment.section for experiment in {
+    experiment.listing: experiment for experiment in reversed(chapters.experiments())
+    if experiment.listing and experiment.section < '6'}.values()]
+
+
+@pytest.mark.parametrize('section', LISTINGS)
+def test_code_stands_in_the_source_files_and_equal_marks_are_equal_operators(shown, section):
+    Notebook('QUICK').code(section)
+    left, right = re.findall(r'```python\n(.*?)\n```', texts(shown), re.S)
+    links = re.findall(r'\]\(\.\./([^)#]*)#L(\d+)\)', texts(shown))
+    files = {path: (source_code.ROOT / path).read_text(encoding='utf-8') for path, _ in links}
+    for line in (left + '\n' + right).splitlines():
+        assert not line or any(source_code.unmarked(line) in text for text in files.values()), line
+    for path, line in links:
+        assert re.match(r'\s*(class|def) ', files[path].splitlines()[int(line) - 1])
+    experiment = chapters.find(section)
+    assert f'class {experiment.network.__name__}(' in left and 'def symbol(' in right
+    ours, theirs = ([mark for mark in source_code.MARKS if mark in text] for text in (left, right))
+    assert ours == theirs and len(ours) >= 1
+
+
+def test_marks_name_the_layer_and_its_operator(shown):
+    Notebook('QUICK').code('4.4')
+    kinds = [('nn.Conv2D(filters', 'Convolution'), ('nn.BatchNorm', 'BatchNorm'), ('nn.Activation', 'Activation'),
+             ('nn.MaxPool2D', "pool_type='max'"), ('nn.Conv2D(classes', 'num_filter=classes'), ('F.mean', 'global_pool=True')]
+    for mark, (ours, theirs) in zip(source_code.MARKS, kinds):
+        one, other = [line for line in texts(shown).splitlines() if mark in line]
+        assert ours in one and theirs in other
+    assert source_code.MARKS[len(kinds)] not in texts(shown)
+
+
+def test_a_helper_that_several_layers_share_has_the_marks_of_all(shown):
+    Notebook('QUICK').code('5.4.4')
+    line, = [line for line in texts(shown).splitlines() if "name='conv' + suffix" in line]
+    assert len(re.findall('[\u2460-\u2473]', line)) == 2  # with padding in the loop, without at the end
+
+
+def test_the_step_and_any_function_of_the_file_can_be_shown(shown):
+    book = Notebook('QUICK')
+    book.code('4.4', 'step')
+    assert 'with autograd.record():' in texts(shown) and 'class PlainStep' in texts(shown)
+    book.code('4.5.4', 'step')
+    assert 'def train_by_hand(run):' in texts(shown)
+    book.code('2.1.4', 'update')
+    assert 'slope = 2 * (out - target)' in texts(shown) and '<table>' not in texts(shown).split('def train_by_hand')[1]
+    book.code('2.1.1')
+    assert 'def weighted_sum(run):' in texts(shown)
+    with pytest.raises(UserError, match='no class or function of that name'):
+        book.code('4.4', 'nothing')
+
+
+# ---- by hand ----
+
+def test_one_plain_update_is_the_first_step_and_the_graph_answers_alike(shown):
+    import mxnet as mx
+    from mxnet import autograd, gluon, nd
+
+    from chapters.ch04_cnn.lenet import LeNet
+    book = Notebook('QUICK')
+    x, y = book.batch('4.4', 8)
+    assert x.shape == (8, 1, 28, 28) and y.shape == (8,)
+    network = LeNet()
+    network.initialize(mx.init.Xavier())
+    kit = book.first_step('4.4', network, x, y)
+    book.same(network, kit)
+    assert '| 0.' in texts(shown) and texts(shown).count('below') < 14  # one of the two has made a step
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.03})
+    with autograd.record():
+        value = loss(network(x), y)
+    value.backward()
+    trainer.step(len(x))
+    shown.clear()
+    book.same(network, kit)
+    assert texts(shown).count('below 1e-05') == 14  # all of 3 convolutions and 2 batch normalisations
+    module = book.module('4.4', network, x.shape)
+    module.forward(mx.io.DataBatch([x]), is_train=False)
+    assert nd.abs(module.get_outputs()[0] - nd.softmax(network(x))).max().asscalar() < 1e-5
+    assert book.clock(network, x, times=2) > 0
+
+
+def test_the_whole_layer_table_has_what_learns_nothing(shown):
+    book = Notebook('QUICK')
+    book.layers('4.4', every=True)
+    assert 'batch normalisation' in texts(shown) and 'max 3x3, stride 2' in texts(shown) and 'relu' in texts(shown)
+
+
+# ---- while it trains ----
+
+def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(shown, monkeypatch):
+    settings = dict(pictures=(), quick=dict(epochs=3, train_samples=200))
+    whole = Notebook('QUICK').run('2.3.9', **settings)
+    book, seen = Notebook('QUICK'), []
+
+    def stop(live, run, history):
+        seen.append(len(history))
+        if seen == [1, 2]:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(module._Live, '__call__', stop)
+    with pytest.raises(UserError, match='run the cell again to go on'):
+        book.run('2.3.9', **settings)
+    again = book.run('2.3.9', **settings)
+    assert seen == [1, 2, 3]
+    assert again.result['metrics']['validation_mse'] == whole.result['metrics']['validation_mse']
+
+
+def test_a_live_curve_redraws_in_place_has_time_left_and_leaves_nothing(monkeypatch):
+    updates, figure_titles = [], []
+
+    class Handle:
+        def update(self, thing, raw=False):
+            updates.append(thing)
+    first = []
+    monkeypatch.setattr(module, 'display', lambda thing, **settings: first.append((thing, settings)) or Handle())
+    monkeypatch.setattr(module, '_png', lambda figure: figure_titles.append(figure._suptitle.get_text()) or b'')
+    monkeypatch.setattr(module, 'Image', lambda data: 'picture')
+    monkeypatch.setattr(module, 'get_ipython', lambda: type('Shell', (), {'kernel': 1}))
+    monkeypatch.setattr(module.time, 'monotonic', iter(range(100, 900, 10)).__next__)
+    monkeypatch.setenv('TQDM_DISABLE', '')
+    experiment = chapters.find('4.4')
+    run = type('Run', (), {'recipe': experiment.recipe, 'data_name': 'mnist', 'seed': 0, 'short': ''})
+    live, history = module._Live(experiment), []
+    for epoch in range(3):
+        history.append(dict(epoch=epoch, train_loss=1, validation_loss=1, train_accuracy=0.9, validation_accuracy=0.9,
+                            learning_rate=0.03))
+        live(run, history)
+    live.end()
+    assert len(first) == 1 and first[0][1] == {'display_id': True}
+    assert updates == ['picture', 'picture', {'text/plain': ''}]
+    assert figure_titles[-1] == 'epoch 轮 3 / 20, 2:50 left 剩余'
+    monkeypatch.setenv('TQDM_DISABLE', '1')
+    module._Live(experiment)(run, history)
+    assert len(first) == 1

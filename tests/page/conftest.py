@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items):
 def digits_run(tmp_path_factory):
     """4.4, trained in some seconds on the digits that come with scikit-learn."""
     import chapters
-    from chapters.kit.program import run_experiment
+    from chapters.kit.perform import run_experiment
     folder = tmp_path_factory.mktemp('runs') / 'digits'
     run_experiment(chapters.find('4.4').but(epochs=6, learning_rate=0.1), data='digits', out=folder, quiet=True)
     return folder
@@ -32,7 +32,7 @@ def go_run(tmp_path_factory):
     import chapters
     from chapters.ch04_cnn import positions
     from chapters.ch07_policy_net import policy_net
-    from chapters.kit.program import run_experiment
+    from chapters.kit.perform import run_experiment
     folder = tmp_path_factory.mktemp('runs') / 'go'
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(positions, 'SELFPLAY_GAMES', 20)
@@ -43,11 +43,23 @@ def go_run(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def server(digits_run, go_run):
-    """The page of both, as `serve` serves it."""
+def flowers_run(tmp_path_factory, flower_pictures):
+    """4.4 after some epochs on colour pictures of three classes: sure of some, not of others."""
     import chapters
-    from chapters.kit.serve import PageServer, page_files
-    with PageServer(page_files([digits_run, go_run], chapters.find), port=0) as server:
+    from chapters.kit.perform import run_experiment
+    folder = tmp_path_factory.mktemp('runs') / 'flowers'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('HOME', str(folder.parent))  # class folders are packed there
+        run_experiment(chapters.find('4.4').but(epochs=5, batch_size=8), data=str(flower_pictures), out=folder, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def server(digits_run, go_run, flowers_run):
+    """The page of all three, as `serve` serves it."""
+    import chapters
+    from chapters.kit.trained.serve import PageServer, page_files
+    with PageServer(page_files([digits_run, go_run, flowers_run], chapters.find), port=0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -67,16 +79,20 @@ def chromium():
 
 @pytest.fixture
 def open_page(chromium, server):
-    """A function (language, viewport) -> page that has loaded; at the end: no error in it, nothing asked of others."""
+    """A function (language, viewport, number of the network) -> page that has loaded.
+
+    At the end: no error in it, nothing asked of others.
+    """
     contexts, problems = [], []
 
-    def open_one(locale='en-US', viewport=None, network=0):
+    def open_one(locale='en-US', viewport=None, network=0, **settings):
         viewport = viewport or {'width': 1180, 'height': 900}
-        context = chromium.new_context(locale=locale, viewport=viewport, has_touch=viewport['width'] < 500)
+        context = chromium.new_context(locale=locale, viewport=viewport, has_touch=viewport['width'] < 500, **settings)
         context.set_default_timeout(60000)
         contexts.append(context)
         page = context.new_page()
-        page.on('console', lambda message: problems.append(message.text) if message.type in ('error', 'warning') else None)
+        page.on('console', lambda message: problems.append(message.text) if message.type in ('error', 'warning')
+                else None)
         page.on('pageerror', lambda error: problems.append(str(error)))
         page.on('request', lambda request: None if request.url.startswith((server.address, 'data:', 'blob:'))
                 else problems.append(f'asks for {request.url}'))

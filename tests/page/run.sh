@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# `make web-test`: the page in a real browser. As root on Debian and its relatives it installs what is missing.
+# `make web-test`: the page, and the site where `make site` has built it, in a real browser. As root on Debian and its
+# relatives it installs what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 missing=()
-type -P chromium chromium-browser google-chrome > /dev/null || missing+=(chromium)
+[ -n "$(type -P chromium chromium-browser google-chrome)" ] || missing+=(chromium)
 type -P node > /dev/null || missing+=(nodejs)
 type -P npm > /dev/null || missing+=(npm)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -20,4 +21,4 @@ if [ ${#missing[@]} -gt 0 ]; then
         exit 2
     fi
 fi
-BOOKCNN_WEB_TEST=1 OMP_NUM_THREADS=1 exec .venv/bin/python -m pytest tests/page "$@"
+BOOKCNN_WEB_TEST=1 OMP_NUM_THREADS=1 exec .venv/bin/python -m pytest tests/page tests/site "$@"

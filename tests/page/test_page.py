@@ -1,5 +1,7 @@
-"""The page in a real Chromium: draw a digit, play Go, open a record; languages, phones, keyboard, speed."""
+"""The page in a real Chromium: digits to draw, pictures, Go, game records; languages, phones, keyboard, speed."""
+import base64
 import gzip
+import io
 import os
 import re
 import shutil
@@ -9,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_tools.go.board import BLACK, WHITE, Position, vertex
 
 PHONE, DESKTOP = {'width': 390, 'height': 844}, {'width': 1180, 'height': 900}
-PAGE = Path(__file__).parents[2] / 'chapters' / 'page'
+PAGE = Path(__file__).parents[2] / 'chapters' / 'kit' / 'trained' / 'page'
 DIGITS = {'0': [[(140, 60), (90, 80), (75, 140), (90, 200), (140, 220), (190, 200), (205, 140), (190, 80), (140, 60)]],
           '1': [[(140, 50), (140, 230)]],
           '7': [[(75, 60), (205, 60), (120, 230)]]}
@@ -137,6 +140,171 @@ def test_size_and_time_to_the_first_prediction(chromium, server):
     context.close()
 
 
+# ---- pictures
+
+KINDS = {'png': 'image/png', 'jpg': 'image/jpeg', 'webp': 'image/webp'}
+
+
+def picture(kind, size=(70, 50), mode='RGB', orientation=1, seed=0, **settings):
+    """(name, bytes) of a picture with slopes and edges."""
+    random, exif = np.random.default_rng(seed), Image.Exif()
+    exif[0x0112] = orientation
+    pixels = random.integers(0, 256, (5, 4, len(mode)), np.uint8)
+    image = Image.fromarray(pixels.squeeze(), mode).resize(size, Image.BICUBIC)
+    image.paste(image.crop((0, 0, size[0] // 3, size[1] // 3)), (size[0] // 2, size[1] // 2))
+    file = io.BytesIO()
+    image.save(file, {'jpg': 'JPEG'}.get(kind, kind), exif=exif, **settings)
+    return f'{mode}-{size[0]}x{size[1]}-{orientation}-{seed}.{kind}', file.getvalue()
+
+
+def payload(name, content):
+    return {'name': name, 'mimeType': KINDS.get(name.rpartition('.')[2], ''), 'buffer': content}
+
+
+def choose(page, *files):
+    page.locator('input[type=file]').first.set_input_files([payload(*file) for file in files])
+
+
+def drop(page, event, *files):
+    """Files from outside onto the page, or, as 'paste', out of the clipboard."""
+    page.evaluate("""([event, files]) => {
+        const data = new DataTransfer();
+        for (const [name, type, content] of files) {
+            data.items.add(new File([Uint8Array.from(atob(content), (one) => one.charCodeAt(0))], name, { type }));
+        }
+        const settings = { bubbles: true, cancelable: true };
+        document.body.dispatchEvent(event === 'paste' ? new ClipboardEvent(event, { ...settings, clipboardData: data })
+            : new DragEvent(event, { ...settings, dataTransfer: data }));
+    }""", [event, [[name, KINDS['png'], base64.b64encode(content).decode()] for name, content in files]])
+
+
+def shares(page, name):
+    """{class: probability} once the network has answered of the picture of that name."""
+    page.locator('figcaption', has_text=name).wait_for()
+    page.locator('.answer[aria-busy=false]').wait_for()
+    rows = page.locator('.bars li')
+    return {row.locator('.name').inner_text(): float(row.locator('meter').get_attribute('value')) for row in rows.all()}
+
+
+def said_by_predict(run, folder, name, content):
+    """{class: probability} of the same file by `python -m chapters predict`."""
+    import chapters
+    from chapters.kit.trained.answers import probabilities_of
+    from chapters.kit.trained.prediction import Predictor
+    from chapters.kit.trained.saved import load_run
+    (folder / name).write_bytes(content)
+    saved = load_run(run, chapters.find)
+    (shares,) = probabilities_of(Predictor(saved.network), [saved.read_image(folder / name)])
+    return dict(zip(saved.class_names, shares))
+
+
+def test_a_picture_gets_the_answer_that_predict_gives(open_page, flowers_run, flower_pictures, tmp_path):
+    page = open_page(network=2)
+    page.get_by_text('It knows 3 classes: daisy, rose, tulip.').wait_for()
+    own = sorted(flower_pictures.glob('*/7.png'))
+    files = [(f'{path.parent.name}.png', path.read_bytes()) for path in own]
+    files += [picture('png'), picture('png', (28, 28)), picture('png', (56, 84)), picture('png', (11, 300), seed=1),
+              picture('png', mode='RGBA'), picture('png', mode='L'), picture('webp', mode='RGBA', lossless=True)]
+    answers = []
+    for name, content in files:
+        choose(page, (name, content))
+        found, wanted = shares(page, name), said_by_predict(flowers_run, tmp_path, name, content)
+        assert found.keys() == wanted.keys()
+        assert all(abs(found[one] - wanted[one]) < 2e-3 for one in wanted), (name, found, wanted)
+        first = max(wanted, key=wanted.get)
+        assert page.locator('.bars li').first.locator('.name').inner_text() == first
+        page.get_by_text(f'The network says {first},').wait_for()
+        answers.append(tuple(wanted.values()))
+    assert np.ptp(answers, axis=0).max() > 0.2  # or it would prove little
+    assert page.locator('.last li').count() == 8  # and no more
+    page.locator('.last button').last.click()
+    assert shares(page, files[-8][0]) == pytest.approx(said_by_predict(flowers_run, tmp_path, *files[-8]), abs=2e-3)
+
+
+@pytest.mark.parametrize('kind', sorted(KINDS))
+def test_pictures_are_turned_upright_whatever_they_are_kept_as(open_page, flowers_run, tmp_path, kind):
+    page = open_page(network=2)
+    for orientation in range(1, 9):
+        name, content = picture(kind, orientation=orientation, **({'quality': 95} if kind == 'jpg' else {}))
+        choose(page, (name, content))
+        wanted = said_by_predict(flowers_run, tmp_path, name, content)
+        assert shares(page, name) == pytest.approx(wanted, abs=0.02 if kind == 'jpg' else 2e-3), orientation
+
+
+def test_the_sample_is_that_of_predict_in_every_shape(open_page):
+    from chapters.kit.data.pictures import cut, read_picture
+    page = open_page(network=2)
+    for size in ((28, 28), (57, 91), (90, 20), (448, 600), (7, 11)):
+        _, content = picture('png', size)
+        for shape, resize in (((3, 28, 28), 0), ((1, 28, 28), 32), ((3, 64, 48), 70), ((3, 224, 224), 256)):
+            found = page.evaluate("""async ([content, shape, resize]) => {
+                const { readPicture, sampleOf } = await import('/page.js');
+                const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+                return [...sampleOf(await readPicture(new File([bytes], 'one.png')), { shape, resize }).pixels];
+            }""", [base64.b64encode(content).decode(), shape, resize])
+            wanted = cut(read_picture(io.BytesIO(content), shape[0]), *shape[1:], resize).transpose(2, 0, 1)
+            assert np.abs(np.reshape(found, shape) - wanted.astype(int)).max() <= 1
+
+
+def test_pictures_are_dropped_and_pasted_and_broken_ones_named(open_page, flowers_run, tmp_path):
+    page = open_page(network=2)
+    page.get_by_text('Your pictures stay in this browser').wait_for()
+    one, other, third = (picture('png', seed=seed) for seed in range(3))
+    choose(page, one)
+    shares(page, one[0])
+    drop(page, 'dragover', other)
+    page.locator('.drop.over').wait_for()
+    drop(page, 'drop', other)
+    assert shares(page, other[0]) == pytest.approx(said_by_predict(flowers_run, tmp_path, *other), abs=2e-3)
+    assert not page.locator('.drop.over').count()
+    drop(page, 'paste', third)
+    assert shares(page, third[0]) == pytest.approx(said_by_predict(flowers_run, tmp_path, *third), abs=2e-3)
+    layers = layer_pictures(page)
+    assert len(layers) == 5  # 4.4: ReLU, pooling, ReLU, pooling, the last convolution
+    whole = picture('jpg')[1]
+    for name, content in (('cut.jpg', whole[:len(whole) // 2]), ('cut.png', one[1][:-40]), ('words.png', b'no picture'),
+                          ('empty.jpg', b'')):
+        choose(page, (name, content))
+        page.get_by_role('alert').get_by_text(f'{name} is damaged, or no picture').wait_for()
+        assert page.locator('.problem').count() == 1  # the last only
+        shares(page, third[0])  # what was there stays
+    choose(page, ('words.png', b'no picture'), one)  # a good one among them is shown
+    page.locator('.problem').wait_for()
+    shares(page, one[0])
+    assert page.locator('.last li').count() == 4
+    assert any(before != after for before, after in zip(layers, layer_pictures(page)))
+
+
+def test_pictures_by_keyboard_in_the_dark_and_in_chinese(open_page):
+    page = open_page('zh-CN', network=2, color_scheme='dark')
+    page.get_by_text('还没有图片').wait_for()
+    page.get_by_text('图片只留在本浏览器中').wait_for()
+    page.locator('header select').focus()
+    page.keyboard.press('Tab')
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press('Enter')
+    assert chooser.value.is_multiple()
+    chooser.value.set_files([payload(*picture('png', seed=seed)) for seed in range(2)])
+    shares(page, picture('png', seed=1)[0])
+    page.get_by_text('网络认为是').wait_for()
+    page.keyboard.press('Tab')
+    page.keyboard.press('Tab')
+    page.keyboard.press('Enter')  # the second of the last pictures
+    shares(page, picture('png', seed=0)[0])
+    light, dark = page.evaluate("""() => ['color', 'backgroundColor'].map((one) => Number(/\\d+/.exec(
+        getComputedStyle(document.body)[one])[0]))""")
+    assert light > 200 and dark < 50
+
+
+def test_a_phone_offers_its_camera(open_page):
+    page = open_page(viewport=PHONE, network=2, is_mobile=True)
+    camera = page.get_by_label('Take a photograph')
+    assert camera.is_visible() and camera.get_attribute('capture') == 'environment'
+    camera.set_input_files(payload(*picture('jpg')))
+    shares(page, picture('jpg')[0])
+    assert not open_page(network=2).get_by_label('Take a photograph').is_visible()
+
+
 # ---- Go
 
 def test_a_click_gets_a_legal_answer_and_an_illegal_point_is_refused(open_page):
@@ -214,7 +382,7 @@ def test_a_record_is_walked_through(open_page):
     assert not board(page).any()
     for text, why in (('rubbish', 'not a game record'), ('(;SZ[9];B[aa])', 'on 9×9'),
                       ('(;SZ[19];B[aa];W[aa])', 'Move 2 .* illegal'), ('(;SZ[19];B[zz])', 'Move 1 .* illegal'),
-                      ('(;SZ[19]C[nothing](;C[x]))', 'no moves')):
+                      ('(;SZ[19]C[nothing](;C[x]))', 'neither moves nor stones')):
         open_record(page, text)
         said(page, why)
         assert 'of 41' in page.locator('.turn').inner_text()  # what was open stays
@@ -249,17 +417,18 @@ def test_on_a_phone_a_second_tap_plays(open_page):
 
 # ---- everyone
 
-@pytest.mark.parametrize('network', [0, 1])
+@pytest.mark.parametrize('network', [0, 1, 2])
 @pytest.mark.parametrize('viewport', [PHONE, DESKTOP], ids=['phone', 'desktop'])
 def test_fits_speaks_both_languages_and_names_everything(open_page, network, viewport, tmp_path):
     page = open_page('zh-CN', viewport, network)
     folder = Path(os.environ.get('BOOKCNN_SCREENSHOTS') or tmp_path)
     for language, other in (('zh', 'Show this page in English'), ('en', '用中文显示本页')):
         page.locator(f'html[lang|={language}]').wait_for(state='attached')
-        if network:
+        if network == 1:
             page.locator('.moves[aria-busy=false] li').nth(8).wait_for()
         else:
-            page.locator('.answer', has_text={'zh': '还没有', 'en': 'Nothing'}[language]).wait_for()
+            nothing = {'zh': '还没有', 'en': 'No picture' if network else 'Nothing'}
+            page.locator('.answer', has_text=nothing[language]).wait_for()
         assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
         nameless = page.evaluate("""
             [...document.querySelectorAll('button, input, select, meter, canvas, [tabindex]')].filter(
@@ -267,7 +436,8 @@ def test_fits_speaks_both_languages_and_names_everything(open_page, network, vie
                            || [...(one.labels ?? [])].some((label) => label.textContent.trim()))
             ).map((one) => one.outerHTML)""")
         assert nameless == []
-        page.screenshot(path=folder / f'page-{("digits", "go")[network]}-{page.viewport_size["width"]}-{language}.png')
+        view = ('digits', 'go', 'pictures')[network]
+        page.screenshot(path=folder / f'page-{view}-{page.viewport_size["width"]}-{language}.png')
         page.get_by_title(other).click()
     page.reload()
     assert page.locator('.language').inner_text() == 'English'  # the choice is kept: Chinese again
@@ -286,3 +456,56 @@ def test_what_is_committed_is_what_the_sources_give(tmp_path):
         if path.suffix == '.gz':  # versions of zlib differ
             one, other = gzip.decompress(one), gzip.decompress(other)
         assert one == other, f'{path.name}: not built of these sources; run `make web`'
+
+
+def open_bytes(page, content):
+    page.locator('input[type=file]').set_input_files(
+        {'name': 'game.sgf', 'mimeType': 'application/x-go-sgf', 'buffer': content})
+
+
+def test_records_are_counted_at_their_own_komi(open_page):
+    page = open_page(network=1)
+    for komi, outcome in (('KM[0.5]', 'Black wins by 360.5'), ('', 'Black wins by 353.5'), ('KM[361]', 'a draw')):
+        open_record(page, f'(;SZ[19]{komi};B[dd];W[];B[])')
+        said(page, 'game.sgf')
+        page.get_by_role('button', name='To the end').click()
+        page.get_by_text(outcome).wait_for()
+    page.get_by_label('Komi').fill('400')
+    page.get_by_text('White wins by 39').wait_for()
+    page.get_by_label('Komi').fill('6.5')
+    page.get_by_role('button', name='New game').click()  # after a record: at the page's own
+    assert page.get_by_label('Komi').input_value() == '7.5'
+
+
+def test_records_that_only_set_stones_up_and_those_in_utf_16_are_opened(open_page):
+    page = open_page(network=1)
+    open_record(page, '(;SZ[19]AB[dd][pp]AW[dp])')
+    said(page, 'game.sgf')
+    assert np.count_nonzero(board(page)) == 3
+    assert 'Black to play' in page.locator('.turn').inner_text()  # stones of both: no handicap
+    for content in ('utf-16', 'utf-16-le', 'utf-16-be'):
+        open_bytes(page, f'(;SZ[19]PB[黑方];B[aa];W[{"bc"[content == "utf-16-be"]}b])'.encode(content))
+        page.get_by_text('of 2.').wait_for()
+        page.get_by_role('button', name='To the end').click()
+        assert np.count_nonzero(board(page)) == 2
+        open_record(page, '(;SZ[19];B[aa])')
+        page.get_by_text('of 1.').wait_for()
+
+
+def test_handicap_stones_stand_where_the_engine_puts_them(open_page):
+    page = open_page(network=1)
+    page.get_by_label('You play').select_option('0')
+    for count in (2, 3, 4, 5, 6, 7, 8, 9):
+        page.get_by_label('Handicap').select_option(str(count))
+        page.locator('.turn', has_text='White to play').wait_for()
+        # As GTP, version 2, lists them for 19x19
+        expected = np.zeros((19, 19))
+        places = {2: 'D4 Q16', 3: 'D4 Q16 D16', 4: 'D4 Q16 D16 Q4', 5: 'D4 Q16 D16 Q4 K10', 6: 'D4 Q16 D16 Q4 D10 Q10',
+                  7: 'D4 Q16 D16 Q4 D10 Q10 K10', 8: 'D4 Q16 D16 Q4 D10 Q10 K4 K16',
+                  9: 'D4 Q16 D16 Q4 D10 Q10 K4 K16 K10'}[count]
+        for place in places.split():
+            expected[19 - int(place[1:]), 'ABCDEFGHJKLMNOPQRST'.index(place[0])] = BLACK
+        assert (board(page) == expected).all(), count
+    page.get_by_label('Handicap').select_option('0')
+    page.locator('.turn', has_text='Black to play').wait_for()
+    assert not board(page).any()

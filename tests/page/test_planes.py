@@ -13,8 +13,8 @@ CODE = """async ([positions, count]) => {
     const all = new Uint8Array(planes.length * planes[0].length);
     planes.forEach((one, index) => all.set(one, index * one.length));
     let text = '';
-    for (let start = 0; start < all.length; start += 8192) text += String.fromCharCode(...all.subarray(start, start + 8192));
-    return btoa(text);
+    for (let start = 0; start < all.length; start += 8192) text += String.fromCharCode(...all.subarray(start, start +
+    8192)); return btoa(text);
 }"""
 
 

@@ -25,9 +25,13 @@ def run(code, *options, path=(), environment=None):
 
 
 REQUIRE = '''
-    from chapters.kit.runtime import require_mxnet
+    import chapters
     from data_tools.errors import one_line_errors
-    print(one_line_errors(lambda: require_mxnet().__version__)())
+
+    def version():
+        import mxnet
+        return mxnet.__version__
+    print(one_line_errors(version)())
     '''
 
 
@@ -41,8 +45,30 @@ def package(folder, name, version='1.9.1', code=None):
         (folder / name.split('-')[0] / '__init__.py').write_text(code)
 
 
-# What require_mxnet asks of the module once it is loaded.
-ENGINE = '\nclass nd:\n    waitall = staticmethod(lambda: None)\n'
+# What is asked of the module once it is loaded.
+ENGINE = '''
+class nd:
+    wait_to_read = waitall = staticmethod(lambda: None)
+    softmax = zeros = staticmethod(lambda shape: nd)
+'''
+
+
+BFLOAT16 = """
+import chapters, mxnet as mx, os
+from chapters.kit.training.precision import lowered
+layer = mx.gluon.nn.Conv2D(64, 3, in_channels=64)
+layer.initialize()
+lowered(layer, 'bfloat16')(mx.nd.ones((8, 64, 16, 16))).wait_to_read()
+print('DNNL_MAX_CPU_ISA' in os.environ)
+"""
+
+
+@pytest.mark.skipif('amx_bf16' not in Path('/proc/cpuinfo').read_text(), reason='this processor has no matrix units')
+def test_bfloat16_uses_the_matrix_units_and_programs_that_are_started_are_not_told():
+    said = run(BFLOAT16, environment={'DNNL_VERBOSE': '1'})
+    assert 'avx512_core_amx' in said and said.splitlines()[-1] == 'False'
+    assert 'avx512_core_amx' not in run(
+        BFLOAT16, environment={'DNNL_VERBOSE': '1', 'DNNL_MAX_CPU_ISA': 'AVX512_CORE_BF16'})
 
 
 def test_importing_this_module_loads_nothing_heavy():
@@ -146,7 +172,7 @@ def test_device_that_is_none(name):
 
 
 def test_devices():
-    mx = runtime.require_mxnet()
+    import mxnet as mx
     assert runtime.device('cpu') == [mx.cpu()]
     if not mx.context.num_gpus():
         assert runtime.device() == [mx.cpu()]

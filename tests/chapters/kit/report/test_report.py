@@ -1,0 +1,158 @@
+"""The report: means over seeds beside the book's figures; runs that cannot be trusted are left out and named."""
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+import chapters
+from chapters.__main__ import main
+from chapters.kit.perform import run_experiment
+from chapters.kit.report import figures
+from chapters.kit.report.report import draw_costs, write_results
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('runs')
+    experiment = chapters.find('2.3.9').but(batch_size=100, epochs=2)
+    for seed in (0, 1):
+        run_experiment(experiment, out=folder / f'seed{seed}', seed=seed, quiet=True)
+    return folder
+
+
+def report(folder):
+    said = write_results(folder, folder / 'RESULTS.md', chapters.experiments(), chapters.find)
+    return said, (folder / 'RESULTS.md').read_text(encoding='utf-8')
+
+
+def test_it_lies_beside_the_runs_and_replaces_no_report_of_others(runs, tmp_path, monkeypatch):
+    (tmp_path / 'docs').mkdir()
+    (tmp_path / 'docs' / 'RESULTS.md').write_text('of many runs')
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(runs, 'runs')
+    assert main(['report']) == 0
+    assert '| 2.3.9 |' in Path('runs/RESULTS.md').read_text(encoding='utf-8')
+    assert Path('docs/RESULTS.md').read_text() == 'of many runs'
+
+
+def test_seeds_of_the_same_settings_share_a_row_with_command_and_curves(runs):
+    said, text = report(runs)
+    assert said == [f'{runs / "RESULTS.md"}: 2 runs of 1 settings']
+    figures = [json.loads((runs / f'seed{seed}' / 'result.json').read_text())['metrics']['train_mse']['last']
+               for seed in (0, 1)]
+    # the book's figure after 10 epochs does not stand beside ours after 2, its figure after the first does
+    row = f'|  | train mse |  | {sum(figures) / 2:.6g} ({min(figures):.6g} to {max(figures):.6g}) | 2 | 2 | '
+    assert row in text and '| train mse epoch0 | 0.014321 | ' in text
+    assert '- 2.3.9: `python -m chapters run 2.3.9 --batch-size 100 --epochs 2 --seed 1` ' \
+           '([curves](curves/seed1.png))' in text
+    assert (runs / 'curves' / 'seed1.png').stat().st_size > 1000
+
+
+def test_a_figure_that_not_every_seed_has_says_so(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / 'runs')
+    path = tmp_path / 'runs' / 'seed1' / 'result.json'
+    result = json.loads(path.read_text())
+    del result['metrics']['train_mse']
+    path.write_text(json.dumps(result))
+    first = json.loads((runs / 'seed0' / 'result.json').read_text())['metrics']['train_mse']['last']
+    assert f'| train mse |  | {first:.6g}, 1 of 2 seeds |' in report(tmp_path / 'runs')[1]
+
+
+def test_what_was_reported_stays_when_the_run_folders_are_gone(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / 'runs')
+    (tmp_path / 'runs' / 'seed1').rename(tmp_path / 'seed1')
+    out = tmp_path / 'docs' / 'RESULTS.md'
+    out.parent.mkdir()
+
+    def write():
+        return write_results(tmp_path / 'runs', out, chapters.experiments(), chapters.find)[0]
+    assert write() == f'{out}: 1 runs of 1 settings'
+    shutil.rmtree(tmp_path / 'runs' / 'seed0')
+    (tmp_path / 'seed1').rename(tmp_path / 'runs' / 'seed1')
+    assert write() == f'{out}: 1 runs of 1 settings, and 1 of earlier reports'
+    for change in ('| train mse |', '## Commands'):  # both seeds in one row, and in the list of commands
+        assert change in out.read_text(encoding='utf-8')
+    assert '(' in [line for line in out.read_text(encoding='utf-8').splitlines() if '| train mse |' in line][0]
+    assert write() == f'{out}: 1 runs of 1 settings, and 1 of earlier reports'  # the same again, not twice
+    assert len(json.loads(out.with_suffix('.json').read_text(encoding='utf-8'))) == 2
+
+
+def test_recipes_of_an_experiment_stand_apart_with_their_cost(tmp_path):
+    short = dict(epochs=1, train_samples=320)
+    for name in ('book', 'fast'):
+        run, result = run_experiment(chapters.find('3.4.2').by(name).but(**short), data='digits', out=tmp_path / 'runs' / name)
+        assert result['recipe_name'] == name.replace('book', '') and ('--recipe fast' in result['command']) == (name == 'fast')
+    _, text = report(tmp_path / 'runs')
+    book, fast = (next(line for line in text.splitlines() if f'| {name} | validation loss |' in line)
+                  for name in ('book', 'fast'))
+    operations = 320 * 3 * 2 * (784 * 128 + 128 * 64 + 64 * 10)  # of matrix products; the table counts ReLU and bias, too
+    for line in (book, fast):
+        assert float(line.split('|')[10]) == pytest.approx(operations, rel=0.05)
+        assert 0 < float(line.split('|')[11]) < 1
+
+
+def test_costs_are_drawn_with_the_books_point_among_ours(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr('chapters.kit.report.figures.accuracy_over_operations', lambda points: (
+        seen.update(points), figures.plt.figure())[1])
+    known = {experiment.section: experiment for experiment in chapters.experiments()}
+    record = dict(section='3.4.2', data='mnist', recipe_name='', form='gluon', short='', operations=7.9e11)
+    records = [{**record, 'metrics': {'validation_accuracy': accuracy}} for accuracy in (0.98, 0.982)]
+    records += [{**record, 'recipe_name': 'fast', 'operations': 4.7e11, 'metrics': {'validation_accuracy': 0.986}},
+                {**record, 'operations': 0, 'metrics': {'validation_accuracy': 0.5}},  # nobody has counted
+                {**record, 'data': 'digits', 'metrics': {'validation_accuracy': 0.5}}]
+    assert draw_costs(records, known, tmp_path / 'costs.png') and (tmp_path / 'costs.png').exists()
+    assert set(seen) == {('mnist', '3.4.2', kind) for kind in ('book', 'fast', 'the book')}
+    assert seen['mnist', '3.4.2', 'book'] == pytest.approx((7.9e11, 0.981))
+    cost, printed = seen['mnist', '3.4.2', 'the book']
+    assert printed == 0.980531 and cost == pytest.approx(20 * 60000 * 6 * 109184, rel=0.01)  # epochs, images, 3 x 2 x weights
+    assert not draw_costs(records[-2:], known, tmp_path / 'none.png')
+
+
+def test_a_setting_that_is_younger_than_a_run_has_its_default(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / 'runs')
+    path = tmp_path / 'runs' / 'seed1' / 'config.json'
+    config = json.loads(path.read_text())
+    del config['recipe']['small_pixels']
+    path.write_text(json.dumps(config))
+    assert report(tmp_path / 'runs')[0][0].endswith('2 runs of 1 settings')
+
+
+def test_what_evaluate_found_later_stands_in_the_report(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / 'runs')
+    (tmp_path / 'runs' / 'seed1' / 'evaluation.json').write_text('{"validation_accuracy_over_ten_crops": 0.875}')
+    _, text = report(tmp_path / 'runs')
+    assert '| validation accuracy over ten crops |  | 0.875, 1 of 2 seeds |' in text
+
+
+def test_a_run_that_is_not_what_it_says_is_left_out(runs, tmp_path):
+    def changed(name, file, change):
+        shutil.copytree(runs / 'seed0', tmp_path / name)
+        path = tmp_path / name / file
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+    changed('whole', 'result.json', lambda result: None)
+    shutil.copytree(runs / 'seed0', tmp_path / 'said-otherwise')  # 1 for 1.0, and in another order
+    for name in ('config.json', 'result.json'):
+        path = tmp_path / 'said-otherwise' / name
+        content = json.loads(path.read_text())
+        options = shlex.split(content['command'])
+        assert options[:4] == ['python', '-m', 'chapters', 'run'] and '--epochs' in options
+        options[options.index('--epochs') + 1] += '.0'
+        content['command'] = shlex.join(options[:4] + options[5:] + options[4:5])
+        path.write_text(json.dumps(content))
+    changed('recipe', 'config.json', lambda config: config['recipe'].update(batch_size=7))
+    changed('size', 'config.json', lambda config: config['sizes'].update(units_of_the_future=3))
+    for name in ('stopped', 'without-history'):
+        shutil.copytree(runs / 'seed0', tmp_path / name)
+    (tmp_path / 'stopped' / 'result.json').unlink()
+    (tmp_path / 'without-history' / 'history.csv').unlink()
+    (first, *left_out), _ = report(tmp_path)
+    assert first.endswith(': 1 runs of 1 settings')  # of the same seed the last
+    assert len(left_out) == 4
+    for name, reason in (('recipe', 'does not give its settings'), ('size', 'cannot be run again'),
+                         ('stopped', 'not finished'), ('without-history', 'has no history.csv')):
+        assert any(line.startswith(f'left out: {tmp_path / name}: ') and reason in line for line in left_out), name

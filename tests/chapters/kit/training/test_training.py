@@ -1,0 +1,210 @@
+"""The training loop: repeatable, resumable bit for bit, the same on one device and on several."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import chapters
+from chapters.kit.data.batches import Batches
+from chapters.kit.data.training_data import TrainingData
+from chapters.kit.perform import resume, run_experiment
+from chapters.kit.training.compiled_step import CompiledStep
+from chapters.kit.training.epochs import seed_everything
+from chapters.kit.training.from_recipe import initialize, make_optimizer
+from chapters.kit.training.recipe import Recipe
+from chapters.kit.training.train import Evaluation, Objective, PlainStep, one_epoch
+from data_tools.errors import UserError
+
+# Everything that has a state or draws random numbers: momentum, schedule, warm-up, dropout, mixing, shuffling.
+_CHANGES = dict(epochs=6, momentum=0.9, learning_rate=0.01, lr_factor=0.5, lr_every=2, warmup_epochs=1, dropout=0.2,
+                mixup=0.3, initializer='xavier', train_samples=600)
+
+
+def _parameters(folder):
+    (path,) = Path(folder).glob('model-*.params')
+    return {name.split(':')[1].split('_', 1)[1]: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
+
+
+def _equal(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_schedule_is_the_factor_scheduler_of_mxnet():
+    recipe = Recipe(learning_rate=0.2, lr_factor=0.9)
+    scheduler = mx.lr_scheduler.FactorScheduler(step=7, factor=0.9, base_lr=0.2)
+    for update in range(1, 60):
+        assert recipe.rate(update, 7) == pytest.approx(scheduler(update), rel=1e-12)
+
+
+def test_warmup_and_the_rule_for_larger_batches():
+    recipe = Recipe(learning_rate=0.1, warmup_epochs=2, base_batch_size=32, batch_size=128, rate_exponent=0.5)
+    assert recipe.peak_learning_rate == pytest.approx(0.2)
+    assert recipe.rate(5, 10) == pytest.approx(0.2 * 5 / 20)
+    assert recipe.rate(20, 10) == recipe.rate(500, 10) == pytest.approx(0.2)
+
+
+def test_small_images_first_then_whole_ones(tmp_path, monkeypatch):
+    seen, means = [], []
+    monkeypatch.setattr(CompiledStep, '__call__', lambda self, *batch, call=CompiledStep.__call__: (
+        seen.append(batch[0].shape), means.append(batch[0].mean().asscalar()), call(self, *batch))[2])
+    experiment = chapters.find('5.4.4').but(epochs=3, small_pixels=24, small_epochs=2, train_samples=96,
+                                            learning_rate=0.02, augmentation='')
+    _, result = run_experiment(experiment, data='digits', out=tmp_path / 'run')
+    assert seen == [(32, 1, 24, 24)] * 6 + [(32, 1, 28, 28)] * 3
+    assert np.mean(means[:3]) == pytest.approx(np.mean(means[6:]), rel=0.02)  # the same 96 images, scaled
+    assert result['metrics']['train_loss']['last'] < np.log(10) + 0.1
+
+
+def test_small_images_need_a_network_that_takes_them(tmp_path):
+    with pytest.raises(UserError, match='small_pixels and small_epochs go together'):
+        Recipe(small_pixels=14)
+    with pytest.raises(UserError, match='does not take samples of 1x14x14 .*leave small_pixels'):
+        run_experiment(chapters.find('4.4').but(small_pixels=14, small_epochs=1), data='digits', out=tmp_path / 'run')
+
+
+def test_same_seed_same_numbers(tmp_path):
+    experiment = chapters.find('3.4.2').but(**dict(_CHANGES, epochs=2))
+    for name, seed in (('a', 0), ('b', 0), ('c', 1)):
+        run_experiment(experiment, data='digits', out=tmp_path / name, seed=seed)
+    a, b, c = (_parameters(tmp_path / name) for name in 'abc')
+    assert _equal(a, b)
+    assert not _equal(a, c)
+
+
+def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    experiment = chapters.find('3.4.2').but(**_CHANGES)
+    _, result = run_experiment(experiment, data='digits', out=whole)
+    settings = [word for name, value in _CHANGES.items() for word in ('--set', f'{name}={value}')]
+    process = subprocess.Popen([sys.executable, '-m', 'chapters', 'run', '3.4.2', '--data', 'digits', '--out',
+                                str(killed), *settings], stdout=subprocess.DEVNULL)
+    latest = killed / 'checkpoint' / 'latest.json'
+    while not (latest.exists() and json.loads(latest.read_text())['epoch'] >= 2):
+        assert process.poll() is None, 'the run ended before it could be killed'
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / 'result.json').exists()
+    _, resumed = resume(killed, chapters.find)
+    assert _equal(_parameters(whole), _parameters(killed))
+    assert resumed['metrics'] == result['metrics']
+    assert len((killed / 'history.csv').read_text().splitlines()) == 1 + _CHANGES['epochs']
+
+
+@pytest.mark.parametrize('section', ['3.4.2', '4.4'])
+def test_a_run_that_is_killed_while_it_writes_can_be_resumed(tmp_path, section, monkeypatch):
+    """Stop at every write of a checkpoint in turn, before and after the rename."""
+    def find(section):
+        return replace(chapters.find(section), drawings=())  # they take longer than the training here
+    experiment = find(section).but(epochs=2, train_samples=64, momentum=0.5)
+    run_experiment(experiment, data='digits', out=tmp_path / 'whole')
+    whole = _parameters(tmp_path / 'whole')
+    rename = os.replace
+
+    class Killed(BaseException):
+        pass
+    for stop in range(1, 9):
+        calls = []
+
+        def dying_replace(source, target):
+            if '/checkpoint/' in str(target):
+                calls.append(target)
+                if len(calls) * 2 - 1 == stop:
+                    raise Killed
+            rename(source, target)
+            if '/checkpoint/' in str(target) and len(calls) * 2 == stop:
+                raise Killed
+        folder = tmp_path / f'killed{stop}'
+        monkeypatch.setattr(os, 'replace', dying_replace)
+        with pytest.raises(Killed):
+            run_experiment(experiment, data='digits', out=folder)
+        monkeypatch.setattr(os, 'replace', rename)
+        resume(folder, find)
+        assert _equal(whole, _parameters(folder))
+
+
+def test_all_steps_update_alike():
+    """Compiled, by autograd, and by autograd on two devices: the same parameters after an epoch."""
+    found = []
+    for kind in ('compiled', 'plain', 'two devices'):
+        devices = [mx.cpu(0), mx.cpu(1)] if kind == 'two devices' else [mx.cpu()]
+        recipe = chapters.find('3.4.2').recipe.but(momentum=0.9, weight_decay=1e-3, l1=1e-4, label_smoothing=0.1,
+                                                   initializer='xavier')
+        seed_everything(3)
+        network = chapters.find('3.4.2').build()
+        initialize(network, recipe, np.zeros((1, 1, 28, 28), np.float32), devices)
+        objective = Objective(network, 'softmax', recipe)
+        optimizer = make_optimizer(recipe, 10, network)
+        step = (CompiledStep(objective, optimizer, [(32, 1, 28, 28), (32,)], devices[0]) if kind == 'compiled'
+                else PlainStep(objective, optimizer, devices))
+        random = np.random.default_rng(0)
+        x = random.random((320, 1, 28, 28)).astype(np.float32)
+        y = random.integers(0, 10, 320).astype(np.float32)
+        totals = one_epoch(step, Batches(TrainingData('', x, y, x, y), recipe, devices[0]), random)
+        found.append((totals, [parameter.data(devices[0]).asnumpy()
+                               for parameter in network.collect_params().values()]))
+    for totals, parameters in found[1:]:
+        np.testing.assert_allclose(totals, found[0][0], rtol=1e-5)
+        for ours, theirs in zip(parameters, found[0][1]):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    experiment = chapters.find('2.2.8').but(epochs=20, warmup_epochs=8, learning_rate=4)
+    with pytest.raises(UserError, match='lower --learning-rate'):
+        run_experiment(experiment, out=tmp_path / 'run')
+    assert not (tmp_path / 'run' / 'result.json').exists()
+    (path,) = (tmp_path / 'run' / 'checkpoint').glob('*.params')
+    assert all(np.isfinite(array.asnumpy()).all() for array in mx.nd.load(str(path)).values())
+
+
+def test_early_stopping_goes_back_to_the_best_epoch(tmp_path):
+    experiment = chapters.find('3.4.2').but(epochs=60, patience=2, learning_rate=0.3, lr_factor=1.0,
+                                            initializer='xavier', train_samples=300)
+    run, result = run_experiment(experiment, data='digits', out=tmp_path / 'run')
+    assert result['epochs'] < 60
+    network = mx.gluon.SymbolBlock.imports(str(run.folder / 'model-symbol.json'), ['data'],
+                                           str(next(run.folder.glob('model-*.params'))))
+    accuracy = Evaluation(Objective(network), run.data.validation_x, run.data.validation_y, mx.cpu())()[1]
+    assert accuracy == pytest.approx(result['metrics']['validation_accuracy']['best'], abs=1e-6)
+
+
+def test_label_noise_replaces_its_share():
+    clean = chapters.find('3.4.2').load('digits')
+    noisy = chapters.find('3.4.2').but(label_noise=0.5).load('digits')
+    assert np.mean(clean.train_y != noisy.train_y) == pytest.approx(0.45, abs=0.04)  # a tenth hits its own class
+    assert np.array_equal(clean.validation_y, noisy.validation_y)
+
+
+def test_both_forms_read_each_others_parameters(tmp_path):
+    experiment = chapters.find('4.4').but(epochs=1, train_samples=320)
+    ours, _ = run_experiment(experiment, data='digits', out=tmp_path / 'gluon')
+    theirs, result = run_experiment(experiment, data='digits', out=tmp_path / 'symbolic', form='symbolic')
+    assert result['metrics']['validation_accuracy']['last'] > 0
+    for start, form in ((ours, 'symbolic'), (theirs, 'gluon')):
+        (parameters,) = start.folder.glob('model-*.params')
+        run, _ = run_experiment(experiment.but(learning_rate=1e-12), data='digits', out=tmp_path / f'to-{form}',
+                                form=form, init=parameters)
+        for name, array in _by_shape(run.folder).items():
+            np.testing.assert_allclose(array, _by_shape(start.folder)[name], rtol=1e-5, atol=1e-5)
+
+
+def _by_shape(folder):
+    """Trained parameters under names that both forms share: their shape and their place among equal shapes."""
+    symbol = mx.sym.load(str(folder / 'model-symbol.json'))
+    (path,) = folder.glob('model-*.params')
+    arrays = {name.split(':')[1]: array for name, array in mx.nd.load(str(path)).items()}
+    found = {}
+    for name in symbol.list_arguments():
+        if name in arrays:
+            array = arrays[name].asnumpy()
+            found[array.shape, sum(key[0] == array.shape for key in found)] = array
+    return found

@@ -1,0 +1,19 @@
+"""Before any test: what MXNet must find in the environment when it is loaded; pictures that several tests train on."""
+import numpy as np
+import pytest
+from PIL import Image
+
+import chapters  # noqa: F401
+
+
+@pytest.fixture(scope='session')
+def flower_pictures(tmp_path_factory):
+    """`flowers`, three class folders of colour PNGs of several sizes: daisies are red, roses green, tulips blue."""
+    folder, random = tmp_path_factory.mktemp('pictures') / 'flowers', np.random.default_rng(0)
+    for label, name in enumerate(('daisy', 'rose', 'tulip')):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(0, 90, (*random.integers(30, 90, 2), 3), np.uint8)
+            pixels[:, :, label] += 120
+            Image.fromarray(pixels).save(folder / name / f'{number}.png')
+    return folder
