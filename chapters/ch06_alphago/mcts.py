@@ -13,7 +13,7 @@ moves that fill an own eye are not searched.
 import numpy as np
 from numba import njit
 
-from data_tools.go.board import PASSES, SIZE, STATE_LENGTH, TO_MOVE, area, is_legal, play, to_cell
+from data_tools.go.board import PASS, PASSES, SIZE, STATE_LENGTH, TO_MOVE, area, hash_after, is_legal, play, position_hash, to_cell
 from data_tools.go.features import is_own_eye
 from data_tools.go.player import play_out, weigh
 
@@ -67,7 +67,21 @@ def _back_up(path_nodes, path_moves, length, leaf_value, virtual, visits, values
 
 
 @njit(cache=True)
-def _select(states, expanded, prior, visits, values, child, count, exploration, virtual, komi, path_nodes,
+def _repeats(states, seen, node, cell, path_nodes, length):
+    """Whether a move brings back a position of the game, or of the path to its node: positional superko."""
+    state = states[node]
+    after = hash_after(state, cell, np.int64(state[TO_MOVE]))
+    for i in range(len(seen) - 1, -1, -1):
+        if seen[i] == after:
+            return True
+    for i in range(length):
+        if position_hash(states[path_nodes[i]]) == after:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _select(states, expanded, prior, visits, values, child, count, exploration, virtual, komi, seen, path_nodes,
             path_moves):
     """Go from the root to a leaf, making its node: (what happened, length of the path, nodes there are)."""
     node = length = 0
@@ -75,9 +89,12 @@ def _select(states, expanded, prior, visits, values, child, count, exploration, 
         if not expanded[node]:
             return COLLISION, length, count  # its evaluation is still to come
         move = _best_edge(prior[node], visits[node], values[node], exploration)
+        following, cell = child[node, move], to_cell(move, np.int64(states[node, SIZE]))
+        if following < 0 and cell != PASS and len(seen) and _repeats(states, seen, node, cell, path_nodes, length):
+            prior[node, move] = -1  # no node has two ways to it, so that this is for good
+            continue
         path_nodes[length], path_moves[length] = node, move
         length += 1
-        following = child[node, move]
         if following < 0:
             if count == len(states):
                 return FULL, length, count
@@ -85,7 +102,7 @@ def _select(states, expanded, prior, visits, values, child, count, exploration, 
             child[node, move] = following
             states[following] = states[node]
             state = states[following]
-            play(state, to_cell(move, np.int64(state[SIZE])), np.int64(state[TO_MOVE]))
+            play(state, cell, np.int64(state[TO_MOVE]))
             expanded[following] = False
             if state[PASSES] < 2:
                 for i in range(length):
@@ -101,7 +118,7 @@ def _select(states, expanded, prior, visits, values, child, count, exploration, 
 
 
 @njit(cache=True)
-def _gather(states, expanded, prior, visits, values, child, count, exploration, virtual, komi, wanted, leaves,
+def _gather(states, expanded, prior, visits, values, child, count, exploration, virtual, komi, seen, wanted, leaves,
             path_nodes, path_moves, lengths):
     """Select until `wanted` leaves wait for evaluation, or as many selections met one that waits already.
 
@@ -115,7 +132,7 @@ def _gather(states, expanded, prior, visits, values, child, count, exploration, 
     met_lengths = np.empty(wanted, np.int64)
     while found + done < wanted and collisions < wanted:
         what, length, count = _select(states, expanded, prior, visits, values, child, count, exploration, virtual,
-                                      komi, path_nodes[found], path_moves[found])
+                                      komi, seen, path_nodes[found], path_moves[found])
         if what == LEAF:
             leaves[found], lengths[found] = count - 1, length
             found += 1
@@ -221,7 +238,7 @@ class Search:
 
     def start(self, position):
         """Search from this `Position`, keeping what was already searched below it."""
-        state = position.state
+        state, self._seen = position.state, position.seen
         if self._count and np.array_equal(self._states[0], state):
             return
         self._size = int(state[SIZE])
@@ -311,7 +328,7 @@ class Search:
         self._path_nodes, self._path_moves = np.empty((2, self.batch, LONGEST), np.int64)
         self._found, _, self._count, full = _gather(
             self._states, self._expanded, self._prior, self._visits, self._values, self._child, self._count,
-            self.exploration, self.virtual_loss, self.komi, max(0, min(
+            self.exploration, self.virtual_loss, self.komi, self._seen, max(0, min(
                 self.batch, visits - self.total_visits)), self._leaves,
             self._path_nodes, self._path_moves, self._lengths)
         states = self._states[self._leaves[:self._found]]

@@ -371,6 +371,8 @@ class Position:
     ----------
     state : int32 (STATE_LENGTH,)
         The position for the compiled functions of this module; see its top.
+    seen : int64 (k,)
+        Hashes of the positions so far, which no move may bring back; none without superko. Never changed in place.
 
     Raises
     ------
@@ -385,15 +387,14 @@ class Position:
         self.superko = superko
         self.state = np.empty(STATE_LENGTH, np.int32)
         clear(self.state, size)
-        # hashes of the positions so far; the empty board's is 0
-        self._seen = np.zeros(1 if superko else 0, np.int64)
+        self.seen = np.zeros(1 if superko else 0, np.int64)  # the empty board's hash is 0
 
     def copy(self) -> 'Position':
         """An independent copy: play on it, and throw it away to undo."""
         other = Position.__new__(Position)
         other.size, other.superko = self.size, self.superko
         other.state = self.state.copy()
-        other._seen = self._seen  # never changed in place
+        other.seen = self.seen
         return other
 
     @property
@@ -453,7 +454,7 @@ class Position:
     def legal_moves(self) -> np.ndarray:
         """bool (size * size + 1,): what the player to move may play; the last is the pass, always legal."""
         legal = np.empty(self.size * self.size + 1, np.bool_)
-        legal_moves(self.state, self._seen, legal)
+        legal_moves(self.state, self.seen, legal)
         return legal
 
     def is_legal(self, move: int, colour: Optional[int] = None) -> bool:
@@ -464,7 +465,7 @@ class Position:
         cell = to_cell(move, self.size)
         if not is_legal(self.state, cell, colour):
             return False
-        return cell == PASS or not self.superko or hash_after(self.state, cell, colour) not in self._seen
+        return cell == PASS or not self.superko or hash_after(self.state, cell, colour) not in self.seen
 
     def play(self, move: int, colour: Optional[int] = None, repeat: bool = False) -> int:
         """Play `move` for `colour` (default: whose turn it is). Returns the number of captured stones.
@@ -479,7 +480,7 @@ class Position:
             raise ValueError(f'{vertex(move, self.size)} is illegal for {("black", "white")[colour - 1]}')
         captured = play(self.state, to_cell(move, self.size), colour)
         if self.superko and move != self.size * self.size:
-            self._seen = np.append(self._seen, np.int64(self.hash))
+            self.seen = np.append(self.seen, np.int64(self.hash))
         return int(captured)
 
     def set_up(self, black: Sequence[int] = (), white: Sequence[int] = (), empty: Sequence[int] = ()) -> None:
@@ -497,7 +498,7 @@ class Position:
             raise ValueError('set-up stones without a liberty')
         self.state = state
         if self.superko:
-            self._seen = np.array([self.hash], np.int64)
+            self.seen = np.array([self.hash], np.int64)
 
     def area(self) -> Tuple[int, int, np.ndarray]:
         """Tromp-Taylor: (black's area, white's area, owner uint8 (size, size), EMPTY at neutral points)."""

@@ -9,7 +9,7 @@ from chapters.ch06_alphago.mcts import Rollouts, Search, nothing_known
 from chapters.kit.perform import run_experiment
 from chapters.kit.trained.export import trained_graph
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, WHITE, Position, move_of
+from data_tools.go.board import BLACK, LOST, WHITE, Position, move_of, position_hash
 
 
 def position_of(text, to_play=BLACK):
@@ -109,6 +109,27 @@ def test_counts_add_up():
                 following = child[node, move]
                 if expanded[following]:
                     assert visits[following].sum() == visits[node, move] - 1
+
+
+def test_no_line_of_the_tree_brings_a_position_back():
+    """On 4x4 stones are taken and taken back; the game so far counts, too: positional superko."""
+    position = Position(4, superko=True)
+    for move in ('C4', 'B2', 'C3', 'B3', 'B4', 'C1'):
+        position.play(move_of(move, 4))
+    search = Search(Rollouts(0.5, 1, 0), komi=0.5, seed=0)
+    search.start(position)
+    search.run(5000)
+    repeated, captures = 0, 0
+    nodes = [(0, set(position.seen.tolist()))]
+    while nodes:
+        node, before = nodes.pop()
+        for move in np.flatnonzero(search._child[node] >= 0):
+            following = search._child[node, move]
+            after = int(position_hash(search._states[following]))
+            repeated += move != 16 and after in before
+            captures += search._states[following, LOST + 1:LOST + 3].sum() > 0
+            nodes.append((following, before | {after}))
+    assert captures > 1000 and repeated == 0
 
 
 def test_the_tree_is_kept_between_moves():
