@@ -13,7 +13,19 @@ moves that fill an own eye are not searched.
 import numpy as np
 from numba import njit
 
-from data_tools.go.board import PASS, PASSES, SIZE, STATE_LENGTH, TO_MOVE, area, hash_after, is_legal, play, position_hash, to_cell
+from data_tools.go.board import (
+    PASS,
+    PASSES,
+    SIZE,
+    STATE_LENGTH,
+    TO_MOVE,
+    area,
+    hash_after,
+    is_legal,
+    play,
+    position_hash,
+    to_cell,
+)
 from data_tools.go.features import is_own_eye
 from data_tools.go.player import play_out, weigh
 
