@@ -94,7 +94,8 @@ def parser():
     play.add_argument('--visits', type=int, default=0, metavar='N', help='of the tree search; 0: the network alone')
     play.add_argument('--colour', choices=('black', 'white'), default='black', help='yours (default black)')
     play.add_argument('--size', type=int, default=19, help='of the board, 2 to 19 (default 19)')
-    play.add_argument('--komi', type=float, default=7.5)
+    play.add_argument('--komi', type=float, help='default 7.5, with handicap 0.5')
+    play.add_argument('--handicap', type=int, default=0, metavar='N', help='stones that black is given, on the star points')
     export = commands.add_parser('export', help='write a trained network as ONNX, or for SymbolBlock (4.5.5)')
     export.add_argument('run', metavar='RUN')
     export.add_argument('--onnx', action='store_true', help='model.onnx, checked against MXNet by onnxruntime')
@@ -348,7 +349,7 @@ def _report(options):
 
 def _play(options):
     from chapters.ch07_policy_net.play import play_in_terminal
-    play_in_terminal(options.run, options.visits, options.colour, options.size, options.komi)
+    play_in_terminal(options.run, options.visits, options.colour, options.size, options.komi, options.handicap)
 
 
 def _export(options):

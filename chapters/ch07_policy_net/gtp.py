@@ -30,6 +30,11 @@ class Failure(Exception):
     """What a GTP command answers after `?`."""
 
 
+def most_handicap(size):
+    """How many handicap stones have their place on a board of so many lines, by GTP 2."""
+    return 0 if size < 7 else 4 if size % 2 == 0 or size == 7 else 9
+
+
 class Gtp:
     """A GTP session.
 
@@ -205,8 +210,7 @@ class Gtp:
     def gtp_fixed_handicap(self, number):
         size, count = self.engine.position.size, self._number(number)
         low, high = (3 if size > 12 else 2), size - 1 - (3 if size > 12 else 2)
-        most = 0 if size < 7 else 4 if size % 2 == 0 or size == 7 else 9
-        if not 2 <= count <= most:
+        if not 2 <= count <= most_handicap(size):
             raise Failure('invalid number of stones')
         middle = size // 2
         points = [(low, high), (high, low), (low, low), (high, high)][:count]  # x, y from the top

@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 
-from chapters.ch07_policy_net.gtp import Failure, Gtp
+from chapters.ch07_policy_net.gtp import Failure, Gtp, most_handicap
 from data_tools.errors import UserError
 from data_tools.go.board import BLACK, MAX_SIZE, WHITE, vertex
 
 HELP = 'your move as Q16; also: pass, undo, hint, score, resign, quit'
 
 
-def play_in_terminal(run, visits=0, colour='black', size=19, komi=7.5, lines=None):
+def play_in_terminal(run, visits=0, colour='black', size=19, komi=None, handicap=0, lines=None):
     """Play one game.
 
     Parameters
@@ -26,16 +26,26 @@ def play_in_terminal(run, visits=0, colour='black', size=19, komi=7.5, lines=Non
         The person's, 'black' or 'white'.
     size : int
         Of the board.
-    komi : float
+    komi : float, optional
+        Default: 7.5, and 0.5 with handicap.
+    handicap : int
+        Stones that black is given on the star points, 2 to 9 on a large board; white then moves first.
     lines : iterable of str, optional
         What the person types; default: the keyboard.
     """
     if not 2 <= size <= MAX_SIZE:
         raise UserError(f'--size {size}: a board has 2 to {MAX_SIZE} lines')
     from chapters.ch07_policy_net.engine import load_engine
+    komi = (0.5 if handicap else 7.5) if komi is None else komi
     engine = load_engine(run, visits, size=size, komi=komi)
     person = BLACK if colour == 'black' else WHITE
     gtp, lines = Gtp(engine), iter(sys.stdin if lines is None else lines)
+    if handicap:
+        try:
+            gtp.gtp_fixed_handicap(str(handicap))
+        except Failure:
+            raise UserError(f'--handicap {handicap}: a board of {size} lines has '
+                            + (f'2 to {most_handicap(size)} such stones' if most_handicap(size) else 'none')) from None
     print(f'You are {colour}, {"X" if person == BLACK else "O"}. {HELP}')
     print(engine.position)
     while engine.position.passes < 2:

@@ -1007,3 +1007,16 @@ def test_a_person_plays(tmp_path, capsys):
     assert said.count('The network plays ') >= 2 and 'the network likes' in said and '%' in said
     assert 'not a vertex' in said and said.strip().endswith('The network wins.')
     assert (Position(7).board == 0).all()
+
+
+def test_a_person_takes_handicap(tmp_path, capsys):
+    from chapters.ch07_policy_net.play import play_in_terminal
+    run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
+    play_in_terminal(tmp_path / 'run', size=9, handicap=4, lines=['E5', 'score', 'quit'])
+    said = capsys.readouterr().out
+    boards = [[line.split()[1:10] for line in part.splitlines()[1:10]] for part in said.split('A B C D E F G H J')[1:]]
+    assert sum(row.count('X') for row in boards[0]) == 4 and not any('O' in ''.join(row) for row in boards[0])
+    assert said.index('The network plays ') < said.index('> ')  # white moves first
+    for size, handicap, words in ((9, 10, '2 to 9'), (7, 5, '2 to 4'), (5, 2, 'none')):
+        with pytest.raises(UserError, match=f'--handicap {handicap}: a board of {size} lines has {words}'):
+            play_in_terminal(tmp_path / 'run', size=size, handicap=handicap, lines=[])
