@@ -261,10 +261,13 @@ def draw_costs(records, experiments, path):
             kind = (record['recipe_name'] or 'book') + ', cut short' * bool(record['short'].replace('dtype=bfloat16', ''))
             points.setdefault((record['data'], record['section'], kind), []).append(
                 (record['operations'], record['metrics']['validation_accuracy']))
-    for section in dict.fromkeys(section for _, section, _ in points):
-        experiment = experiments.get(section)
-        printed = experiment and experiment.figure('validation_accuracy', experiment.data)
-        if printed and experiment.data in _SAMPLES:
+    ran, drawn = {section for _, section, _ in points}, {data for data, _, _ in points}
+    for section, experiment in experiments.items():
+        # what varies a section stays out unless it ran: five batch sizes of one network would hide each other
+        if not experiment.trains or experiment.data not in drawn or (section not in ran and '-' in section):
+            continue
+        printed = experiment.figure('validation_accuracy', experiment.data)
+        if printed:
             samples = _SAMPLES[experiment.data] * experiment.recipe.epochs
             points[experiment.data, section, 'the book'] = [
                 (samples * operations(experiment.build(), experiment.sample_shape), printed.value)]
