@@ -60,12 +60,12 @@ def parser():
     detect.add_argument('--out', metavar='DIR', help='for pictures and detections.json (default: RUN/detected)')
     style = commands.add_parser('style', help='the content of one picture in the style of another (5.8)')
     style.add_argument('content', metavar='CONTENT', help='an image file, or the name of a photograph at hand')
-    style.add_argument('style', metavar='STYLE', help='likewise')
+    style.add_argument('style', metavar='STYLE', help='likewise; or the run folder of a network that has learnt one (5.8-fast)')
     style.add_argument('--size', type=int, default=384, metavar='N', help='pixels of the longer side (default 384)')
     style.add_argument('--iterations', type=int, default=150, metavar='N')
     style.add_argument('--content-weight', type=float, default=0.03, metavar='X', help='alpha, where beta is 1')
     style.add_argument('--keep-colours', action='store_true', help='change only the brightness')
-    style.add_argument('--out', metavar='DIR', help='the run folder to make (default: one under runs/)')
+    style.add_argument('--out', metavar='DIR', help='the run folder to make (default: one under runs/); of 5.8-fast: the PNG')
     evaluate = commands.add_parser('evaluate', help='accuracy, mistakes and confusion of a trained network')
     evaluate.add_argument('run', metavar='RUN')
     evaluate.add_argument('--data', default='', metavar='NAME', help='where its data are now, if they were moved')
@@ -285,6 +285,11 @@ def _detect(options):
 
 
 def _style(options):
+    if Path(options.style).is_dir():
+        from chapters.ch05_detection_style.fast_style import restyle_file
+        path, seconds = restyle_file(options.style, chapters.find, options.content, options.size, options.out)
+        print(f'{path}: {seconds:.2f} s')
+        return
     from chapters.kit.perform import run_experiment
     from chapters.script import print_result
     experiment = chapters.find('5.8').but(

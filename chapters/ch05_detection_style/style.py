@@ -68,27 +68,33 @@ class Transfer:
     layers : (int, tuple of int)
         Those whose planes are compared for content and for style.
     content, style : numpy.ndarray, (3, H, W)
-        A and B, from 0 to 1.
+        A and B, from 0 to 1. Without A, `take` one before the first loss.
     alpha, beta : float
         Weights of content and of style. So that they mean the same for all networks and pictures, the content loss is
         divided by what it is for C = 0, each layer's style loss by what it is for C = A and by the number of layers: those
         are the book's v and w.
     """
     def __init__(self, features, layers, content, style, alpha=1.0, beta=1.0):
+        self._alpha, self._beta = alpha, beta
         self._features, (self._content_layer, self._style_layers) = features, layers
         features.hybridize(False)
         for layer in features:
             layer.hybridize()
             if isinstance(layer, gluon.nn.BatchNorm):
                 layer._kwargs['use_global_stats'] = True
-        self.shape = content.shape
-        of_content, of_style = self._planes(nd.array(content[None])), self._planes(nd.array(style[None]))
-        self._content = of_content[self._content_layer]
+        of_style = self._planes(nd.array(style[None]))
         self._styles = {layer: (gram(of_style[layer]), int(np.prod(of_style[layer].shape[2:])))
                         for layer in self._style_layers}
-        self._weights = {layer: beta / len(self._styles) / max(1e-12, style_loss(
-            *self._of(layer, of_content)).asscalar()) for layer in self._style_layers}
-        self._alpha = alpha / max(1e-12, float((nd.square(self._content).sum() / 2).asscalar()))
+        if content is not None:
+            self.take(content)
+
+    def take(self, content):
+        """Compare with the content of another picture A, (3, H, W)."""
+        planes = self._planes(nd.array(content[None]))
+        self._content = planes[self._content_layer]
+        self._weights = {layer: self._beta / len(self._styles) / max(1e-12, style_loss(
+            *self._of(layer, planes)).asscalar()) for layer in self._style_layers}
+        self._content_weight = self._alpha / max(1e-12, float((nd.square(self._content).sum() / 2).asscalar()))
 
     def _of(self, layer, planes):
         matrix, pixels = self._styles[layer]
@@ -103,14 +109,18 @@ class Transfer:
             if number == last:
                 return found
 
+    def parts(self, x):
+        """(content loss, style loss), with their weights, of a picture (1, 3, H, W), an NDArray."""
+        planes = self._planes(x)
+        content = self._content_weight * content_loss(self._content, planes[self._content_layer])
+        return content, sum(self._weights[layer] * style_loss(*self._of(layer, planes)) for layer in self._style_layers)
+
     def __call__(self, pixels):
         """(loss, gradient, content loss, style loss) at pixels (3, H, W)."""
         x = nd.array(pixels[None])
         x.attach_grad()
         with autograd.record():  # in training mode: oneDNN's poolings have no gradient in the other
-            planes = self._planes(x)
-            content = self._alpha * content_loss(self._content, planes[self._content_layer])
-            style = sum(self._weights[layer] * style_loss(*self._of(layer, planes)) for layer in self._style_layers)
+            content, style = self.parts(x)
             loss = content + style
         loss.backward()
         return float(loss.asscalar()), x.grad.asnumpy()[0], float(content.asscalar()), float(style.asscalar())
@@ -256,9 +266,9 @@ def style(run, content='temple', style='starry_night', size=384, iterations=150,
     seconds = (time.perf_counter() - began) / max(1, len(losses))
     made = with_colours_of(a, made) if keep_colours else made
     (run.folder / 'figures').mkdir(exist_ok=True)
-    _image(made).save(run.folder / 'figures' / 'made.png')
+    image_of(made).save(run.folder / 'figures' / 'made.png')
     if film:
-        images = [_image(frame) for frame in frames + [made]]
+        images = [image_of(frame) for frame in frames + [made]]
         images[0].save(run.folder / 'figures' / 'film.gif', save_all=True, append_images=images[1:] + images[-1:] * 8,
                        duration=120, loop=0)
     _draw_way(run, a, b, frames, made, losses)
@@ -273,7 +283,8 @@ def _start(kind, content, seed):
     raise UserError(f'start={kind}: content or noise')
 
 
-def _image(pixels):
+def image_of(pixels):
+    """Pixels (3, H, W) from 0 to 1 as an image."""
     return Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
