@@ -40,7 +40,8 @@ def recording(network):
     """`autograd.record` of a network in prediction, for gradients with respect to what goes in.
 
     In prediction oneDNN's poolings do not keep where the maxima were: what comes back through them is what happened to lie in
-    memory. So the network runs uncompiled, its poolings as in training, in which they compute the same.
+    memory. So the network runs uncompiled, its poolings as in training, in which they compute the same. Go back by
+    `backward(train_mode=False)`: else batch normalisation goes back as if it had used this batch's statistics.
     """
     def pooling(*inputs, **settings):
         with autograd.train_mode():
@@ -145,7 +146,7 @@ def most_exciting(network, images, name, unit, count=9):
         with _Watch(network, name) as watch, recording(network):
             network(x)
             value = watch.output[0, unit].reshape(-1)[int(place)]
-        value.backward()
+        value.backward(train_mode=False)
         seen = x.grad.asnumpy()[0].any(axis=0)
         rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
         if len(rows):  # else a ReLU is silent here
@@ -258,7 +259,7 @@ def grad_cam(network, image, answer, name=''):
     with _Watch(network, name, cut=True) as watch:
         with recording(network):
             logit = network(x)[0, answer]
-        logit.backward()
+        logit.backward(train_mode=False)
         planes = watch.output
     if planes.ndim != 4:
         raise UserError(f'layer {name} has no planes; try {last_planes(network, image)}')
@@ -313,7 +314,7 @@ def going_back(network, image, name, unit):
                 network(x)
                 answers = watch.output[0, unit].reshape(-1)
                 strongest = answers[int(answers.argmax().asscalar())]
-            strongest.backward()
+            strongest.backward(train_mode=False)
         finally:
             for block in rectifiers:
                 del block.forward
@@ -371,7 +372,7 @@ def exciting_picture(network, name, unit, shape, steps=100, rate=0.01, seed=0):
             with recording(network):
                 network(x)
                 answer = watch.output[0, unit].mean()
-            answer.backward()
+            answer.backward(train_mode=False)
             answers.append(nd.relu(watch.output[0, unit]).mean().asscalar())
             gradient = np.roll(x.grad.asnumpy()[0], (-shift[0], -shift[1]), axis=(1, 2))
             direction = 0.9 * direction + like_photographs(gradient)
@@ -454,7 +455,7 @@ def _gradients(network, images, answer):
     x.attach_grad()
     with recording(network):
         logits = network(x)[:, answer].sum()
-    logits.backward()
+    logits.backward(train_mode=False)
     return x.grad.asnumpy()
 
 

@@ -56,6 +56,20 @@ def test_the_corner_lights_up(corner, bright, way):
     assert inside.mean() > 0 and inside.mean() > 10 * np.abs(outside).mean()
 
 
+def test_gradients_come_back_through_batch_normalisation_as_in_prediction():
+    """By what it has learnt of all images, not by the mean and the variance of those at hand."""
+    network = nn.HybridSequential()
+    network.add(nn.Conv2D(6, 3), nn.BatchNorm(), nn.Activation('tanh'), nn.Dense(3))
+    network.initialize(mx.init.Xavier(magnitude=6))
+    random = np.random.default_rng(0)
+    images, step = random.uniform(0, 1, (4, 3, 10, 10)).astype(np.float32), random.normal(size=(4, 3, 10, 10))
+    network(nd.array(images))
+    network[1].running_var.set_data(nd.array([0.05] * 6))
+    logits = [network(nd.array(images + 1e-2 * sign * step)).asnumpy()[:, 1] for sign in (1, -1)]
+    changes = (looking._gradients(network, images, 1) * step).sum(axis=(1, 2, 3))
+    assert changes == pytest.approx((logits[0] - logits[1]) / 2e-2, rel=0.02, abs=0.01 * np.abs(changes).max())
+
+
 @pytest.mark.parametrize('settings', [{}, {'pool_size': 3, 'strides': 2, 'ceil_mode': True}])
 def test_gradients_come_back_through_poolings(settings):
     """In prediction oneDNN's poolings give back whatever lies in memory; in training they do not."""
