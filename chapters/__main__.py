@@ -81,6 +81,15 @@ def parser():
     look.add_argument('--layer', default='', metavar='NAME', help='to look into (default: the first convolution)')
     look.add_argument('--unit', type=int, metavar='N', help='of this layer (default: the most excited ones)')
     look.add_argument('--answer', metavar='CLASS', help='to explain (default: the network\'s own)')
+    attack = commands.add_parser('attack', help='change images so little that nobody sees it, and their class with it (9.2)')
+    attack.add_argument('run', metavar='RUN', help='the run folder of a classifier, zoo:NAME, or imagenet: SqueezeNet')
+    attack.add_argument('paths', nargs='*', metavar='IMAGE', help='image files, or folders of them')
+    attack.add_argument('--test', type=int, metavar='N', help='in their place the first N test images of the run')
+    attack.add_argument('--attack', default='pgd', metavar='NAME', help='fgsm, iterated, pgd or cw (default pgd)')
+    attack.add_argument('--epsilon', type=float, default=8.0, metavar='X', help='steps of 255 that a pixel may move (default 8)')
+    attack.add_argument('--target', default='', metavar='CLASS', help='to arrive at (default: any other class)')
+    attack.add_argument('--data', default='', metavar='NAME', help='with --test: where its data are now, if they were moved')
+    attack.add_argument('--out', metavar='DIR', help='for pictures and attack.json (default: RUN/attacked)')
     report = commands.add_parser('report', help='gather run folders into a table with curves')
     report.add_argument('runs', nargs='?', default='runs', help='folder of run folders (default: runs)')
     report.add_argument('--out', metavar='FILE', help='default: RESULTS.md in the folder of runs')
@@ -343,6 +352,24 @@ def _look(options):
          None if options.answer is None else names.index(options.answer))
 
 
+def _attack(options):
+    from chapters.ch09_adversarial.attacked import attack_files, attack_test
+    from chapters.ch09_adversarial.subject import load_subject
+    if bool(options.paths) == (options.test is not None):
+        raise UserError('attack: name image files, or --test N for the first test images of the run')
+    subject = load_subject(options.run)
+    out = Path(options.out or subject.folder / 'attacked')
+    settings = options.attack, options.epsilon, options.target
+    if options.paths:
+        for told in attack_files(subject, options.paths, out, *settings):
+            before, after = (f'{name} {share:.1%}' for name, share in (told['before'], told['after']))
+            print(f'{told["file"]}: {before} -> {after}; a pixel moved by {told["mean"]:.2g}, at most {told["largest"]:.3g}, of 255')
+    else:
+        for name, value in attack_test(subject, options.test, out, *settings, options.data).items():
+            print(f'{name:36} {value:.4g}')
+    print(out / 'attack.png')
+
+
 def _report(options):
     from chapters.kit.report.report import write_results
     out = options.out or Path(options.runs) / 'RESULTS.md'
@@ -398,7 +425,7 @@ def _demo(options):
 
 _COMMANDS = {'list': _list, 'show': _show, 'run': _run, 'launch': _launch, 'parity': _parity, 'doctor': _doctor,
              'rate': _rate, 'profile': _profile, 'predict': _predict, 'detect': _detect, 'style': _style,
-             'evaluate': _evaluate, 'look': _look,
+             'evaluate': _evaluate, 'look': _look, 'attack': _attack,
              'report': _report, 'demo': _demo, 'play': _play, 'zoo': _zoo, 'export': _export, 'serve': _serve}
 
 if __name__ == '__main__':
