@@ -81,12 +81,12 @@ def parser():
     look.add_argument('--layer', default='', metavar='NAME', help='to look into (default: the first convolution)')
     look.add_argument('--unit', type=int, metavar='N', help='of this layer (default: the most excited ones)')
     look.add_argument('--answer', metavar='CLASS', help='to explain (default: the network\'s own)')
-    attack = commands.add_parser('attack', help='change images so little that nobody sees it, and their class with it (9.2)')
+    attack = commands.add_parser('attack', help='change what a network says of images, nearly unseen (9.2)')
     attack.add_argument('run', metavar='RUN', help='the run folder of a classifier, zoo:NAME, or imagenet: SqueezeNet')
     attack.add_argument('paths', nargs='*', metavar='IMAGE', help='image files, or folders of them')
     attack.add_argument('--test', type=int, metavar='N', help='in their place the first N test images of the run')
     attack.add_argument('--attack', default='pgd', metavar='NAME', help='fgsm, iterated, pgd or cw (default pgd)')
-    attack.add_argument('--epsilon', type=float, default=8.0, metavar='X', help='steps of 255 that a pixel may move (default 8)')
+    attack.add_argument('--epsilon', type=float, default=8.0, metavar='X', help='of 255 that a pixel may move (default 8)')
     attack.add_argument('--target', default='', metavar='CLASS', help='to arrive at (default: any other class)')
     attack.add_argument('--data', default='', metavar='NAME', help='with --test: where its data are now, if they were moved')
     attack.add_argument('--out', metavar='DIR', help='for pictures and attack.json (default: RUN/attacked)')
@@ -363,7 +363,8 @@ def _attack(options):
     if options.paths:
         for told in attack_files(subject, options.paths, out, *settings):
             before, after = (f'{name} {share:.1%}' for name, share in (told['before'], told['after']))
-            print(f'{told["file"]}: {before} -> {after}; a pixel moved by {told["mean"]:.2g}, at most {told["largest"]:.3g}, of 255')
+            print(f'{told["file"]}: {before} -> {after}; a pixel moved by {told["mean"]:.2g} of 255, at most '
+                  f'{told["largest"]:.3g}')
     else:
         for name, value in attack_test(subject, options.test, out, *settings, options.data).items():
             print(f'{name:36} {value:.4g}')

@@ -11,11 +11,12 @@ from chapters.ch05_deep_cnn.photographs import sample
 from chapters.ch05_deep_cnn.pretrained import class_names
 from chapters.ch05_deep_cnn.squeezenet import SqueezeNet
 from chapters.ch09_adversarial.attacks import Victim
+from chapters.ch09_adversarial.small import image_set, learn, small_net
 from chapters.kit.data.pictures import photographs, read_picture
 from chapters.kit.trained.saved import IMAGE_ENDINGS, load_run
 from data_tools.errors import UserError
 
-IMAGENET = 'imagenet'
+IMAGENET, DIGITS = 'imagenet', 'digits'
 _SIDE = 224
 
 
@@ -39,6 +40,7 @@ class Subject:
     victim: Victim
     class_names: Tuple[str, ...]
     saved: Any = None
+    tests: Any = None  # (images, labels), where there is no run that has them
 
     def read(self, path):
         """An image file as pixels from 0 to 1, float32 (C, H, W), of the size that the network takes.
@@ -80,12 +82,15 @@ class Subject:
         -------
         (numpy.ndarray of float32 (N, C, H, W), pixels from 0 to 1; numpy.ndarray of int (N,))
         """
-        if not self.saved:
+        if not self.saved and not self.tests:
             raise UserError(f'{self.name}: has no test images here; name image files')
-        found = self.saved.load_data(data)
-        number = min(len(found.validation_x), 2 * count if correct else count)
-        images = np.asarray(found.validation_x[:number], np.float32) / np.float32(255 * self.saved.facts.scale)
-        images, labels = np.clip(images, 0, 1), found.validation_y[:number].astype(int)
+        number = 2 * count if correct else count
+        if self.tests:
+            images, labels = (part[:number] for part in self.tests)
+        else:
+            found = self.saved.load_data(data)
+            images = np.asarray(found.validation_x[:number], np.float32) / np.float32(255 * self.saved.facts.scale)
+            images, labels = np.clip(images, 0, 1), found.validation_y[:number].astype(int)
         if correct:
             known = np.flatnonzero(self.victim.answers(images) == labels)[:count]
             images, labels = images[known], labels[known]
@@ -108,7 +113,8 @@ class Subject:
 
 
 def load_subject(name):
-    """The classifier of a run folder, of `zoo:NAME`, or 'imagenet': SqueezeNet 1.1 with what it has learnt from ImageNet.
+    """The classifier of a run folder or of `zoo:NAME`; 'imagenet': SqueezeNet 1.1 with what it has learnt from ImageNet;
+    'digits': a small network that learns the digits that come along, on the spot.
 
     Raises
     ------
@@ -117,6 +123,10 @@ def load_subject(name):
     """
     if name == IMAGENET:
         return Subject(name, Path('runs', name), Victim(squeezenet()), class_names())
+    if name == DIGITS:
+        images, labels, *tests = image_set(DIGITS)
+        network = learn(small_net(), images, labels)
+        return Subject(name, Path('runs', name), Victim(network), tuple('0123456789'), tests=tests)
     saved = load_run(name, chapters.find)
     if len(saved.facts.shape) != 3 or saved.facts.shape[0] not in (1, 3) or saved.experiment.objective != 'softmax':
         raise UserError(f'{name}: a run of {saved.config["section"]} does not classify images')
