@@ -57,7 +57,8 @@ def no_cat(run, network='imagenet', epsilon=2.0, steps=40, target='gibbon'):
         metrics.update({f'{names[i]}_{what}': value for what, value in (
             ('confidence', before[i].max()), ('with_noise', noisy[i, labels[i]]), ('one_step_is_another', step[i].argmax() !=
              labels[i]), ('target', exact[i, goal]), ('target_saved', rounded[i, goal]))})
-        words = [f'{subject.class_names[share.argmax()]} {share.max():.1%}' for share in (before[i], step[i], exact[i], rounded[i])]
+        shares = before[i], step[i], exact[i], rounded[i]
+        words = [f'{subject.class_names[share.argmax()]} {share.max():.1%}' for share in shares]
         run.say(f'{names[i]}: {words[0]}; one step: {words[1]}; PGD: {words[2]}; saved: {words[3]}')
         rows.append((images[i], saved[i], words[0], words[3]))
     run.save_figure(draw_attacks(rows, figures.text(f'9.2 SqueezeNet, no pixel moved by more than {epsilon:g} of 255',
@@ -66,10 +67,11 @@ def no_cat(run, network='imagenet', epsilon=2.0, steps=40, target='gibbon'):
 
 
 EXPERIMENTS = [
-    WorkedExample('9.2-cat', 'The cat that is no cat: SqueezeNet on photographs', '不是猫的猫：SqueezeNet 与照片', function=no_cat,
+    WorkedExample('9.2-cat', 'The cat that is no cat: SqueezeNet on photographs', '不是猫的猫：SqueezeNet 与照片',
+                  function=no_cat,
                   book=(BookFigure(0.577, 'chelsea_confidence', note='figure 9-6: a panda'),
                         BookFigure(0.993, 'chelsea_target_saved', note='figure 9-6: a gibbon')),
-                  remark="The book shows a panda and GoogLeNet, one step of 0.007; our picture is a cat, the network SqueezeNet."),
+                  remark="The book shows a panda, read by GoogLeNet, and one step; here a cat, SqueezeNet, and PGD."),
 ]
 
 

@@ -48,8 +48,9 @@ def one_pixel(victim, image, label, population=60, generations=10, seed=0):
     dimensions = 2 + len(image)
     first = np.random.default_rng(seed).uniform(0, 1, (population, dimensions))
     first[:, 2:] = np.rint(first[:, 2:])  # strong colours work best
-    found = differential_evolution(left, [(0, 1)] * dimensions, init=first, maxiter=generations, mutation=0.5, recombination=1,
-                                   seed=seed, polish=False, tol=0, atol=0, updating='deferred', vectorized=True, callback=fooled)
+    found = differential_evolution(
+        left, [(0, 1)] * dimensions, init=first, maxiter=generations, mutation=0.5, recombination=1, seed=seed, polish=False, tol=0,
+        atol=0, updating='deferred', vectorized=True, callback=fooled)
     changed = with_pixel(image, found.x[None])[0]
     return changed, bool(victim.answers(changed[None])[0] != label)
 
@@ -98,7 +99,8 @@ def share_that_falls(run, network='digits', images=20, population=60, generation
 
 
 EXPERIMENTS = [
-    WorkedExample('9.2-one-pixel', 'One pixel, found by differential evolution', '单像素攻击：差分进化', function=share_that_falls),
+    WorkedExample('9.2-one-pixel', 'One pixel, found by differential evolution', '单像素攻击：差分进化',
+                  function=share_that_falls),
 ]
 
 

@@ -45,7 +45,8 @@ def over_epsilon(run, network='digits', images=60, steps=10, epsilons=(1, 2, 4, 
     for epsilon in epsilons:
         size = epsilon / 255
         changed = {'noise': noise(x, size, run.seed), 'fgsm': fgsm(victim, x, labels, size),
-                   'iterated': iterated(victim, x, labels, size, steps), 'pgd': pgd(victim, x, labels, size, steps, seed=run.seed),
+                   'iterated': iterated(victim, x, labels, size, steps),
+                   'pgd': pgd(victim, x, labels, size, steps, seed=run.seed),
                    'targeted': pgd(victim, x, goals, size, steps, targeted=True, seed=run.seed)}
         for name, result in changed.items():
             answers = victim.answers(as_saved(result))

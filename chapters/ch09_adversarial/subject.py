@@ -1,4 +1,5 @@
 """Section 9.2: whom to attack: any trained classifier of the project, or SqueezeNet with ImageNet's classes."""
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Tuple
@@ -124,13 +125,17 @@ def load_subject(name):
     if name == IMAGENET:
         return Subject(name, Path('runs', name), Victim(squeezenet()), class_names())
     if name == DIGITS:
-        images, labels, *tests = image_set(DIGITS)
-        network = learn(small_net(), images, labels)
-        return Subject(name, Path('runs', name), Victim(network), tuple('0123456789'), tests=tests)
+        return _of_digits()
     saved = load_run(name, chapters.find)
     if len(saved.facts.shape) != 3 or saved.facts.shape[0] not in (1, 3) or saved.experiment.objective != 'softmax':
         raise UserError(f'{name}: a run of {saved.config["section"]} does not classify images')
     return Subject(str(name), saved.folder, Victim(saved.network, saved.facts.scale), tuple(saved.class_names), saved)
+
+
+@functools.lru_cache(None)
+def _of_digits():
+    images, labels, *tests = image_set(DIGITS)
+    return Subject(DIGITS, Path('runs', DIGITS), Victim(learn(small_net(), images, labels)), tuple('0123456789'), tests=tests)
 
 
 def squeezenet():

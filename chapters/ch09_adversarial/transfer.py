@@ -1,7 +1,7 @@
 """Section 9.2: what fools one network fools others, which have learnt from the same images; and why.
 
-Liu, Chen, Liu, Song 2016, https://arxiv.org/abs/1611.02770: a matrix of networks attacked and networks shown the result; attacks
-made on all but one network, shown to that one; and the regions of the answers around an image.
+Liu, Chen, Liu, Song 2016, https://arxiv.org/abs/1611.02770: a matrix of networks attacked and networks shown the result;
+attacks made on all but one network, shown to that one; and the regions of the answers around an image.
 
     python -m chapters run 9.2-transfer --set data=cifar10 --set samples=10000 --set images=200 --set epsilon=16
 """
@@ -21,8 +21,8 @@ def five_networks():
     dense = nn.HybridSequential()
     dense.add(nn.Dense(256, activation='relu'), nn.Dense(128, activation='relu'), nn.Dense(10))
     wide = nn.HybridSequential()
-    wide.add(nn.Conv2D(24, 5, strides=2, padding=2, activation='relu'), nn.Conv2D(48, 5, strides=2, padding=2, activation='relu'),
-             nn.Dense(64, activation='relu'), nn.Dense(10))
+    wide.add(nn.Conv2D(24, 5, strides=2, padding=2, activation='relu'),
+             nn.Conv2D(48, 5, strides=2, padding=2, activation='relu'), nn.Dense(64, activation='relu'), nn.Dense(10))
     return {'4.4, narrow': (LeNet((16, 32)), 0.005), 'dense': (dense, 0.002), 'strided': (wide, 0.002),
             'small kernels': (small_net((16, 32, 32)), 0.01), 'large kernels': (small_net((16, 32), 5), 0.01)}
 
@@ -71,8 +71,8 @@ def transfer(run, data='digits', samples=0, epochs=6, images=60, epsilon=56.0, s
     noisy = as_saved(noise(x, size, run.seed))
     off = ~np.eye(len(names), dtype=bool)
     metrics.update(
-        diagonal=np.diag(alone).mean(), others=alone[off].mean(), worst_other=alone[off].max(), left_out=np.diag(all_but).mean(),
-        worst_left_out=np.diag(all_but).max(), inside=all_but[off].mean(),
+        diagonal=np.diag(alone).mean(), others=alone[off].mean(), worst_other=alone[off].max(),
+        left_out=np.diag(all_but).mean(), worst_left_out=np.diag(all_but).max(), inside=all_but[off].mean(),
         noise=np.mean([victim.accuracy(noisy, y) for victim in victims.values()]))
     for name, value in list(metrics.items())[-7:]:
         run.say(f'{name}: {value:.1%}')
