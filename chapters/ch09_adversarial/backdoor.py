@@ -72,7 +72,8 @@ def poison(run, data='digits', samples=0, clean=200, poisons=10, targets=10, eps
     for target in random.choice(known, targets, replace=False):
         label = (test_y[target] + 1) % 10
         base = x[rest[y[rest] == label][:poisons]]
-        poisoned = as_saved(colliding(features, base, np.repeat(of_tests[target][None], len(base), axis=0), epsilon / 255, steps))
+        aims = np.repeat(of_tests[target][None], len(base), axis=0)
+        poisoned = as_saved(colliding(features, base, aims, epsilon / 255, steps))
         rows.append((base[0], poisoned[0], str(label), f'{label}; meant: {test_y[target]}'))
         one = []
         for part in (poisoned, base):

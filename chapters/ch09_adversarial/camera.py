@@ -49,7 +49,7 @@ def blurred(x, deviation):
     return nd.Convolution(padded, kernels, no_bias=True, kernel=(5, 5), num_filter=channels, num_group=channels)
 
 
-def as_jpeg(x, quality=50):
+def as_jpeg(x, quality=75):
     """Images (N, C, H, W), MXNet's, saved as JPEG and read again. Gradients pass as if nothing had happened.
 
     That is BPDA: Athalye, Carlini, Wagner 2018, https://arxiv.org/abs/1802.00420.

@@ -20,11 +20,11 @@ def shields(seed=0):
 
     The last: Xie, Wang, Zhang, Ren, Yuille 2017, https://arxiv.org/abs/1711.01991.
     """
-    return {'none': None, 'smoothing': lambda x: blurred(x, 0.8), 'jpeg': as_jpeg,
-            'resize_and_pad': Camera(sizes=(0.8, 1.0), shift=0.08, seed=seed)}
+    return {'none': None, 'smoothing': lambda x: blurred(x, 0.6), 'jpeg': as_jpeg,
+            'resize_and_pad': Camera(sizes=(0.85, 1.0), shift=0.06, seed=seed)}
 
 
-def passive(run, network='digits', images=60, epsilon=8.0, steps=20, draws=6):
+def passive(run, network='digits', images=50, epsilon=12.0, steps=20, draws=6):
     """Accuracy behind each shield: of images as they are, attacked by who knows the network only, and by who knows the shield.
 
     Parameters

@@ -49,8 +49,8 @@ def one_pixel(victim, image, label, population=60, generations=10, seed=0):
     first = np.random.default_rng(seed).uniform(0, 1, (population, dimensions))
     first[:, 2:] = np.rint(first[:, 2:])  # strong colours work best
     found = differential_evolution(
-        left, [(0, 1)] * dimensions, init=first, maxiter=generations, mutation=0.5, recombination=1, seed=seed, polish=False, tol=0,
-        atol=0, updating='deferred', vectorized=True, callback=fooled)
+        left, [(0, 1)] * dimensions, init=first, maxiter=generations, mutation=0.5, recombination=1, seed=seed,
+        polish=False, tol=0, atol=0, updating='deferred', vectorized=True, callback=fooled)
     changed = with_pixel(image, found.x[None])[0]
     return changed, bool(victim.answers(changed[None])[0] != label)
 
