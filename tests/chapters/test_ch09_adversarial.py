@@ -1,15 +1,17 @@
 """Section 9.2: the book's sums, the attacks on networks of which the answer is known, and what the experiments promise."""
+import copy
 import json
 
 import numpy as np
 import pytest
-from mxnet import nd
+from mxnet import autograd, nd
 from mxnet.gluon import nn
 from PIL import Image
+from scipy.ndimage import label
 
 import chapters
 from chapters.__main__ import main
-from chapters.ch09_adversarial import attacks, linear
+from chapters.ch09_adversarial import attacks, camera, linear, one_pixel, reprogram
 from chapters.ch09_adversarial.attacked import save_png
 from chapters.ch09_adversarial.attacks import Several, Victim
 from chapters.ch09_adversarial.subject import load_subject
@@ -157,12 +159,73 @@ def test_mistakes_end_in_one_line(tmp_path, strokes, capsys, arguments, words):
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize('before', [camera.Camera(20, (0.85, 1.15), 0.05, 0.7), lambda x: camera.blurred(x, 0.8)])
+def test_gradients_come_back_through_a_camera(digit_reader, strokes, before):
+    """A camera draws anew at every call, so that it is asked with the same seed each time."""
+    def victim():
+        return digit_reader.victim.behind(copy.deepcopy(before))
+    images = strokes * 0.6 + 0.2
+    step = np.random.default_rng(6).normal(size=images.shape).astype(np.float32)
+    _, gradient = victim().gradient(images, np.arange(4), lambda logits, y: nd.pick(logits, y))
+    up, down = (victim().logits(images + sign * 1e-3 * step)[np.arange(4), np.arange(4)] for sign in (1, -1))
+    changes = (gradient * step).sum(axis=(1, 2, 3))
+    assert np.linalg.norm(changes - (up - down) / 2e-3) < 0.15 * np.linalg.norm(changes)
+
+
+def test_a_camera_that_does_nothing_changes_nothing(strokes):
+    assert np.allclose(camera.Camera()(nd.array(strokes)).asnumpy(), strokes, atol=1e-4)
+    moved = camera.Camera(shift=0.2, seed=1)(nd.array(strokes)).asnumpy()
+    assert np.abs(moved - strokes).max() > 0.5
+
+
+def test_jpeg_is_what_a_file_holds_and_lets_gradients_pass(strokes):
+    x = nd.array(strokes)
+    x.attach_grad()
+    with autograd.record():
+        saved = camera.as_jpeg(x)
+        total = (saved * nd.array(strokes)).sum()
+    total.backward()
+    assert 0.001 < np.abs(saved.asnumpy() - strokes).max() < 0.3 and np.allclose(x.grad.asnumpy(), strokes)
+
+
+def test_one_pixel_is_one(digit_reader, strokes):
+    changed, _ = one_pixel.one_pixel(digit_reader.victim, strokes[0], digit_reader.victim.answers(strokes)[0], 12, 2)
+    assert (changed != strokes[0]).any(axis=0).sum() <= 1
+
+
+def test_squares_are_as_many_as_they_are_called():
+    inside, labels = reprogram.squares(30, 12, np.random.default_rng(0))
+    assert [label(image)[1] for image in inside] == (labels + 1).tolist() and set(labels) == {0, 1, 2, 3}
+    program = np.full((1, 28, 28), 0.5, np.float32)
+    assert (reprogram.painted(program, inside)[:, 0, 8:20, 8:20] == inside).all()
+
+
 # what the figures must be, in the form that comes along
 PROMISES = {
     '9.2': ({}, lambda f: (
         f['sum'] == -1, f['sum_moved'] == 4,
-        f['attacked_56x56'] / f['noise_56x56'] > 2 * f['attacked_14x14'] / f['noise_14x14'],
+        f['attacked_56x56'] / f['noise_56x56'] > 1.5 * f['attacked_14x14'] / f['noise_14x14'],
         f['attacked_right_112x112'] < f['attacked_right_14x14'] - 0.2, f['noise_right_112x112'] > f['right_112x112'] - 0.02)),
+    '9.2-epsilon': ({'images': 40, 'steps': 6, 'epsilons': '4,8', 'nearest': 4}, lambda f: (
+        f['noise_at_8'] > 0.85, f['pgd_at_8'] < 0.25, f['pgd_at_8'] < f['fgsm_at_8'], f['pgd_at_8'] <= f['pgd_at_4'],
+        f['nearest_found'] == 1, f['nearest_root_mean_square'] < 8)),
+    '9.2-one-pixel': ({'images': 12, 'generations': 6}, lambda f: (
+        f['confidence_after'] < f['confidence_before'] - 0.05, f['falls'] >= f['falls_at_random'])),
+    '9.2-transfer': ({'epochs': 4, 'images': 30, 'steps': 6, 'tries': 5}, lambda f: (
+        f['diagonal'] < 0.1, f['left_out'] < f['others'] - 0.1, f['others'] < f['noise'])),
+    '9.2-universal': ({'images': 100, 'rounds': 5}, lambda f: (f['unseen'] < f['random_signs'] - 0.2,)),
+    '9.2-patch': ({'images': 100, 'steps': 60}, lambda f: (
+        f['answers_target'] > 0.4, f['answers_target'] > f['with_noise_patch'] + 0.3)),
+    '9.2-printed': ({'images': 10, 'steps': 10, 'draws': 4, 'views': 6}, lambda f: (
+        f['plain_flat'] > 0.8, f['expected_seen'] > f['plain_seen'] + 0.2)),
+    '9.2-reprogramming': ({'updates': 100}, lambda f: (f['right'] > 0.38, f['right'] > f['right_at_random'] + 0.1)),
+    '9.2-backdoor': ({'targets': 4, 'steps': 30}, lambda f: (
+        f['misread'] >= 0.5, f['misread_without'] <= 0.25, f['accuracy'] > 0.9)),
+    '9.2-defences': ({'images': 25, 'steps': 10, 'draws': 4}, lambda f: (
+        f['none_unaware'] < 0.1, f['smoothing_unaware'] > f['none_unaware'], f['smoothing_aware'] < f['smoothing_unaware'],
+        f['resize_and_pad_aware'] < f['resize_and_pad_unaware'], f['jpeg_clean'] > 0.9)),
+    '9.2-training': ({'epochs': 3, 'steps': 3, 'images': 40, 'samples': 800}, lambda f: (
+        f['plain_by_pgd'] < 0.1, f['pgd_by_pgd'] > f['plain_by_pgd'] + 0.2, f['pgd_by_twice'] < f['pgd_by_pgd'])),
 }
 
 
