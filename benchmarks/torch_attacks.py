@@ -39,8 +39,9 @@ if __name__ == '__main__':
     torch.manual_seed(0)
     seen = foolbox.PyTorchModel(model, bounds=(0, 1), device='cpu')
     accuracies = {}
-    for name, attack in (('fgsm', foolbox.attacks.LinfFastGradientAttack()),
-                         ('pgd', foolbox.attacks.LinfPGD(rel_stepsize=2.5 / steps, steps=steps, random_start=True))):
+    for name, attack in (('FGSM', foolbox.attacks.LinfFastGradientAttack()),
+                         ('iterated', foolbox.attacks.LinfPGD(rel_stepsize=2.5 / steps, steps=steps, random_start=False)),
+                         ('PGD', foolbox.attacks.LinfPGD(rel_stepsize=2.5 / steps, steps=steps, random_start=True))):
         _, clipped, _ = attack(seen, x, labels, epsilons=epsilons)
         accuracies[name] = [float((model(images).argmax(1) == labels).float().mean()) for images in clipped]
     with torch.no_grad():
