@@ -1,0 +1,1 @@
+"""Chapter 9: what may come after the networks of this book (9.3.6, 9.4)."""

@@ -1,0 +1,196 @@
+"""Section 9.4.2: gcForest, layers of forests of decision trees in place of layers of neurons (figure 9-37).
+
+    python -m chapters run 9.4.2-gcforest --data mnist --subset 10000
+
+Zhou, Feng, "Deep Forest: Towards An Alternative to Deep Neural Networks", https://arxiv.org/abs/1702.08835. No gradient, no
+framework: the forests are scikit-learn's.
+"""
+from dataclasses import replace
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.model_selection import StratifiedKFold
+
+from chapters.kit.data.images import load_images
+from chapters.kit.experiment import BookFigure, Study
+from chapters.kit.progress import tqdm
+from chapters.kit.report import figures
+from chapters.kit.training.recipe import Recipe
+from chapters.script import run_script
+from data_tools.errors import UserError
+
+
+class DeepForest:
+    """Multi-grained scanning, then a cascade.
+
+    Parameters
+    ----------
+    windows : tuple of int
+        Sides of the squares that scanning cuts out of an image; none: the cascade gets the pixels.
+    step : int
+        Pixels from one square to the next.
+    scan_trees : int
+        Of each of the two forests that look at squares.
+    patches : int
+        Squares that such a forest learns from, at most.
+    forests, trees : int
+        Of a layer of the cascade; half of the forests are extremely randomized.
+    layers : int
+        At most: the cascade ends where another layer makes the estimate no better.
+    folds : int
+        Of cross-validation, so that no forest hands on answers that it has learnt by heart.
+    seed : int
+    """
+    def __init__(self, windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3,
+                 seed=0):
+        self.windows, self.step, self.scan_trees, self.patches = windows, step, scan_trees, patches
+        self.forests, self.trees, self.layers, self.folds, self.seed = forests, trees, layers, folds, seed
+        self.scanners, self.cascade, self.estimates = [], [], []
+
+    def fit(self, x, y, say=lambda text: None):
+        """Learn from images (N, C, H, W) of classes (N,) from 0 on; returns itself.
+
+        `estimates` then holds, a layer, the accuracy on samples that its forests had not seen.
+        """
+        self.classes = int(y.max()) + 1
+        self.scanners = [[self._learn_squares(x, y, window, kind) for kind in (0, 1)] for window in self.windows]
+        scanned = self.scan(x)
+        say(f'{scanned.shape[1]} numbers an image after scanning')
+        answers = np.zeros((len(x), 0), np.float32)
+        self.cascade, self.estimates = [], []
+        for layer in range(self.layers):
+            features = np.hstack([scanned, answers])
+            machines, answers = self._learn_layer(features, y, layer)
+            estimate = np.mean(self._mean(answers).argmax(axis=1) == y)
+            if self.estimates and estimate <= max(self.estimates):
+                break
+            self.cascade.append(machines)
+            self.estimates.append(estimate)
+            say(f'layer {layer + 1}: {estimate:.4f} by cross-validation')
+        return self
+
+    def predict(self, x):
+        """Shares of the classes (N, classes), of images (N, C, H, W)."""
+        return self.predict_layers(x)[-1]
+
+    def predict_layers(self, x):
+        """The same after every layer of the cascade: (layers, N, classes)."""
+        scanned, answers, found = self.scan(x), np.zeros((len(x), 0), np.float32), []
+        for machines in self.cascade:
+            features = np.hstack([scanned, answers])
+            answers = np.hstack([np.mean([machine.predict_proba(features) for machine in folds], axis=0)
+                                 for folds in machines]).astype(np.float32)
+            found.append(self._mean(answers))
+        return np.stack(found)
+
+    def scan(self, x):
+        """What forests say of every square of the images: (N, D); the pixels where there are no windows."""
+        if not self.windows:
+            return x.reshape(len(x), -1)
+        parts = []
+        for window, forests in zip(self.windows, self.scanners):
+            squares = squares_of(x, window, self.step)  # (N, places, D)
+            flat = squares.reshape(-1, squares.shape[2])
+            for forest in forests:
+                shares = np.concatenate([forest.predict_proba(flat[start:start + 50000])[:, 1:].astype(np.float32)
+                                         for start in range(0, len(flat), 50000)])  # the first follows from the others
+                parts.append(shares.reshape(len(x), -1))
+        return np.hstack(parts)
+
+    def _learn_squares(self, x, y, window, kind):
+        """A forest that tells the class of the image from one square of it."""
+        random = np.random.default_rng([self.seed, window, kind])
+        squares = squares_of(x, window, self.step)
+        image, place = np.unravel_index(
+            random.permutation(len(x) * squares.shape[1])[:self.patches], squares.shape[:2])
+        return self._forest(kind, self.scan_trees, window, min_samples_leaf=5).fit(squares[image, place], y[image])
+
+    def _learn_layer(self, features, y, layer):
+        """[[forests of one kind, a fold]], and what they say of the samples that they have not seen (N, forests * classes)."""
+        machines, answers = [], np.zeros((len(y), self.forests, self.classes), np.float32)
+        bar = tqdm(total=self.forests * self.folds, desc=f'layer {layer + 1}', leave=False, disable=None)
+        for number in range(self.forests):
+            folds = StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + layer)
+            machines.append([])
+            for learnt, held in folds.split(features, y):
+                machine = self._forest(number % 2, self.trees, 100 * layer + number).fit(features[learnt], y[learnt])
+                answers[held, number] = machine.predict_proba(features[held])
+                machines[-1].append(machine)
+                bar.update()
+        bar.close()
+        return machines, answers.reshape(len(y), -1)
+
+    def _forest(self, kind, trees, number, **settings):
+        if kind:  # one feature at random a split, as the paper has it
+            return ExtraTreesClassifier(trees, max_features=1, random_state=self.seed + number, **settings)
+        return RandomForestClassifier(trees, max_features='sqrt', random_state=self.seed + number, **settings)
+
+    def _mean(self, answers):
+        return answers.reshape(len(answers), -1, self.classes).mean(axis=1)
+
+
+def squares_of(x, window, step):
+    """Squares cut out of images.
+
+    Parameters
+    ----------
+    x : numpy.ndarray, (N, C, H, W)
+    window, step : int
+
+    Returns
+    -------
+    numpy.ndarray, (N, places, C * window * window)
+    """
+    if window > min(x.shape[2:]):
+        raise UserError(f'windows: {window} is larger than the images, {x.shape[3]}x{x.shape[2]}')
+    views = np.lib.stride_tricks.sliding_window_view(x, (window, window), axis=(2, 3))[:, :, ::step, ::step]
+    views = views.transpose(0, 2, 3, 1, 4, 5)
+    return views.reshape(len(x), views.shape[1] * views.shape[2], -1)
+
+
+def forest_settings(windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3):
+    """What can be set of a `DeepForest`."""
+    return dict(windows=windows, step=step, scan_trees=scan_trees, patches=patches, forests=forests, trees=trees,
+                layers=layers, folds=folds)
+
+
+def learn(run):
+    """Accuracy on test data after the last layer and after the first, with scanning and without, and of one forest alone."""
+    data, y = run.data, run.data.train_y.astype(int)
+    if data.stream:
+        raise UserError(f'{run.experiment.section}: takes image sets of arrays')
+    settings = forest_settings(**run.experiment.sizes)
+    machine = DeepForest(seed=run.seed, **settings).fit(data.train_x, y, run.say)
+    right = [np.mean(shares.argmax(axis=1) == data.validation_y) for shares in machine.predict_layers(data.validation_x)]
+    bare = DeepForest(seed=run.seed, **{**settings, 'windows': ()}).fit(data.train_x, y, run.say)
+    alone = RandomForestClassifier(settings['trees'], random_state=run.seed)
+    alone.fit(data.train_x.reshape(len(y), -1), y)
+    metrics = {
+        'validation_accuracy': right[-1], 'validation_accuracy_first_layer': right[0], 'layers': len(right),
+        'validation_accuracy_without_scanning': np.mean(
+            bare.predict(data.validation_x).argmax(axis=1) == data.validation_y),
+        'validation_accuracy_one_forest': alone.score(data.validation_x.reshape(len(data.validation_x), -1),
+                                                      data.validation_y.astype(int))}
+    figure, axis = figures.plt.subplots(figsize=(6, 3.4))
+    axis.plot(range(1, len(right) + 1), right, marker='o', label='test data')
+    axis.plot(range(1, len(right) + 1), machine.estimates, marker='o', label='cross-validation')
+    axis.axhline(metrics['validation_accuracy_one_forest'], color='gray', linestyle='--', label='one forest of the pixels')
+    axis.set(xlabel='layers', ylabel='accuracy', xticks=range(1, len(right) + 1))
+    axis.legend(fontsize=8)
+    axis.set_title(figures.text('9.4.2 gcForest', '多粒度级联森林'))
+    run.save_figure(figure, 'layers')
+    return metrics
+
+
+_IGNORED = tuple(name for name in vars(Recipe()) if name not in ('train_samples', 'label_noise'))
+
+EXPERIMENTS = [
+    Study('9.4.2-gcforest', 'gcForest: forests upon forests', 'gcForest：由森林构成的层', network=forest_settings,
+          function=learn, recipe=replace(Recipe(), epochs=1), data='digits', loader=load_images, ignores=_IGNORED,
+          book=(BookFigure(0.9926, 'validation_accuracy', 'mnist', 'from all 60,000 images'),),
+          remark='The book\'s figure is of the paper, with windows of 7, 9 and 14 at every pixel and more trees.'),
+]
+
+
+if __name__ == '__main__':
+    run_script(EXPERIMENTS[0])
