@@ -208,7 +208,8 @@ def _draw(run, pictures, values, steps, found, task):
 
 EXPERIMENTS = [
     WorkedExample('9.4.3-prior', 'Deep image prior: noise', '深度图像先验：去噪', function=mend),
-    WorkedExample('9.4.3-prior-jpeg', 'Deep image prior: JPEG', '深度图像先验：JPEG 瑕疵', function=mend, sizes={'task': 'jpeg'}),
+    WorkedExample('9.4.3-prior-jpeg', 'Deep image prior: JPEG', '深度图像先验：JPEG 瑕疵', function=mend,
+                  sizes={'task': 'jpeg'}),
     WorkedExample('9.4.3-prior-complete', 'Deep image prior: missing pixels', '深度图像先验：补全像素', function=mend,
                   sizes={'task': 'complete'}),
 ]

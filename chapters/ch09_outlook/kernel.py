@@ -85,8 +85,8 @@ def solve(run):
 _IGNORED = tuple(name for name in vars(Recipe()) if name not in ('train_samples', 'label_noise'))
 
 EXPERIMENTS = [
-    Study('9.4.3-kernel', 'A kernel machine, solved at once', '一步求解的核方法', network=machine, function=solve, data='digits',
-          recipe=Recipe(epochs=1), loader=load_images, ignores=_IGNORED,
+    Study('9.4.3-kernel', 'A kernel machine, solved at once', '一步求解的核方法', network=machine, function=solve,
+          data='digits', recipe=Recipe(epochs=1), loader=load_images, ignores=_IGNORED,
           book=(BookFigure(0.012, 'validation_error', 'mnist', 'from all 60,000 images'),
                 BookFigure(0.46, 'validation_error', 'cifar10', 'smoothed, from all 50,000 images; 0.15 behind 32,000 random '
                            'kernels')),

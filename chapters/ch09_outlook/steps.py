@@ -57,10 +57,11 @@ def train_steps(run, trainers, step, epochs, steps, measure=dict, kept=None):
                 parameter.set_data(saved[f'{name}:parameter:{number}'])
             if not trainer._kv_initialized:
                 trainer._init_kvstore()
+            weights = {number: parameter.data() for number, parameter in enumerate(trainer._params)}
             state = {key[len(name) + 1:]: array for key, array in saved.items() if key.startswith(f'{name}:optimizer:')}
             updates = int(saved[f'{name}:updates'].asscalar())
             for updater in trainer._updaters:
-                restore_optimizer(state, updater, {number: parameter.data() for number, parameter in enumerate(trainer._params)})
+                restore_optimizer(state, updater, weights)
                 updater.optimizer.num_update = updates
                 updater.optimizer._index_update_count.update(
                     {number: updates for number, parameter in enumerate(trainer._params) if parameter.grad_req != 'null'})
