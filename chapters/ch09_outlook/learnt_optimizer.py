@@ -15,7 +15,7 @@ from chapters.kit.report import figures
 from chapters.kit.training.epochs import seed_everything
 from chapters.script import run_script
 
-_RATES = np.geomspace(1e-3, 1, 19)  # that the others may choose from
+_RATES = np.geomspace(3e-3, 1, 11)  # that the others may choose from
 _OUT = 0.1  # what the LSTM's answers are multiplied by
 
 
@@ -102,7 +102,7 @@ def by_network(network, shape):
     return update
 
 
-def learn_to_descend(run, size=10, problems=16, unroll=20, steps=40, epochs=15, updates=10, learning_rate=0.01, units=20):
+def learn_to_descend(run, size=10, problems=16, unroll=20, steps=40, epochs=10, updates=10, learning_rate=0.01, units=20):
     """Train an LSTM on random quadratics, and let it race on new ones against others at their best rates.
 
     Parameters
@@ -126,8 +126,9 @@ def learn_to_descend(run, size=10, problems=16, unroll=20, steps=40, epochs=15, 
     seed_everything(run.seed)
     network = LearntOptimizer(units, prefix='optimizer_')
     network.initialize(init.Xavier())
+    network.cell.hybridize()
     trainer = gluon.Trainer(network.collect_params(), 'adam', {'learning_rate': learning_rate})
-    tests = Quadratics(256, size)
+    tests = Quadratics(64, size)
 
     def step(random):
         task, total = Quadratics(problems, size), 0

@@ -108,7 +108,7 @@ class Critic(gluon.HybridBlock):
         return F.reshape(self.net(F.concat(seen, coming, dim=1)), shape=(-1,))
 
 
-def predict_blocks(run, units=256, noise=4, weight=0.05, batch_size=64, epochs=15, steps=60, learning_rate=0.001):
+def predict_blocks(run, units=256, noise=4, weight=0.5, batch_size=64, epochs=15, steps=60, learning_rate=0.001):
     """Train two predictors on films made on the spot: by squared error, and by squared error with a critic.
 
     Parameters
@@ -139,7 +139,8 @@ def predict_blocks(run, units=256, noise=4, weight=0.05, batch_size=64, epochs=1
         network.hybridize(static_alloc=True)
         network(inputs, chance if name != 'critic' else nd.zeros((2, NEXT * SIDE ** 2)))
         beta = 0.9 if name == 'mse' else 0.5
-        trainers[name] = gluon.Trainer(network.collect_params(), 'adam', {'learning_rate': learning_rate, 'beta1': beta})
+        rate = learning_rate / 4 if name == 'critic' else learning_rate  # else it is too sure too soon
+        trainers[name] = gluon.Trainer(network.collect_params(), 'adam', {'learning_rate': rate, 'beta1': beta})
 
     def drawn(count, random):
         films, true, meets = falls(count, random)

@@ -40,7 +40,7 @@ class SpikingLayer:
     def __init__(self, inputs, neurons=25, steps=20, rate=0.3, leak=0.8, stdp_rate=0.05, tiring=0.02, random=None):
         self.random = random or np.random.default_rng(0)
         self.weights = self.normalised(self.random.random((neurons, inputs)))
-        self.thresholds = np.ones(neurons)
+        self.thresholds = np.full(neurons, 0.5)
         self.steps, self.rate, self.leak = steps, rate, leak
         self.stdp_rate, self.tiring = stdp_rate, tiring
 

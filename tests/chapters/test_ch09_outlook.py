@@ -1,0 +1,344 @@
+"""Sections 9.3.6 and 9.4: what may come after the networks of the book."""
+import dataclasses
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, nd
+from scipy.stats import entropy as scipy_entropy
+
+import chapters
+from chapters.ch09_outlook import (capsules, capsules_seen, gcforest, image_prior, information, kernel, learnt_optimizer,
+                                   loss_surfaces, other_gradients, prediction, random_labels, spikes)
+from chapters.kit.perform import resume, run_experiment
+from data_tools.errors import UserError
+
+
+def figures_of(section, tmp_path, data='', **changes):
+    """(run, {name: last value}) of an experiment."""
+    run, result = run_experiment(chapters.find(section).but(**changes), data=data, out=tmp_path / 'run', quiet=True)
+    return run, {name: value['last'] for name, value in result['metrics'].items()}
+
+
+def drawn(run, *names):
+    """Whether these pictures are there, and something is on them."""
+    return all((run.folder / 'figures' / name).stat().st_size > 3000 for name in names)
+
+
+def resumes(section, tmp_path, monkeypatch, module, **changes):
+    """Stop after the second epoch; whether the figures are those of a run that was not stopped."""
+    experiment = chapters.find(section).but(**changes)
+    _, whole = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
+    from chapters.kit.training.checkpoint import Checkpoint
+    save, saved = Checkpoint.save, []
+
+    def stop(self, arrays, state):
+        save(self, arrays, state)
+        saved.append(state['epoch'])
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(Checkpoint, 'save', stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(experiment, out=tmp_path / 'stopped', quiet=True)
+    monkeypatch.setattr(Checkpoint, 'save', save)
+    _, rest = resume(tmp_path / 'stopped', chapters.find)
+    return saved == [1, 2] and rest['metrics'] == whole['metrics']
+
+
+# Capsules
+
+def test_squash_keeps_the_direction():
+    long, short = capsules.squash(nd, nd.array([[3.0, 4.0], [0.0, 0.1]])).asnumpy()
+    assert long == pytest.approx([0.6 * 25 / 26, 0.8 * 25 / 26], rel=1e-5)  # length 5 becomes 25 / 26
+    assert short == pytest.approx([0, 0.01 / 1.01], abs=1e-5)
+
+
+def test_margin_loss_by_hand():
+    lengths = nd.array([[0.95, 0.05, 0.3], [0.5, 0.1, 0.1], [0.7, 0.9, 0.0]])
+    present = nd.array([[1, 0, 0], [1, 0, 0], [1, 1, 0]])
+    # 0.5 * (0.3 - 0.1)^2; (0.9 - 0.5)^2; (0.9 - 0.7)^2
+    assert capsules.margin_loss(nd, lengths, present).asnumpy() == pytest.approx([0.02, 0.16, 0.04], abs=1e-6)
+
+
+def test_routing_sends_a_capsule_where_the_others_agree():
+    random, classes, below = np.random.default_rng(0), 3, 20
+    votes = random.standard_normal((2, classes, below, 4)).astype(np.float32)
+    votes[:, 1] = np.array([2.0, 0, 0, 0]) + 0.1 * random.standard_normal((2, below, 4))  # all say the same of class 1
+    flat = nd.array(votes.reshape(-1, below, 4))
+    shares = [capsules.route(nd, flat, classes, times)[1].asnumpy() for times in (1, 3)]
+    for share in shares:
+        assert share.shape == (2, classes, below) and np.allclose(share.sum(axis=1), 1, atol=1e-6)
+    assert np.allclose(shares[0], 1 / 3) and (shares[1][:, 1] > 0.5).all()
+    once = nd.norm(capsules.route(nd, flat, classes, 1)[0], axis=(1, 2)).asnumpy().reshape(2, 3)
+    thrice = nd.norm(capsules.route(nd, flat, classes, 3)[0], axis=(1, 2)).asnumpy().reshape(2, 3)
+    assert (thrice[:, 1] > once[:, 1]).all()
+
+
+def test_capsules_have_the_papers_size():
+    network = capsules.Capsules(prefix='paper_')
+    network.initialize()
+    assert network.capsules(nd.zeros((1, 1, 28, 28))).shape == (1, 10, 16)
+    shapes = {name: parameter.shape for name, parameter in network._collect_params_with_prefix().items()}
+    assert shapes['capsules.first.weight'] == (256, 1, 9, 9) and shapes['capsules.primary.weight'] == (256, 256, 9, 9)
+    assert shapes['capsules.weight'] == (1152, 8, 160)
+    sizes = {name: int(np.prod(shape)) for name, shape in shapes.items()}
+    assert sum(sizes.values()) == 8215568  # 8.2M, and without the decoder 6.8M, as the paper has it
+    assert sum(size for name, size in sizes.items() if name.startswith('capsules.')) == 6804224
+
+
+def test_gradient_of_capsules_is_the_slope():
+    mx.random.seed(0)
+    network = capsules.Capsules(filters=4, types=2, hidden=(8,), side=20, classes=3, reconstruction=0.1, prefix='tiny_')
+    network.initialize(mx.init.Xavier())
+    random = np.random.default_rng(0)
+    x, y = random.random((2, 1, 20, 20)).astype(np.float32), np.array([0, 2])
+    batch = nd.array(x), nd.one_hot(nd.array(y), 3), nd.array(y[:, None]), nd.array(x[:, None])
+    network.loss(*batch)
+    with autograd.record():
+        loss = network.loss(*batch)
+    loss.backward()
+    for name in ('capsules.weight', 'capsules.primary.weight', 'decoder.0.weight'):
+        parameter = network._collect_params_with_prefix()[name]
+        before, gradient = parameter.data().copy(), parameter.grad().asnumpy()
+        way, slopes = random.standard_normal(before.shape) * np.abs(before.asnumpy()).mean(), []
+        for sign in (1, -1):
+            parameter.set_data(before + sign * 1e-2 * nd.array(way))
+            slopes.append(network.loss(*batch).sum().asscalar())
+        parameter.set_data(before)
+        assert (slopes[0] - slopes[1]) / 2e-2 == pytest.approx((gradient * way).sum(), rel=0.03), name
+
+
+def test_capsules_learn_and_are_looked_into(tmp_path):
+    run, found = figures_of('9.4.2-small', tmp_path, filters=16, types=2, hidden='64', epochs=5, train_samples=700,
+                            learning_rate=0.004)
+    assert found['validation_accuracy'] > 0.5 and found['validation_accuracy'] == pytest.approx(found['capsules_right'])
+    assert found['capsules_right_fgsm_0.3'] < found['capsules_right'] - 0.2
+    assert found['capsules_sure_of_pieces'] < found['capsules_sure']
+    assert found['sweep_change'] > 1e-4 and drawn(run, 'numbers.png', 'pieces.png')
+    network = mx.gluon.SymbolBlock.imports(str(run.folder / 'model-symbol.json'), ['data'],
+                                           str(run.folder / 'model-0005.params'))
+    lengths = network(nd.array(run.data.validation_x)).asnumpy()
+    assert np.mean(lengths.argmax(axis=1) == run.data.validation_y) == pytest.approx(found['validation_accuracy'])
+
+
+def test_quarters_all_move():
+    x = np.arange(4 * 16, dtype=np.float32).reshape(4, 1, 4, 4)
+    pieces = capsules_seen.shuffled_quarters(x, np.random.default_rng(0))
+    for whole, cut in zip(x[:, 0], pieces[:, 0]):
+        assert sorted(cut.ravel()) == sorted(whole.ravel())
+        assert not any((whole[a:a + 2, b:b + 2] == cut[a:a + 2, b:b + 2]).any() for a in (0, 2) for b in (0, 2))
+
+
+def test_overlapping_digits(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.random((30, 1, 28, 28)).astype(np.float32), np.arange(30) % 3
+    pairs, present, both, alone = capsules.overlapped(x, y, np.arange(30), 3, random)
+    assert pairs.shape == (30, 1, 36, 36) and (pairs == alone.max(axis=1)).all()
+    assert (both[:, 0] != both[:, 1]).all() and (present.sum(axis=1) == 2).all()
+    run, found = figures_of('9.4.2-overlapping', tmp_path, filters=8, types=2, hidden='64', epochs=2, train_samples=300)
+    assert found['validation_accuracy'] >= 0 and found['error_of_parts'] > 0 and drawn(run, 'overlapping.png')
+    assert run.config['input_shape'] == [1, 36, 36]
+
+
+# gcForest
+
+def test_squares_are_cut_out_in_order():
+    x = np.arange(2 * 36, dtype=np.float32).reshape(2, 1, 6, 6)
+    squares = gcforest.squares_of(x, 3, 3)
+    assert squares.shape == (2, 4, 9) and (squares[1, 3].reshape(3, 3) == x[1, 0, 3:, 3:]).all()
+    with pytest.raises(UserError, match='larger than the images'):
+        gcforest.squares_of(x, 7, 1)
+
+
+def test_gcforest_learns(tmp_path):
+    run, found = figures_of('9.4.2-gcforest', tmp_path, trees=20, scan_trees=5, patches=5000, train_samples=400, layers=2)
+    assert found['validation_accuracy'] > 0.85 and found['layers'] >= 1 and drawn(run, 'layers.png')
+    machine = gcforest.DeepForest(trees=5, scan_trees=2, patches=500, layers=1, folds=2)
+    machine.fit(run.data.train_x[:100], run.data.train_y[:100].astype(int))
+    shares = machine.predict(run.data.validation_x[:20])
+    assert shares.shape == (20, 10) and np.allclose(shares.sum(axis=1), 1, atol=1e-5)
+    assert len(machine.cascade) == 1 and machine.estimates[0] > 0.3
+
+
+# Generalisation
+
+def test_pixels_say_less(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.random((50, 1, 6, 6)).astype(np.float32)
+    one, own, noise = (random_labels.randomised(x, kind, 0) for kind in ('one_order', 'own_order', 'random'))
+    for moved in (one, own):
+        assert (np.sort(moved.reshape(50, -1)) == np.sort(x.reshape(50, -1))).all() and (moved != x).any()
+    order = [int(np.flatnonzero(x[0].ravel() == value)[0]) for value in one[0].ravel()]
+    assert (one.reshape(50, -1) == x.reshape(50, -1)[:, order]).all()
+    assert not (own.reshape(50, -1) == x.reshape(50, -1)[:, order]).all()
+    assert noise.mean() == pytest.approx(x.mean(), abs=0.05) and noise.std() == pytest.approx(x.std(), abs=0.05)
+    with pytest.raises(UserError, match='there are true, one_order'):
+        random_labels.randomised(x, 'none', 0)
+
+
+def test_networks_learn_anything_by_heart(tmp_path):
+    run, found = figures_of('9.4.3-random', tmp_path, train_samples=100)
+    for name in random_labels.VARIANTS:  # figure 9-38a
+        assert found[f'cnn_{name}_train_accuracy'] > 0.97, name
+    for kind in ('cnn', 'mlp'):
+        shares = [f'{kind}_true', f'{kind}_0.6', f'{kind}_random_labels']
+        right = [found[f'{name}_validation_accuracy'] for name in shares]
+        assert right[0] > right[1] > right[2] and right[2] < 0.25  # figure 9-38c
+        assert found[f'{shares[0]}_epochs_to_fit'] < found[f'{shares[2]}_epochs_to_fit']  # figure 9-38b
+    assert drawn(run, 'by-heart.png')
+
+
+def test_kernel_machine(tmp_path):
+    x, y = np.array([[0.0, 0], [1, 0], [0, 1], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+    machine = kernel.KernelMachine(width=1.0, ridge=0.0).fit(x, y)
+    distances = np.square(x[:, None] - x).sum(axis=2)
+    assert machine.kernel(x) == pytest.approx(np.exp(-distances / 2), rel=1e-5)  # the median squared distance is 1
+    assert (machine.predict(x) == y).all()
+    _, found = figures_of('9.4.3-kernel', tmp_path)
+    assert found['train_error'] == 0 and found['validation_error'] < 0.03
+
+
+def test_image_prior_learns_the_picture_before_its_noise(tmp_path, monkeypatch):
+    run, found = figures_of('9.4.3-prior', tmp_path, side=32, depth=2, epochs=60, steps=10)
+    assert found['psnr_best'] > found['psnr_broken'] + 1 and found['psnr_best'] > found['psnr_last'] + 0.3
+    assert drawn(run, 'mended.png')
+    assert resumes('9.4.3-prior', tmp_path, monkeypatch, image_prior, side=32, depth=2, epochs=3, steps=3)
+    with pytest.raises(UserError, match='multiple of 8'):
+        run_experiment(chapters.find('9.4.3-prior').but(side=36), out=tmp_path / 'odd', quiet=True)
+
+
+def test_pictures_are_broken_as_said():
+    truth = image_prior.read('', 32)
+    random = np.random.default_rng(0)
+    noisy, known = image_prior.broken(truth, 'denoise', random)
+    assert known.all() and 18 < image_prior.psnr(noisy, truth) < 23
+    coded, _ = image_prior.broken(truth, 'jpeg', random)
+    assert 18 < image_prior.psnr(coded, truth) < 35
+    holes, known = image_prior.broken(truth, 'complete', random)
+    assert known.mean() == pytest.approx(0.5, abs=0.05) and (holes == truth * known).all()
+    assert image_prior.psnr(image_prior.by_opencv(holes, known, 'complete'), truth) > image_prior.psnr(holes, truth) + 5
+    assert image_prior.psnr(truth + 0.1, truth) == pytest.approx(20, abs=1e-3)
+    with pytest.raises(UserError, match='there are denoise'):
+        image_prior.broken(truth, 'polish', random)
+
+
+def test_information_is_counted_right():
+    layer, y = np.array([[-0.9], [-0.8], [0.1], [0.9]]), np.array([0, 0, 1, 1])
+    both = information.information(layer, y, np.linspace(-1, 1, 5))  # bins 0, 0, 2, 3
+    assert both == pytest.approx((scipy_entropy([2, 1, 1], base=2), 1.0))
+    assert information.information(layer * 0, y, np.linspace(-1, 1, 5)) == pytest.approx((0, 0))
+
+
+def test_tanh_layers_compress_and_relu_layers_do_not(tmp_path):
+    run, tanh = figures_of('9.4.3-information', tmp_path / 'tanh')
+    _, relu = figures_of('9.4.3-information-relu', tmp_path / 'relu')
+    assert tanh['validation_accuracy'] > 0.85 and relu['validation_accuracy'] > 0.8 and drawn(run, 'plane.png')
+    assert tanh['label_end'] > 0.5 and tanh['compressed'] > relu['compressed']
+
+
+def test_larger_networks_end_nearer_to_each_other(tmp_path):
+    run, found = figures_of('9.4.3-minima', tmp_path)
+    assert found['spread_3'] > found['spread_10'] > found['spread_100'] and drawn(run, 'minima.png')
+    assert found['mse_3'] > found['mse_10'] > found['mse_100'] and found['stuck_3'] > 0 == found['stuck_100']
+
+
+# Beyond back-propagation
+
+def test_synthetic_gradients_become_the_true_ones():
+    """With nothing but true gradients as targets, the predictor of a layer comes near them; at first it says 0."""
+    mx.random.seed(0)
+    random = np.random.default_rng(0)
+    network = other_gradients.Layers((6, 8, 3), 'synthetic')
+    network.initialize(mx.init.Xavier())
+    trainer = mx.gluon.Trainer(network.predictors.collect_params(), 'adam', {'learning_rate': 0.01})
+    x, y = nd.array(random.standard_normal((64, 6))), nd.array(random.integers(0, 3, 64))
+
+    def predicted_and_true():
+        hidden = network.layer(0, x).detach()
+        hidden.attach_grad()
+        with autograd.record():
+            loss = -nd.log_softmax(network.layer(1, hidden)).pick(y)
+        loss.backward()
+        return network.predictors[0](nd.concat(hidden, nd.one_hot(y, 3), dim=1)).asnumpy(), hidden.grad.asnumpy()
+    assert not predicted_and_true()[0].any()
+    for _ in range(300):
+        network.learn(x, y, trainer)
+    said, true = predicted_and_true()
+    assert np.corrcoef(said.ravel(), true.ravel())[0, 1] > 0.8
+
+
+def test_feedback_goes_back_through_another_matrix():
+    x, weight, back = (nd.array(np.random.default_rng(seed).standard_normal(shape)) for seed, shape in enumerate(
+        ((5, 4), (3, 4), (3, 4))))
+    x.attach_grad()
+    weight.attach_grad()
+    with autograd.record():
+        out = other_gradients.feedback(x, weight, back)
+        loss = (out * out).sum() / 2
+    loss.backward()
+    assert np.allclose(out.asnumpy(), x.asnumpy() @ weight.asnumpy().T, atol=1e-5)
+    assert np.allclose(x.grad.asnumpy(), out.asnumpy() @ back.asnumpy(), atol=1e-5)
+    assert np.allclose(weight.grad.asnumpy(), out.asnumpy().T @ x.asnumpy(), atol=1e-5)
+
+
+def test_layers_learn_without_back_propagation(tmp_path, monkeypatch):
+    run, found = figures_of('9.4.1-synthetic', tmp_path, hidden='64,64', epochs=6)
+    right = {way: found[f'validation_{way}_accuracy'] for way in other_gradients.WAYS}
+    assert right['backprop'] > 0.93 and right['feedback'] > 0.85 and right['synthetic'] > 0.85
+    assert right['step_synthetic'] > right['step_backprop'] + 0.02 and drawn(run, 'ways.png')
+    assert resumes('9.4.1-synthetic', tmp_path, monkeypatch, other_gradients, hidden='16,16', epochs=3, train_samples=200)
+
+
+def test_an_optimizer_is_learnt(tmp_path):
+    problems = learnt_optimizer.Quadratics(3, 4)
+    t = nd.array(np.random.default_rng(0).standard_normal((3, 4)))
+    t.attach_grad()
+    with autograd.record():
+        loss = problems.loss(t)
+    loss.backward()
+    assert np.allclose(problems.gradient(t).asnumpy(), t.grad.asnumpy(), rtol=1e-4, atol=1e-4)
+    run, found = figures_of('9.4.1-optimizer', tmp_path, epochs=4)
+    assert found['learnt_loss'] < found['sgd_loss'] and drawn(run, 'race.png')
+    assert found['learnt_area'] < min(found['sgd_area'], found['adam_area'])
+
+
+def test_spikes_find_digits(tmp_path):
+    layer = spikes.SpikingLayer(4, 2, random=np.random.default_rng(0))
+    for _ in range(60):  # two patterns, two neurons
+        for image in ([1, 1, 0, 0], [0, 0, 1, 1]):
+            layer.show(np.array(image, float), learn=True)
+    layer.thresholds[:] = 0.5
+    fired = np.array([layer.show(np.array(image, float)) for image in ([1, 1, 0, 0], [0, 0, 1, 1])])
+    assert fired.argmax(axis=1).tolist() in ([0, 1], [1, 0])
+    run, found = figures_of('9.4.1-stdp', tmp_path)
+    assert found['accuracy'] > found['accuracy_before'] + 0.2 and drawn(run, 'weights.png')
+
+
+# Predictive learning
+
+def test_blocks_obey_physics():
+    films, true, meets = prediction.falls(50, np.random.default_rng(0))
+    assert films.shape == (50, 2, 8, 16, 16) and set(true) == {0, 1}
+    assert np.allclose(films.sum(axis=(3, 4)), 16, atol=1e-3)  # the block is always whole
+    assert np.allclose(films[:, 0], films[:, 1, :, :, ::-1], atol=1e-5)  # either way
+    before = np.arange(8) <= meets[:, None]
+    assert (films[:, 0] == films[:, 1]).all(axis=(2, 3))[before].all()
+    height = (films[:, 0] * np.arange(16)[:, None]).sum(axis=(2, 3)) / 16
+    falling = before[:, 2:]
+    assert np.allclose(np.diff(height, 2)[falling], 0.35, atol=1e-3)  # gravity
+
+
+def test_squared_error_blurs_what_is_open(tmp_path):
+    run, found = figures_of('9.3.6', tmp_path)
+    assert found['mse_sharpness'] < 0.6 < found['mse_sharpness_before']
+    assert found['gan_sharpness'] > found['mse_sharpness'] + 0.2
+    assert found['gan_distance'] < found['mse_distance'] and 0.05 < found['gan_left'] < 0.95
+    assert drawn(run, 'frames.png', 'film.gif')
+
+
+def test_every_experiment_is_tested_or_a_size_of_one():
+    ours = {experiment.section for name in chapters.scripts() if 'ch09_outlook' in name
+            for experiment in __import__(name, fromlist=['EXPERIMENTS']).EXPERIMENTS}
+    text = open(__file__, encoding='utf-8').read()
+    assert ours - {section for section in ours if f"'{section}'" in text} == {'9.4.2', '9.4.3-prior-jpeg', '9.4.3-prior-complete'}
+    assert all(dataclasses.is_dataclass(chapters.find(section)) and chapters.find(section).title_zh for section in ours)
