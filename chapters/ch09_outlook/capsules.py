@@ -4,6 +4,8 @@
 
 Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", https://arxiv.org/abs/1710.09829.
 """
+from dataclasses import replace
+
 import mxnet as mx
 import numpy as np
 from mxnet import gluon, nd
@@ -229,6 +231,12 @@ class Overlapping(Capsules):
         return measure_two(run, self)
 
 
+def load_alone(experiment, name, data_root=None, seed=0):
+    """The images that `Overlapping` lays over one another, by `load_images`."""
+    channels, *sides = experiment.sample_shape
+    return load_images(replace(experiment, sample_shape=(channels, *(side - 8 for side in sides))), name, data_root, seed)
+
+
 def moved(images, most, random):
     """Images (N, C, H, W), each moved by up to so many pixels, black where nothing is left."""
     height, width = images.shape[2:]
@@ -268,16 +276,17 @@ _SMALL = {'filters': 32, 'types': 4}
 _FIGURES = (BookFigure(0.9975, 'validation_accuracy', 'mnist', 'of the paper, as the book quotes it'),)
 
 
-def _capsules(section, title, title_zh, network=Capsules, sizes=None, side=28, book=(), remark=''):
+def _capsules(section, title, title_zh, network=Capsules, sizes=None, side=28, book=(), remark='', loader=load_images):
     return ByTurns(section, title, title_zh, network=network, sizes=sizes or {}, recipe=_RECIPE, data='digits',
-                   loader=load_images, sample_shape=(1, side, side), book=book, remark=remark)
+                   loader=loader, sample_shape=(1, side, side), book=book, remark=remark)
 
 
 EXPERIMENTS = [
     _capsules('9.4.2', 'Capsules, as wide as the paper has them', '胶囊网络，论文的宽度', book=_FIGURES),
     _capsules('9.4.2-small', 'Capsules, an eighth as wide', '胶囊网络，八分之一宽', sizes=_SMALL, book=_FIGURES,
               remark='Thirty-two times less work an image than the paper\'s sizes, and few epochs.'),
-    _capsules('9.4.2-overlapping', 'Capsules take overlapping digits apart', '胶囊网络分开重叠的数字', Overlapping, _SMALL, 36),
+    _capsules('9.4.2-overlapping', 'Capsules take overlapping digits apart', '胶囊网络分开重叠的数字', Overlapping, _SMALL, 36,
+              loader=load_alone),
 ]
 
 

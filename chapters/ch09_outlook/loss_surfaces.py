@@ -13,7 +13,7 @@ from chapters.kit.report import figures
 from chapters.kit.training.epochs import seed_everything
 from chapters.script import run_script
 
-_SAMPLES = 200
+_SAMPLES = 50
 
 
 class Starts(gluon.HybridBlock):
@@ -44,7 +44,7 @@ class Starts(gluon.HybridBlock):
         return F.broadcast_add(F.batch_dot(x, w3), b3)
 
 
-def find_minima(run, units=(3, 10, 100), starts=100, epochs=10, steps=40, learning_rate=0.01):
+def find_minima(run, units=(3, 10, 100), starts=100, epochs=5, steps=40, learning_rate=0.01):
     """Train each size from many starts to learn the larger of two numbers (2.3.9); draw where the losses end.
 
     Parameters
