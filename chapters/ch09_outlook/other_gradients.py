@@ -39,6 +39,11 @@ def feedback(x, weight, back):
     return nd.dot(x.detach(), weight, transpose_b=True) + through - through.detach()
 
 
+def seen_with(layer, labels):
+    """What a predictor gets: which way a layer (N, D) points, not how far, lest layer and prediction drive each other up."""
+    return nd.concat(nd.L2Normalization(layer, mode='instance'), labels, dim=1)
+
+
 class Layers(gluon.Block):
     """Hidden layers and logits, each of which can be called alone; beside every hidden one, what predicts its gradient.
 
@@ -113,7 +118,7 @@ class Layers(gluon.Block):
             if number == last:
                 loss.backward()
             else:
-                here = nd.concat(out.detach(), labels, dim=1)
+                here = seen_with(out.detach(), labels)
                 out.backward(self.predictors[number](here))
             if number:  # what has come back to this layer's input is what the predictor below should have said
                 came = x.grad
