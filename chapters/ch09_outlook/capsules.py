@@ -12,6 +12,7 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 
 from chapters.ch08_gan.turns import ByTurns, Players
+from chapters.ch09_outlook.capsules_seen import measure_one, measure_two
 from chapters.kit.data.images import load_images
 from chapters.kit.experiment import BookFigure
 from chapters.kit.training.recipe import Recipe
@@ -163,11 +164,16 @@ class Capsules(Players):
     def loss(self, x, present, labels, wanted):
         """(N,): margin loss, and `reconstruction` times the squared error of each object made again."""
         capsules = self.capsules(x)
-        loss = margin_loss(nd, nd.sqrt(nd.square(capsules).sum(axis=2) + 1e-9), present)
+        loss = self.margin(capsules, present)
         for which in range(self.objects):
             error = self.decode(capsules, labels[:, which]) - wanted[:, which].flatten()
             loss = loss + self.reconstruction * nd.square(error).sum(axis=1)
         return loss
+
+    @staticmethod
+    def margin(capsules, present):
+        """(N,): `margin_loss` of capsules (N, classes, class_numbers)."""
+        return margin_loss(nd, nd.sqrt(nd.square(capsules).sum(axis=2) + 1e-9), present)
 
     def decode(self, capsules, labels):
         """(N, pixels): images of a class each, of its capsule alone."""
@@ -194,7 +200,6 @@ class Capsules(Players):
 
     def measure(self, run, random):
         """As `Players` has it."""
-        from chapters.ch09_outlook.capsules_seen import measure_one
         return measure_one(run, self)
 
 
@@ -227,7 +232,6 @@ class Overlapping(Capsules):
 
     def measure(self, run, random):
         """As `Players` has it."""
-        from chapters.ch09_outlook.capsules_seen import measure_two
         return measure_two(run, self)
 
 

@@ -20,7 +20,7 @@ def measure_one(run, network):
     metrics = draw_sweeps(run, network)
     x, y = run.data.validation_x[:_MOST], run.data.validation_y[:_MOST]
     answers = {'capsules': network.lengths}
-    attacked = {'capsules': (network.capsules, lambda out, label: _margin(out, label))}
+    attacked = {'capsules': (network.capsules, lambda out, label: network.margin(out, nd.one_hot(label, network.classes)))}
     if x.shape[1:] == (1, 28, 28) and network.classes == 10:
         other = load_run('zoo:4.4', chapters.find).network
         answers['cnn'] = lambda images: nd.softmax(other(nd.array(images))).asnumpy()
@@ -36,11 +36,6 @@ def measure_one(run, network):
             metrics[f'{name}_right_fgsm_{epsilon:g}'] = np.mean(found == y)
     _draw_pieces(run, x, pieces, answers)
     return metrics
-
-
-def _margin(capsules, label):
-    from chapters.ch09_outlook.capsules import margin_loss
-    return margin_loss(nd, nd.sqrt(nd.square(capsules).sum(axis=2) + 1e-9), nd.one_hot(label, capsules.shape[1]))
 
 
 def fgsm(network, loss, x, y, epsilon):
