@@ -58,7 +58,7 @@ def entropy(rows):
     """Entropy in bits of which row (N, D) of integers it is, all N being equally probable."""
     _, counts = np.unique(rows, axis=0, return_counts=True)
     shares = counts / counts.sum()
-    return float(-(shares * np.log2(shares)).sum())
+    return abs(float((shares * np.log2(shares)).sum()))  # no -0
 
 
 def information(layer, y, edges):

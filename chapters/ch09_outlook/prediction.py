@@ -42,7 +42,7 @@ def falls(count, random):
         Both films from 0 to 1, which are the same until the wedge; the number of the true one; the frame in which the wedge
         is met, a fraction.
     """
-    top, start = random.uniform(0, 2.5, count), random.uniform(0, 1, count)  # of the block, and the time of the first frame
+    top, start = random.uniform(0, 2.4, count), random.uniform(0, 1, count)  # of the block, and the time of the first frame
     meets = np.sqrt(2 * (_WEDGE - _BLOCK - top) / _GRAVITY)  # since it began to fall
     time = start[:, None] + np.arange(SEEN + NEXT)
     after = np.maximum(time - meets[:, None], 0)

@@ -77,7 +77,7 @@ def test_routing_sends_a_capsule_where_the_others_agree():
     shares = [capsules.route(nd, flat, classes, times)[1].asnumpy() for times in (1, 3)]
     for share in shares:
         assert share.shape == (2, classes, below) and np.allclose(share.sum(axis=1), 1, atol=1e-6)
-    assert np.allclose(shares[0], 1 / 3) and (shares[1][:, 1] > 0.5).all()
+    assert np.allclose(shares[0], 1 / 3) and shares[1][:, 1].mean() > 0.7 > 0.3 > shares[1][:, 0].mean()
     once = nd.norm(capsules.route(nd, flat, classes, 1)[0], axis=(1, 2)).asnumpy().reshape(2, 3)
     thrice = nd.norm(capsules.route(nd, flat, classes, 3)[0], axis=(1, 2)).asnumpy().reshape(2, 3)
     assert (thrice[:, 1] > once[:, 1]).all()
@@ -109,12 +109,12 @@ def test_gradient_of_capsules_is_the_slope():
     for name in ('capsules.weight', 'capsules.primary.weight', 'decoder.0.weight'):
         parameter = network._collect_params_with_prefix()[name]
         before, gradient = parameter.data().copy(), parameter.grad().asnumpy()
-        way, slopes = random.standard_normal(before.shape) * np.abs(before.asnumpy()).mean(), []
+        way, slopes = gradient / np.linalg.norm(gradient), []  # where the slope is steepest
         for sign in (1, -1):
-            parameter.set_data(before + sign * 1e-2 * nd.array(way))
+            parameter.set_data(before + sign * 5e-2 * nd.array(way))
             slopes.append(network.loss(*batch).sum().asscalar())
         parameter.set_data(before)
-        assert (slopes[0] - slopes[1]) / 2e-2 == pytest.approx((gradient * way).sum(), rel=0.03), name
+        assert (slopes[0] - slopes[1]) / 1e-1 == pytest.approx((gradient * way).sum(), rel=0.03), name
 
 
 def test_capsules_learn_and_are_looked_into(tmp_path):
