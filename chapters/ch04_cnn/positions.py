@@ -111,6 +111,14 @@ class PolicyTraining(Training):
     def settings(self):
         return {**super().settings(), 'apply_symmetry': self.recipe.apply_symmetry}
 
+    def first_batch(self, size=0):
+        """Positions from all over the games of 'selfplay', (planes (N, planes, 19, 19), moves (N,)), as NDArrays."""
+        from mxnet import nd
+        records, _ = packs('selfplay')
+        chosen = np.linspace(0, len(records) - 1, size or self.recipe.batch_size).astype(int)
+        planes, moves = PackedPlanes(records, self.settings()['planes']).batch(chosen, np.zeros(len(chosen), int))
+        return nd.array(planes, dtype='float32'), nd.array(moves)
+
 
 def packs(name, data_root=None, seed=0):
     """(training records, validation records), uint8 (N, 363), of data named as for `games`."""

@@ -7,14 +7,19 @@ import numpy as np
 from mxnet import autograd, gluon, nd
 from rich.console import Console
 
+from chapters.ch04_cnn.one_convolution import GAME, position_of_the_book
 from chapters.ch06_alphago.losses import zero_losses
 from chapters.kit.experiment import Experiment, defaults_of
 from chapters.kit.networks.layer_table import layer_table, print_layer_table
 from chapters.kit.proof.parity import UPDATES, Parity
 from chapters.kit.proof.symbolic import paired_names
 from chapters.kit.training.epochs import seed_everything
+from data_tools.go.board import BLACK, RECENT, TO_MOVE, to_move
+from data_tools.go.features import ALPHAGO_VALUE, alphago_zero_planes, planes_of
+from data_tools.go.player import ownership
 
 _BATCH = 4
+_LENGTH, _KOMI = len(GAME.split()), 7.5  # of the game of 4.2.3
 _SGD = {'learning_rate': 0.01, 'momentum': 0.9}  # of the proof: the book prints no training for them
 
 
@@ -51,6 +56,10 @@ class ComparedNetwork(Experiment):
         """Name of its listing."""
         return self.listing.__name__.rpartition('.')[2]
 
+    def symbolic_form(self):
+        """Its listing."""
+        return self.listing
+
     @property
     def input_shape(self):
         """Shape of a batch of one position."""
@@ -76,6 +85,64 @@ class ComparedNetwork(Experiment):
     def prove(self, step='plain'):
         """Compare with the listing; there is one step only. Returns a `chapters.kit.proof.parity.Parity`."""
         return parity(self)
+
+    def first_batch(self, size):
+        """Positions of a game of strong players (4.2.3), with what the network learns of each.
+
+        Parameters
+        ----------
+        size : int
+
+        Returns
+        -------
+        tuple of NDArray
+            Planes (N, planes, 19, 19); for a policy head the move played, as a distribution over (N, 362) moves; and 1
+            where the player to move wins the game that the built-in player plays out from there, else 0, (N, 1).
+        """
+        states = [position_of_the_book(move).state for move in range(_LENGTH + 1)]
+        places = range(_LENGTH - size, _LENGTH)
+        planes = np.concatenate([planes_of(states[place][None], ALPHAGO_VALUE) for place in places]) \
+            if self.sizes['planes'] == ALPHAGO_VALUE else \
+            np.stack([alphago_zero_planes(np.stack(states[place::-1][:8])) for place in places])
+        moves = [to_move(states[place + 1][RECENT], planes.shape[-1]) for place in places]
+        black = [ownership(states[place], _KOMI, 1, place)[1] for place in places]
+        wins = [share if states[place][TO_MOVE] == BLACK else 1 - share for place, share in zip(places, black)]
+        pi = nd.one_hot(nd.array(moves), planes.shape[-1] ** 2 + 1)
+        heads = [pi] if 'policy_label' in self.listing.symbol(**self.sizes).list_arguments() else []
+        return (nd.array(planes, dtype='float32'), *heads, nd.array(wins).reshape((-1, 1)))
+
+    def first_step(self, network, x, *known):
+        """What the listing makes of a network by one update under `Module`, since the book prints no training for it.
+
+        Parameters
+        ----------
+        network : HybridBlock, initialized
+        x, known : NDArray
+            As from `first_batch`.
+
+        Returns
+        -------
+        HybridBlock
+            A copy, with the parameters that `Module` leaves.
+        """
+        symbol, copy = self.listing.symbol(**self.sizes), self.build()
+        pairs = paired_names(symbol, lambda data: mx.sym.Group(in_a_tuple(network(data))))
+        labels = [name for name in symbol.list_arguments() if name.endswith('_label')]
+        module = mx.mod.Module(symbol, ['data'], labels)
+        module.bind([('data', x.shape)], [(name, array.shape) for name, array in zip(labels, known)])
+        values = {theirs: network.collect_params()[name].data() for theirs, name in pairs.items()}
+        module.init_params(arg_params=values, aux_params=values)
+        module.init_optimizer(optimizer='sgd', optimizer_params=dict(_SGD))
+        module.forward_backward(mx.io.DataBatch([x], list(known)))
+        module.update()
+        copy.initialize()
+        copy(x[:1])
+        places = {name: number for number, name in enumerate(network.collect_params())}
+        parameters = list(copy.collect_params().values())
+        for arrays in module.get_params():
+            for theirs, array in arrays.items():
+                parameters[places[pairs[theirs]]].set_data(array)
+        return copy
 
     def settings(self):
         return {**defaults_of(self.network), **self.sizes}

@@ -343,6 +343,30 @@ class Adversarial(Study):
     stand_in = 'digits'
     steps = ('compiled',)
 
+    def first_batch(self, size, data='digits'):
+        """Codes (N, codes) and as many real images (N, C, H, W) from -1 to 1, the first of its data, as NDArrays."""
+        images = scaled(self.load(data).train_x[:size])
+        return nd.array(seed_everything(0).standard_normal((size, self.build().codes))), nd.array(images)
+
+    def first_step(self, network, codes, images):
+        """What both networks become by one `AdversarialStep`; it is done on a copy, which is returned."""
+        copy = build(self, images.shape[1], self.recipe, mx.cpu(), images.dtype)
+        for mine, theirs in zip(copy.collect_params().values(), network.collect_params().values()):
+            mine.set_data(theirs.data())
+        AdversarialStep(copy, self.recipe.but(batch_size=len(images)), 100, mx.cpu())(images, codes)
+        return copy
+
+    def modules(self, network, shape):
+        """The listing's two Modules with the parameters of a network, for codes of this shape (N, codes)."""
+        from chapters.kit.proof.symbolic import paired_names
+        both = self.listing.modules(shape[0], mx.cpu(), codes=shape[1], **self.sizes)
+        for module, part in zip(both, (network.generator, network.discriminator)):
+            parameters, symbol = part.collect_params(), module.symbol
+            names = paired_names(symbol(rand=mx.sym.var('data')) if 'rand' in symbol.list_arguments() else symbol, part)
+            module.set_params(*({name: parameters[names[name]].data() for name in listed}
+                                for listed in (module._param_names, module._aux_names)))
+        return both
+
     def prove(self, step='compiled'):
         """Compare with the two Modules of the listing."""
         from chapters.ch08_gan.listing import parity
