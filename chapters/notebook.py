@@ -22,6 +22,7 @@ from IPython.display import Image, Markdown, display
 
 import chapters
 from chapters import source_code
+from chapters.ch06_alphago.listing import in_a_tuple
 from chapters.kit.networks.layer_table import layer_table
 from chapters.kit.perform import run_experiment, shortened
 from chapters.kit.report import figures
@@ -30,7 +31,9 @@ from chapters.kit.trained.saved import load_run
 from data_tools.errors import UserError
 
 RUNS = Path(__file__).parents[1] / 'runs'
+CURVES = Path(__file__).parents[1] / 'docs' / 'curves'
 _DOTS_PER_INCH = 80
+_colours = 64
 _MOST_ROWS = 12  # of a table
 _WIDGET = 'application/vnd.jupyter.widget-view+json'
 
@@ -47,12 +50,18 @@ class Notebook:
         if mode not in ('QUICK', 'FULL'):
             raise UserError(f'MODE={mode}: give QUICK or FULL')
         self.quick = mode == 'QUICK'
+        self.colours(64)
         self._temporary = tempfile.TemporaryDirectory(prefix='bookcnn-')
         self._runs = 0
         self._stopped = {}  # folders of runs that were interrupted, by what was run
         figures.plt.rcParams['savefig.dpi'] = _DOTS_PER_INCH
         if get_ipython():
             get_ipython().set_custom_exc((UserError,), _one_line)
+
+    def colours(self, count):
+        """Save pictures in so many colours from here on: 64 at first; 16 are enough for gray digits, in half the bytes."""
+        global _colours
+        _colours = count
 
     def run(self, section, pictures=('*',), rows=('*',), quick=None, data='', seed=0, **changes):
         """Run an experiment, then show its pictures, and its figures beside the book's.
@@ -64,9 +73,9 @@ class Notebook:
             Which of the run's pictures, by name, where '*' stands for any letters.
         rows : tuple of str
             Which of the figures that the book does not print; some at most.
-        quick : dict or False, optional
+        quick : dict, str or False, optional
             What mode QUICK changes: data, or settings of the experiment. False: it has no short form; mode QUICK only
-            names the command.
+            names the command. A name in `docs/curves`: the same, and the curve of a whole run that was kept there.
         data, seed
             As on the command line; mode QUICK puts data that comes with the project in the place of the book's.
         changes
@@ -80,10 +89,13 @@ class Notebook:
         experiment = chapters.find(section)
         if changes:
             experiment = experiment.but(**changes)
-        if self.quick and quick is False:
+        if self.quick and (quick is False or isinstance(quick, str)):
             recipe = f'`{experiment.recipe}`  \n' if experiment.recipe else ''
+            kept = '. Such a run 这样的一次运行:' if quick else ''
             display(Markdown(f'{recipe}Only in mode FULL 只在 FULL 模式下运行: '
-                             f'`python -m chapters run {section}`'))
+                             f'`python -m chapters run {section}`{kept}'))
+            if quick:
+                display(Image(_png(CURVES / f'{quick}.png')))
             return None
         shown = self._in_short(experiment, data, seed, quick or {}) if self.quick else \
             self._in_full(experiment, data, seed)
@@ -203,7 +215,7 @@ class Notebook:
         display(Markdown(shown))
 
     def batch(self, section, size=0):
-        """The first batch of an experiment's training data, (x, y) as NDArrays.
+        """The first batch of an experiment's training data, (x, y) as NDArrays, or whatever else it learns from.
 
         Parameters
         ----------
@@ -216,19 +228,23 @@ class Notebook:
         from chapters.kit.data.batches import Batches
         from chapters.kit.training.epochs import seed_everything
         experiment = chapters.find(section)
+        if hasattr(experiment, 'first_batch'):
+            return experiment.first_batch(size)
         experiment = experiment.but(batch_size=size or experiment.recipe.batch_size, augmentation='')
         data = experiment.load(experiment.stand_in if self.quick else '')
         return next(Batches(data, experiment.recipe, mx.cpu()).of_epoch(seed_everything(0)))[:2]
 
-    def first_step(self, section, network, x, y):
+    def first_step(self, section, network, x, *known, **changes):
         """What a network becomes by the first update of an experiment's training; it is done on a copy.
 
         Parameters
         ----------
         section : str
         network : HybridBlock, initialized
-        x, y : NDArray
+        x, known : NDArray
             A batch.
+        changes
+            As for `run`: the sizes in which `network` differs from the experiment's.
 
         Returns
         -------
@@ -239,15 +255,17 @@ class Notebook:
         from chapters.kit.training.compiled_step import CompiledStep
         from chapters.kit.training.from_recipe import initialize, make_optimizer
         from chapters.kit.training.train import Objective
-        experiment = chapters.find(section)
+        experiment = chapters.find(section).but(**changes)
+        network(x[:1])  # the shapes of its parameters
+        if hasattr(experiment, 'first_step'):
+            return experiment.first_step(network, x, *known)
         recipe, copy = experiment.recipe.but(batch_size=len(x)), experiment.build()
         initialize(copy, recipe, x[:1].asnumpy(), [mx.cpu()])
-        network(x[:1])  # the shapes of its parameters
         for mine, theirs in zip(copy.collect_params().values(), network.collect_params().values()):
             mine.set_data(theirs.data())
         step = CompiledStep(Objective(copy, experiment.objective, recipe), make_optimizer(recipe, 100, copy),
-                            [x.shape, y.shape], mx.cpu())
-        step(x, y)
+                            [x.shape, *(array.shape for array in known)], mx.cpu())
+        step(x, *known)
         step.synchronize()
         return copy
 
@@ -268,7 +286,7 @@ class Notebook:
             lines.append(f'| {len(rest)} more 其余 | | | | {words(max(rest))} |')
         display(Markdown('\n'.join(lines)))
 
-    def module(self, section, network, shape):
+    def module(self, section, network, shape, **changes):
         """The book's graph of a section under `mx.mod.Module`, bound, with the parameters of a network of ours.
 
         Parameters
@@ -277,24 +295,38 @@ class Notebook:
         network : HybridBlock, initialized
         shape : tuple of int
             Of the batch.
+        changes
+            As for `first_step`.
+
+        Returns
+        -------
+        mx.mod.Module, or a list of them where the listing has one for each part of the network (8.3)
         """
         import mxnet as mx
 
         from chapters.kit.proof.symbolic import paired_names
-        experiment = chapters.find(section)
-        graph, parameters = experiment.symbolic_form().symbol(**experiment.sizes), network.collect_params()
-        values = {theirs: parameters[ours].data() for theirs, ours in paired_names(graph, network).items()}
-        module = mx.mod.Module(graph, ['data'], ['label'])
-        module.bind([('data', shape)], [('label', shape[:1])], for_training=False)
+        experiment = chapters.find(section).but(**changes)
+        listing = experiment.symbolic_form()
+        if not hasattr(listing, 'symbol'):
+            return experiment.modules(network, shape)
+        graph, parameters = listing.symbol(**experiment.sizes), network.collect_params()
+        names = paired_names(graph, lambda data: mx.sym.Group(in_a_tuple(network(data))))
+        values = {theirs: parameters[ours].data() for theirs, ours in names.items()}
+        labels = [name for name in graph.list_arguments() if name == 'label' or name.endswith('_label')]
+        shapes = dict(zip(graph.list_arguments(), graph.infer_shape(data=shape)[0]))
+        module = mx.mod.Module(graph, ['data'], labels)
+        module.bind([('data', shape)], [(name, shapes[name]) for name in labels], for_training=False)
         module.init_params(arg_params=values, aux_params=values)
         return module
 
     def clock(self, network, x, times=20):
         """Milliseconds that a network takes for a batch in prediction: the median of some calls, after three others."""
+        import mxnet as mx
         taken = []
         for _ in range(3 + times):
             began = time.perf_counter()
-            network(x).wait_to_read()
+            network(x)
+            mx.nd.waitall()
             taken.append(1000 * (time.perf_counter() - began))
         return float(np.median(taken[3:]))
 
@@ -326,6 +358,27 @@ class Notebook:
         printed = [(figure.metric, _number(figure.value)) for figure in experiment.book if figure.metric in totals]
         if printed:
             display(Markdown(_comparison(totals, printed)))
+
+    def trained(self, name, units=32):
+        """A network of the zoo that somebody has trained already: what it reached, and what its first units look for.
+
+        Parameters
+        ----------
+        name : str
+            Such as 'zoo:3.4.3'; or a run folder.
+        units : int
+            How many of them: their weights as pictures, over the input of a dense layer or a kernel.
+        """
+        from chapters.kit.inside.looking import scaled
+        saved = load_run(name, chapters.find)
+        zoo = saved.config.get('zoo', {})
+        reached = [f'{metric.replace("_", " ")} {value:.4g}' for metric, value in zoo.get('figures', {}).items()]
+        display(Markdown(f'`{name}`, `{saved.config["command"]}`, {zoo.get("data", {}).get("name", saved.config["data"])}: '
+                         + ', '.join(reached)))
+        weight = next(iter(saved.network.collect_params('.*weight').values())).data().asnumpy()
+        pictures = weight.reshape((len(weight),) + (saved.facts.shape if weight.ndim == 2 else weight.shape[1:]))[:units]
+        display(Image(_png(figures.image_grid(np.stack([scaled(picture) for picture in pictures]), columns=16, size=0.6,
+                                              title=figures.text(f'{name}: what the first units look for', '首层神经元的权重')))))
 
     def networks(self, *sections):
         """What several networks cost, in a table and a picture; the book's figures stand in brackets."""
@@ -512,7 +565,7 @@ def _same(one, other):
 def _png(picture):
     """A matplotlib figure, a PIL image or a picture file as the bytes of a PNG file, in few colours.
 
-    With 64 colours it takes a third of the bytes, which are kept in git with every refresh of the outputs.
+    With 64 colours it takes a third of the bytes, with 16 a fifth, which are kept in git with every refresh of the outputs.
     """
     if hasattr(picture, 'savefig'):
         file = io.BytesIO()
@@ -522,7 +575,7 @@ def _png(picture):
     elif isinstance(picture, Path):
         picture = PIL.Image.open(picture)
     file = io.BytesIO()
-    picture.convert('RGB').quantize(64, dither=PIL.Image.NONE).save(file, format='png', optimize=True)
+    picture.convert('RGB').quantize(_colours, dither=PIL.Image.NONE).save(file, format='png', optimize=True)
     return file.getvalue()
 
 

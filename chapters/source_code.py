@@ -16,15 +16,19 @@ from unittest.mock import patch
 import mxnet as mx
 from mxnet import gluon
 
+from chapters.ch06_alphago.listing import in_a_tuple
 from data_tools.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 MARKS = [chr(0x2460 + number) for number in range(20)] + [chr(0x3251 + number) for number in range(15)]  # 1 to 35
 
 # Operators of Gluon's networks that the book's graphs know by another name.
-_ALIKE = {'mean': 'Pooling', 'relu': 'Activation', 'elemwise_add': 'add', '_Plus': 'add', 'broadcast_add': 'add',
+_ALIKE = {'mean': 'Pooling', 'relu': 'Activation', 'tanh': 'Activation', 'elemwise_add': 'add', '_Plus': 'add', 'broadcast_add': 'add',
           '_plus': 'add', 'broadcast_mul': 'multiply', 'elemwise_mul': 'multiply', '_Mul': 'multiply', '_mul': 'multiply',
           'concat': 'Concat', 'flatten': 'Flatten'}
+
+# Blocks that compute in several operators, faster, what the book's graph has as one.
+_AS_ONE = {'LearntSlopes': 'LeakyReLU', 'GrayConv2DTranspose': 'Deconvolution'}
 
 
 def sources(code):
@@ -88,9 +92,16 @@ def side_by_side(experiment):
     ours = sources(experiment.network)
     if not experiment.listing:
         return alone(*ours)
-    theirs = sources(experiment.listing.symbol)
-    one = _graph(lambda: experiment.build()(mx.sym.var('data')), ours)
-    other = _graph(lambda: experiment.listing.symbol(**experiment.sizes), theirs)
+    symbols = _symbols(experiment)
+    kinds = _kinds(experiment.build())
+    ours = [code for code in ours if not inspect.isclass(code) or any(issubclass(kind, code) for kind in kinds)]
+    theirs = list(dict.fromkeys(code for symbol in symbols.values() for code in sources(symbol)))
+
+    def trace():
+        network, data = experiment.build(), mx.sym.var('data')
+        return [output for part in symbols for output in in_a_tuple(getattr(network, part, network)(data))]
+    one = _graph(trace, ours)
+    other = _graph(lambda: [symbol(**experiment.sizes) for symbol in symbols.values()], theirs)
     pairs = [(one[block.a + step][1], other[block.b + step][1])
              for block in SequenceMatcher(None, [name for name, _ in one], [name for name, _ in other],
                                           autojunk=False).get_matching_blocks() for step in range(block.size)]
@@ -121,16 +132,19 @@ def _graph(make, codes):
     born, made = {}, {}
 
     def place(frame):
-        """The innermost line of `codes` on the stack, or that which made the layer at work."""
+        """The innermost line of `codes` on the stack, or that which made the layer at work; and a layer that counts as one."""
+        found, whole = None, None
         while frame:
             at, line = frame.f_code.co_filename, frame.f_lineno
-            if any(at == file and first <= line < first + count for file, first, count in ranges):
-                return at, line
-            found = born.get(id(frame.f_locals.get('self'))) if frame.f_code.co_name == 'hybrid_forward' else None
-            if found:
-                return found
+            block = frame.f_locals.get('self') if frame.f_code.co_name == 'hybrid_forward' else None
+            if type(block).__name__ in _AS_ONE:
+                found, whole = born.get(id(block)), block
+            elif not found and any(at == file and first <= line < first + count for file, first, count in ranges):
+                found = at, line
+            elif not found:
+                found = born.get(id(block))
             frame = frame.f_back
-        return None
+        return found, whole
 
     def watched(function):
         def get(manager, name, hint):
@@ -142,12 +156,34 @@ def _graph(make, codes):
     start = gluon.Block.__init__
 
     def begin(block, *arguments, **settings):
-        born[id(block)] = place(sys._getframe(1))
+        frame = sys._getframe(1)
+        while type(block).__name__ in _AS_ONE and frame.f_locals.get('self') is block:
+            frame = frame.f_back  # out of its own constructor, to who makes it
+        born[id(block)] = place(frame)[0]
         start(block, *arguments, **settings)
     with patch.object(mx.name.NameManager, 'get', watched(mx.name.NameManager.get)), \
             patch.object(mx.name.Prefix, 'get', watched(mx.name.Prefix.get)), patch.object(gluon.Block, '__init__', begin):
-        nodes = json.loads(make().tojson())['nodes']
-    return [(_ALIKE.get(node['op'], node['op']), made.get(node['name'])) for node in nodes if node['op'] != 'null']
+        nodes = json.loads(mx.sym.Group(make()).tojson())['nodes']
+    operators, last = [], None
+    for node in nodes:
+        if node['op'] != 'null':
+            line, whole = made.get(node['name'], (None, None))
+            if whole is None or whole is not last:
+                operators.append((_AS_ONE[type(whole).__name__] if whole else _ALIKE.get(node['op'], node['op']), line))
+            last = whole
+    return operators
+
+
+def _symbols(experiment):
+    """{part of the network: function of the listing that makes its graph}; '' stands for the whole network."""
+    listing = experiment.listing
+    return {'': listing.symbol} if hasattr(listing, 'symbol') else \
+        {name: getattr(listing, name) for name in experiment.build()._children if hasattr(listing, name)}
+
+
+def _kinds(block):
+    """The classes of a block and of all blocks within it."""
+    return {type(block)}.union(*map(_kinds, block._children.values()))
 
 
 def unmarked(line):
