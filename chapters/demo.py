@@ -217,6 +217,10 @@ SHOWN = {
 }
 
 
+CHAPTERS = {'2': ('Chapter 2: A neuron', '第 2 章：神经元'), '3': ('Chapter 3: Networks of layers', '第 3 章：多层网络'),
+            '4': ('Chapter 4: Convolution', '第 4 章：卷积网络'), '7': ('Chapter 7: A network that plays Go', '第 7 章：会下围棋的网络')}
+
+
 def run_demo(out):
     """Run every experiment in short form and gather them on one page.
 
@@ -254,7 +258,7 @@ def run_demo(out):
          '本页是刚刚在这台机器上训练的结果（简短形式）。书中使用 MNIST 或 Fashion-MNIST 之处，这里以 scikit-learn '
          '自带的 1,797 个手写数字（称为 digits）代替；书中使用围棋棋谱之处，以内置简单程序的自我对局（称为 selfplay）代替，'
          '因此数值不能与书中直接比较。'],
-        {section: (shown.english, shown.chinese) for section, shown in SHOWN.items()}, [_of_zoo(out / 'zoo')])
+        {section: (shown.english, shown.chinese) for section, shown in SHOWN.items()}, [_of_zoo(out / 'zoo')], CHAPTERS)
 
 
 def _of_zoo(out):
@@ -286,6 +290,10 @@ def _of_zoo(out):
     return {
         'title': 'Trained networks that come along', 'title_zh': '随项目附带的已训练网络',
         'sentences': [
+            'Live: python -m chapters serve opens them in the browser. Write a digit, draw a shoe, drop a photograph, play Go '
+            'against one that shows what it thinks of, and let others draw digits of the codes that you set.',
+            '动手试试：python -m chapters serve 在浏览器中打开它们。写一个数字，画一只鞋，拖入一张照片，与会显示想法的网络下围棋，'
+            '或设定编码让网络画出数字。',
             f'The network of 3.4.2, trained on MNIST, where it is right {known:.2%} of the time, reads {right:.1%} of these '
             f'other {len(truth)} digits, which it never saw the like of. Below: digits that 8.3 made of random codes; those '
             'of 8.4, InfoGAN, a column for each value of the code that it found by itself, and another code, which became '

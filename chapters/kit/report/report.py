@@ -300,8 +300,16 @@ def _inside(paths):
     return [{'name': path.stem, 'data': base64.b64encode(path.read_bytes()).decode('ascii')} for path in map(Path, paths)]
 
 
-def write_page(folder, out, experiments, title, introduction, sentences=(), beside=()):
+def agrees(book, here):
+    """Whether a figure is the book's, to two per cent, or to 0.005 where it is small."""
+    return abs(here - book) <= max(0.02 * abs(book), 0.005)
+
+
+def write_page(folder, out, experiments, title, introduction, sentences=(), beside=(), groups=()):
     """Write one HTML page with every finished run below a folder; pictures are inside it.
+
+    Above all: how many experiments ran, how long, and how many of the book's figures come out. Only those count that were
+    measured on the same data by the whole recipe.
 
     Parameters
     ----------
@@ -312,7 +320,9 @@ def write_page(folder, out, experiments, title, introduction, sentences=(), besi
     sentences : mapping of str to sequence of str
         Section -> what it shows, a paragraph each.
     beside : list of dict
-        What else is shown, below the runs: 'title', 'title_zh', 'sentences', 'commands', and 'pictures', the paths of PNGs.
+        What else is shown, above the runs: 'title', 'title_zh', 'sentences', 'commands', and 'pictures', the paths of PNGs.
+    groups : mapping of str to (str, str)
+        Chapter's number -> its title in English and in Chinese. Default: chapters are called by their numbers.
 
     Returns
     -------
@@ -322,14 +332,19 @@ def write_page(folder, out, experiments, title, introduction, sentences=(), besi
     import jinja2
     by_section = {experiment.section: experiment for experiment in experiments}
     order = list(by_section)
-    runs = []
+    runs, compared = [], []
     for result in finished_runs(folder):
         experiment = by_section[result['section']]
         pictures = _inside(sorted((result['folder'] / 'figures').glob('*.png'),
                                   key=lambda path: (path.stem != 'curves', path.stem)))
-        rows = [{'name': name.replace('_', ' '), 'here': f'{value["last"]:.6g}',
-                 'book': f'{result["book"][name]:.6g}' if name in result['book'] else ''}
-                for name, value in result['metrics'].items()]
+        rows = []
+        for name, value in result['metrics'].items():
+            book = result['book'].get(name)
+            same = '' if book is None or result['short'] else agrees(book, value['last'])
+            compared += [same] * (same != '')
+            rows.append({'name': name.replace('_', ' '), 'here': f'{value["last"]:.6g}', 'same': same,
+                         'book': '' if book is None else f'{book:.6g}'})
+        rows.sort(key=lambda row: not row['book'])
         printed = [figure for figure in experiment.book
                    if figure.data not in ('', result['data']) and figure.metric in result['metrics']]
         runs.append({'result': result, 'experiment': experiment, 'pictures': pictures, 'rows': rows,
@@ -338,10 +353,16 @@ def write_page(folder, out, experiments, title, introduction, sentences=(), besi
                                for path in sorted(result['folder'].glob('*.xlsx'))],
                      'full': f'python -m chapters run {experiment.section}' if result['short'] else ''})
     runs.sort(key=lambda run: order.index(run['experiment'].section))
+    parts: dict = {}
+    for run in runs:
+        parts.setdefault(run['experiment'].section.split('.')[0], []).append(run)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
                                      autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template('page.html').render(
-        title=title, introduction=introduction, runs=runs,
+        title=title, introduction=introduction, runs=runs, parts=parts,
+        groups={**{number: (f'Chapter {number}', f'第 {number} 章') for number in parts}, **dict(groups)},
+        seconds=sum(run['result']['seconds'] for run in runs), pictures=sum(len(run['pictures']) for run in runs),
+        compared=len(compared), agree=sum(compared), short=sum(bool(run['result']['short']) for run in runs),
         beside=[{**one, 'pictures': _inside(one['pictures'])} for one in beside])
     with atomic_write(out, text=True) as file:
         file.write(page)
