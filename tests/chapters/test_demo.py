@@ -136,6 +136,16 @@ def test_spreadsheets_are_linked(shown):
 
 def test_some_of_the_zoo_are_shown(shown):
     page = (shown[0] / 'index.html').read_text(encoding='utf-8')
-    part = page.split('Trained networks that come along')[1]
+    part = page.split('Trained networks that come along')[1].split('</section>')[0]
     assert part.count('data:image/png') == 4 and 'python -m chapters serve' in part
     assert float(re.search(r'reads ([\d.]+)% of these other', part)[1]) > 50
+
+
+def test_the_page_opens_with_what_ran_and_how_many_figures_agree_and_has_a_part_for_every_chapter(shown):
+    page = (shown[0] / 'index.html').read_text(encoding='utf-8')
+    overview = page.split('<div class="overview">')[1].split('<p')[0]
+    assert f'<b>{len(demo.SHOWN)}</b>' in overview
+    agree, compared = map(int, re.search(r'<b>(\d+) / (\d+)</b>', overview).groups())
+    assert page.count('>✓<') == agree and 0.9 * compared < agree <= compared and compared > 50
+    assert re.findall(r'<h2 id="c(\d)">', page) == ['2', '3', '4', '7']
+    assert page.index('python -m chapters serve') < page.index('<h2 id="c2">')

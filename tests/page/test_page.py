@@ -415,9 +415,114 @@ def test_on_a_phone_a_second_tap_plays(open_page):
         assert board(page).sum() == number
 
 
+# ---- codes
+
+def loaded(page):
+    page.locator('.codes [role=status]', has_not_text=re.compile('Loading|载入')).wait_for()
+
+
+def made(page, at='.made'):
+    """The picture that a canvas shows, uint8 (height, width)."""
+    data = page.locator(at).evaluate('(one) => one.toDataURL()')
+    with Image.open(io.BytesIO(base64.b64decode(data.partition(',')[2]))) as image:
+        return np.asarray(image.convert('L')).astype(int)
+
+
+def differs(page, before, at='.made'):
+    """Wait for another picture than `before`; returns it."""
+    page.wait_for_function('([at, url]) => document.querySelector(at).toDataURL() !== url',
+                           arg=[at, before if isinstance(before, str) else ''])
+    return made(page, at)
+
+
+def url(page, at='.made'):
+    return page.locator(at).evaluate('(one) => one.toDataURL()')
+
+
+def slide(page, name, value):
+    slider = page.get_by_label(name, exact=True)
+    slider.evaluate("(one, value) => { one.value = value; one.dispatchEvent(new Event('input', {bubbles: true})); }", str(value))
+
+
+def by_python(name, code):
+    """What the network makes of a code, uint8 (height, width)."""
+    import mxnet as mx
+
+    from chapters import zoo
+    output = zoo.load(name).network(mx.nd.array([code])).asnumpy().squeeze()
+    values = 1 / (1 + np.exp(-output.reshape(28, 28))) if name == '8.5-vae' else (output + 1) / 2
+    return 255 * values
+
+
+def test_the_map_of_codes_is_walked_by_keyboard_finger_and_slider(open_page):
+    page = open_page(network=5)
+    loaded(page)
+    page.wait_for_function("() => document.querySelector('.made').getContext('2d').getImageData(14, 14, 1, 1).data[3] === 255")
+    assert np.abs(made(page) - by_python('8.5-vae', [0, 0])).max() < 2
+    before = url(page)
+    page.locator('.map').focus()
+    for key in ['ArrowRight'] * 8 + ['ArrowUp'] * 3:
+        page.keyboard.press(key)
+    page.get_by_text('The code is (0.80, 0.30).').wait_for()
+    differs(page, before)
+    page.wait_for_timeout(500)
+    assert np.abs(made(page) - by_python('8.5-vae', [0.8, 0.3])).max() < 2
+    box = page.locator('.map').bounding_box()
+    page.mouse.click(box['x'] + box['width'] * 0.25, box['y'] + box['height'] * 0.75)
+    page.get_by_text(re.compile(r'The code is \(-1\.[45]\d, -1\.[45]\d\)')).wait_for()
+    slide(page, 'z1', 2)
+    page.get_by_text(re.compile(r'The code is \(2\.00, -1\.[45]\d\)')).wait_for()
+    page.keyboard.press('Home')  # no key of the map's
+    corner = "() => document.querySelector('.map canvas').getContext('2d').getImageData(350, 350, 1, 1).data[3] === 255"
+    page.wait_for_function(corner)  # the last image of the map
+    whole = made(page, '.map canvas')
+    assert np.abs(whole[:28, -28:] - by_python('8.5-vae', [3, 3])).max() < 2  # the upper right corner
+
+
+def test_what_infogan_found_is_chosen_and_slanted(open_page):
+    page = open_page(network=4)
+    loaded(page)
+    choices = page.get_by_role('radio')
+    assert choices.count() == 10
+    page.wait_for_timeout(500)
+    pictures = [made(page, f'.row button:nth-child({number}) canvas') for number in range(1, 11)]
+    assert min(np.abs(one - other).mean() for number, one in enumerate(pictures) for other in pictures[:number]) > 3
+    before = url(page)
+    choices.nth(3).focus()
+    page.keyboard.press('Enter')
+    assert choices.nth(3).get_attribute('aria-checked') == 'true' and choices.nth(0).get_attribute('aria-checked') == 'false'
+    assert (differs(page, before) == pictures[3]).all()
+    before = url(page)
+    slide(page, 'c2', 1.5)
+    differs(page, before)
+    before = url(page)
+    page.get_by_role('button', name='New noise').click()
+    differs(page, before)
+
+
+def test_a_gans_codes_are_sliders_and_a_way_leads_from_one_to_another(open_page):
+    page = open_page(network=3)
+    loaded(page)
+    page.wait_for_timeout(500)
+    first, last = (made(page, f'.row canvas:nth-child({number})') for number in (1, 5))
+    assert (made(page) == first).all() and np.abs(first - last).mean() > 1
+    before = url(page)
+    slide(page, 'way', 1)
+    page.get_by_text('100% of the way', exact=True).wait_for()
+    differs(page, before)
+    page.wait_for_timeout(500)
+    assert np.abs(made(page) - last).max() < 2
+    before = url(page)
+    slide(page, 'z1', 2.5)
+    differs(page, before)
+    before = url(page)
+    page.get_by_role('button', name='Two new codes').click()
+    differs(page, before)
+
+
 # ---- everyone
 
-@pytest.mark.parametrize('network', [0, 1, 2])
+@pytest.mark.parametrize('network', range(6))
 @pytest.mark.parametrize('viewport', [PHONE, DESKTOP], ids=['phone', 'desktop'])
 def test_fits_speaks_both_languages_and_names_everything(open_page, network, viewport, tmp_path):
     page = open_page('zh-CN', viewport, network)
@@ -426,6 +531,8 @@ def test_fits_speaks_both_languages_and_names_everything(open_page, network, vie
         page.locator(f'html[lang|={language}]').wait_for(state='attached')
         if network == 1:
             page.locator('.moves[aria-busy=false] li').nth(8).wait_for()
+        elif network > 2:
+            loaded(page)
         else:
             nothing = {'zh': '还没有', 'en': 'No picture' if network else 'Nothing'}
             page.locator('.answer', has_text=nothing[language]).wait_for()
@@ -436,7 +543,7 @@ def test_fits_speaks_both_languages_and_names_everything(open_page, network, vie
                            || [...(one.labels ?? [])].some((label) => label.textContent.trim()))
             ).map((one) => one.outerHTML)""")
         assert nameless == []
-        view = ('digits', 'go', 'pictures')[network]
+        view = ('digits', 'go', 'pictures', 'codes', 'meanings', 'map')[network]
         page.screenshot(path=folder / f'page-{view}-{page.viewport_size["width"]}-{language}.png')
         page.get_by_title(other).click()
     page.reload()

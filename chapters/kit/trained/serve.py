@@ -1,4 +1,5 @@
-"""A local page on which trained networks run in the browser: pictures to show, digits to draw, Go to play (4.5.5, 7.3).
+"""A local page on which trained networks run in the browser: pictures to show, digits to draw, codes to
+set, Go to play (4.5.5, 7.3, 8.3).
 
 The page's sources lie in chapters/kit/trained/page/src, and what was built of them in chapters/kit/trained/page/dist.
 Networks are exported to ONNX when the server starts. Every file is in memory under its address, and nothing else can be
@@ -8,6 +9,7 @@ import contextlib
 import gzip
 import ipaddress
 import json
+import math
 import re
 import socket
 import sys
@@ -127,12 +129,37 @@ def describe(graph, find):
     if len(shape) == 4 and shape[1] in (1, 3) and [len(output) for output in outputs] == [1] \
             and 1 < outputs[0][0] <= MOST_CLASSES:
         return _of_images(graph, find, known, facts, outputs[0][0])
+    if len(shape) == 2 and len(outputs) == 1 and _image_of(outputs[0]):
+        return _of_codes(graph, find, known, outputs[0]), graph
     words = ' and '.join('x'.join(map(str, output)) or 'one' for output in outputs)
     raise UserError(
         f'{graph.folder}: the page shows networks that sort gray or colour images into 2 to {MOST_CLASSES:,} classes '
-        f'(3.4.2, 4.4, 5.4.5, ...) and policy networks for Go with {", ".join(map(str, PLANES[:-1]))} or {PLANES[-1]} '
+        f'(3.4.2, 4.4, 5.4.5, ...), that make images of codes (8.3, 8.4-infogan, 8.5-vae), and policy networks for Go with {", ".join(map(str, PLANES[:-1]))} or {PLANES[-1]} '
         f'planes (4.2.2, 6.3, 7.2, ...); this one of {config["section"]} takes {"x".join(map(str, shape[1:]))} '
         f'and gives {words} numbers; `export --onnx` writes it for other programs')
+
+
+def _image_of(output):
+    """(channels, height, width) of what a network makes of a code; None where it is no image."""
+    if len(output) == 3 and output[0] in (1, 3):
+        return tuple(output)
+    side = math.isqrt(output[0])
+    return (1, side, side) if len(output) == 1 and side >= 8 and side * side == output[0] else None
+
+
+def _of_codes(graph, find, known, output):
+    """A network that makes images of codes, as `describe` returns it.
+
+    A code of two numbers is a place on a map; in a longer one numbers that mean something stand behind the noise: one of
+    so many classes as ones and zeros, then others from -1 to 1.
+    """
+    sizes = experiment_of(graph.config, find, graph.folder).settings()
+    numbers, noise = graph.input_shape[1], sizes.get('noise', 0)
+    classes = sizes.get('classes', 0) if noise else 0
+    continuous = numbers - noise - classes if noise else 0
+    flat = len(output) == 1  # without a last tanh: pixels from 0 to 1 as logits
+    return {**known, 'kind': 'codes', 'numbers': numbers, 'classes': classes, 'continuous': continuous,
+            'shape': _image_of(output), 'logits': flat}
 
 
 def _of_images(graph, find, known, facts, count):

@@ -1,6 +1,7 @@
 // The page: which network, which language, and below it the one view that fits the network.
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { Codes } from './codes.jsx';
 import { Digits } from './digits.jsx';
 import { Go } from './go.jsx';
 import { loadNetwork } from './network.js';
@@ -11,7 +12,7 @@ import './style.css';
 export { planesOf, position, sensibleMoves } from './planes.js'; // for the tests
 export { readPicture, sampleOf } from './sample.js';
 
-const VIEWS = { image: Digits, picture: Pictures, go: Go };
+const VIEWS = { image: Digits, picture: Pictures, codes: Codes, go: Go };
 
 function Page({ networks }) {
   const [language, setLanguage] = useState(firstLanguage);

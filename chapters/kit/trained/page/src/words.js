@@ -22,6 +22,16 @@ export const WORDS = {
     seenPicture: (channels, height, width) => `${width}×${height} pixels${channels === 1 ? ', gray' : ''}: the shorter side made to fit, `
       + 'then the middle cut out.',
 
+    made: 'What the network makes of it', map: 'Map of codes', mapHint: 'Point anywhere, or drag. By keyboard: arrow keys. Every place is a code of '
+      + 'two numbers from −3 to 3; neighbours look alike.',
+    place: (x, y) => `The code is (${x}, ${y}).`,
+    meanings: (count) => `The ${count} values of c1, which the network found by itself`,
+    meaningsHint: 'Nobody told it what a digit is: a part of the code had to be readable from the image, and became the digit. Choose one.',
+    numbers: 'The other numbers of the code', newNoise: 'New noise',
+    way: 'From one code to another', wayName: 'way', onTheWay: (share) => `${share}% of the way`, newCodes: 'Two new codes', back: 'Back to the first',
+    numbersOf: (count, all) => `The first ${count} of ${all} numbers, each moved by itself`,
+    numbersHint: 'No single number means anything by itself; along the way between two codes there are digits, or what could be some.',
+
     board: 'Go board', boardHint: 'Click or tap to play. By keyboard: arrow keys move the mark, Enter plays.',
     tapAgain: (point) => `Tap ${point} again to play there.`,
     komi: 'Komi', handicap: 'Handicap (new game)', jigo: 'The game is a draw.',
@@ -64,6 +74,15 @@ export const WORDS = {
     noPictureYet: '还没有图片。', looking: '网络正在看……', pictureOf: (name) => `您的图片 ${name}`,
     knows: (count, names, more) => `它认识 ${count.toLocaleString('en')} 类：${names.join('、')}${more > 0 ? `，以及另外 ${more} 类` : ''}。`,
     seenPicture: (channels, height, width) => `${width}×${height} 像素${channels === 1 ? '，灰度' : ''}：缩放短边，再取中央部分。`,
+
+    made: '网络画出的图', map: '编码地图', mapHint: '点击或拖动任意位置；键盘用方向键。每个位置是由 −3 到 3 的两个数组成的编码，相邻的编码图像相似。',
+    place: (x, y) => `编码为 (${x}, ${y})。`,
+    meanings: (count) => `c1 的 ${count} 个取值，由网络自行发现`,
+    meaningsHint: '没有人告诉它什么是数字：编码的一部分必须能从图像中读出，于是它变成了数字。请选择一个。',
+    numbers: '编码中的其他数', newNoise: '换一组噪声',
+    way: '从一个编码到另一个', wayName: '路程', onTheWay: (share) => `走了 ${share}%`, newCodes: '换两个编码', back: '回到第一个',
+    numbersOf: (count, all) => `${all} 个数中的前 ${count} 个，逐个移动`,
+    numbersHint: '单个数本身没有含义；但两个编码之间的路上都是数字，或近似数字的图像。',
 
     board: '围棋棋盘', boardHint: '点击落子。键盘：方向键移动标记，回车键落子。',
     tapAgain: (point) => `再点一次 ${point} 即落子。`,
