@@ -43,7 +43,7 @@ function paint(canvas, pixels, [channels, height, width], left = 0, top = 0) {
 
 function Slider({ name, value, set, low = -MAP, high = MAP, step = 0.05 }) {
   return <label class="slider"><span>{name}</span>
-    <input type="range" min={low} max={high} step={step} value={value} onInput={(event) => set(Number(event.target.value))} />
+    <input type="range" aria-label={name} min={low} max={high} step={step} value={value} onInput={(event) => set(Number(event.target.value))} />
     <output>{value.toFixed(2)}</output>
   </label>;
 }
