@@ -218,7 +218,8 @@ SHOWN = {
 
 
 CHAPTERS = {'2': ('Chapter 2: A neuron', '第 2 章：神经元'), '3': ('Chapter 3: Networks of layers', '第 3 章：多层网络'),
-            '4': ('Chapter 4: Convolution', '第 4 章：卷积网络'), '7': ('Chapter 7: A network that plays Go', '第 7 章：会下围棋的网络')}
+            '4': ('Chapter 4: Convolution', '第 4 章：卷积网络'),
+            '7': ('Chapter 7: A network that plays Go', '第 7 章：会下围棋的网络')}
 
 
 def run_demo(out):
@@ -292,8 +293,8 @@ def _of_zoo(out):
         'sentences': [
             'Live: python -m chapters serve opens them in the browser. Write a digit, draw a shoe, drop a photograph, play Go '
             'against one that shows what it thinks of, and let others draw digits of the codes that you set.',
-            '动手试试：python -m chapters serve 在浏览器中打开它们。写一个数字，画一只鞋，拖入一张照片，与会显示想法的网络下围棋，'
-            '或设定编码让网络画出数字。',
+            '动手试试：python -m chapters serve 在浏览器中打开它们。写一个数字，画一只鞋，拖入一张照片，'
+            '与会显示想法的网络下围棋，或设定编码让网络画出数字。',
             f'The network of 3.4.2, trained on MNIST, where it is right {known:.2%} of the time, reads {right:.1%} of these '
             f'other {len(truth)} digits, which it never saw the like of. Below: digits that 8.3 made of random codes; those '
             'of 8.4, InfoGAN, a column for each value of the code that it found by itself, and another code, which became '

@@ -377,8 +377,9 @@ class Notebook:
                          + ', '.join(reached)))
         weight = next(iter(saved.network.collect_params('.*weight').values())).data().asnumpy()
         pictures = weight.reshape((len(weight),) + (saved.facts.shape if weight.ndim == 2 else weight.shape[1:]))[:units]
+        title = figures.text(f'{name}: what the first units look for', '首层神经元的权重')
         display(Image(_png(figures.image_grid(np.stack([scaled(picture) for picture in pictures]), columns=16, size=0.6,
-                                              title=figures.text(f'{name}: what the first units look for', '首层神经元的权重')))))
+                                              title=title))))
 
     def networks(self, *sections):
         """What several networks cost, in a table and a picture; the book's figures stand in brackets."""

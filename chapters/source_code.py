@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[1]
 MARKS = [chr(0x2460 + number) for number in range(20)] + [chr(0x3251 + number) for number in range(15)]  # 1 to 35
 
 # Operators of Gluon's networks that the book's graphs know by another name.
-_ALIKE = {'mean': 'Pooling', 'relu': 'Activation', 'tanh': 'Activation', 'elemwise_add': 'add', '_Plus': 'add', 'broadcast_add': 'add',
+_ALIKE = {'mean': 'Pooling', 'relu': 'Activation', 'tanh': 'Activation',
+          'elemwise_add': 'add', '_Plus': 'add', 'broadcast_add': 'add',
           '_plus': 'add', 'broadcast_mul': 'multiply', 'elemwise_mul': 'multiply', '_Mul': 'multiply', '_mul': 'multiply',
           'concat': 'Concat', 'flatten': 'Flatten'}
 

@@ -92,7 +92,7 @@ def test_every_listing_is_shown_done_by_hand_and_ready_to_try():
 
 def test_no_section_ends_with_a_command_and_no_picture(notebook):
     """Between two headings, where a run is left to mode FULL, there is something to see."""
-    commands = pictures = 0
+    heading, commands, pictures = '', 0, 0
     for cell in [*notebook.cells, nbformat.v4.new_markdown_cell('## end')]:
         if cell.cell_type == 'markdown' and cell.source.startswith('#'):
             assert pictures or not commands, heading

@@ -440,8 +440,8 @@ def url(page, at='.made'):
 
 
 def slide(page, name, value):
-    slider = page.get_by_label(name, exact=True)
-    slider.evaluate("(one, value) => { one.value = value; one.dispatchEvent(new Event('input', {bubbles: true})); }", str(value))
+    page.get_by_label(name, exact=True).evaluate(
+        "(one, value) => { one.value = value; one.dispatchEvent(new Event('input', {bubbles: true})); }", str(value))
 
 
 def by_python(name, code):

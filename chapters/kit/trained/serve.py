@@ -134,7 +134,8 @@ def describe(graph, find):
     words = ' and '.join('x'.join(map(str, output)) or 'one' for output in outputs)
     raise UserError(
         f'{graph.folder}: the page shows networks that sort gray or colour images into 2 to {MOST_CLASSES:,} classes '
-        f'(3.4.2, 4.4, 5.4.5, ...), that make images of codes (8.3, 8.4-infogan, 8.5-vae), and policy networks for Go with {", ".join(map(str, PLANES[:-1]))} or {PLANES[-1]} '
+        f'(3.4.2, 4.4, 5.4.5, ...), that make images of codes (8.3, 8.4-infogan, 8.5-vae), and policy networks for Go '
+        f'with {", ".join(map(str, PLANES[:-1]))} or {PLANES[-1]} '
         f'planes (4.2.2, 6.3, 7.2, ...); this one of {config["section"]} takes {"x".join(map(str, shape[1:]))} '
         f'and gives {words} numbers; `export --onnx` writes it for other programs')
 
