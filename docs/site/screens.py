@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZES = {'desktop': {'width': 1280, 'height': 860}, 'phone': {'width': 390, 'height': 844}}
+SIZES = {'desktop': {'width': 1480, 'height': 900}, 'phone': {'width': 390, 'height': 844}}
 # What a page is called in a file's name: its address, and what is to be seen of it.
 PAGES = {
     'notebook-ch02': ('notebooks/ch02_neuron', 'math'),
@@ -26,7 +26,7 @@ PAGES = {
     'site-ch05': ('chapters/ch05_deep_cnn', 'h1'),
     'site-own': ('guides/OWN', 'h1'),
 }
-QUALITY = 62  # of WebP
+QUALITY = 55  # of WebP
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
