@@ -224,8 +224,9 @@ PROMISES = {
     '9.2-defences': ({'images': 25, 'steps': 10, 'draws': 4}, lambda f: (
         f['none_unaware'] < 0.1, f['smoothing_unaware'] > f['none_unaware'], f['smoothing_aware'] < f['smoothing_unaware'],
         f['resize_and_pad_aware'] < f['resize_and_pad_unaware'], f['jpeg_clean'] > 0.9)),
-    '9.2-training': ({'epochs': 3, 'steps': 3, 'images': 40, 'samples': 800}, lambda f: (
-        f['plain_by_pgd'] < 0.1, f['pgd_by_pgd'] > f['plain_by_pgd'] + 0.2, f['pgd_by_twice'] < f['pgd_by_pgd'])),
+    '9.2-training': ({'epochs': 5, 'steps': 3, 'images': 40, 'epsilon': 8}, lambda f: (
+        f['plain_by_pgd'] < 0.1, f['pgd_by_pgd'] > f['plain_by_pgd'] + 0.2, f['pgd_by_twice'] < f['pgd_by_pgd'],
+        f['fgsm_by_pgd'] < f['fgsm_by_fgsm'] - 0.2)),
 }
 
 
