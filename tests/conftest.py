@@ -1,9 +1,13 @@
-"""Before any test: what MXNet must find in the environment when it is loaded; pictures that several tests train on."""
+"""Before any test: what MXNet must find in the environment when it is loaded. Then what several folders share."""
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import chapters  # noqa: F401
+
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 
 
 @pytest.fixture(scope='session')
@@ -17,3 +21,16 @@ def flower_pictures(tmp_path_factory):
             pixels[:, :, label] += 120
             Image.fromarray(pixels).save(folder / name / f'{number}.png')
     return folder
+
+
+@pytest.fixture(scope='session')
+def chromium():
+    """A real Chromium, one for all tests of pages: Playwright refuses a second one beside it."""
+    from playwright.sync_api import sync_playwright
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert path, f'none of {", ".join(BROWSERS)} is installed'
+    with sync_playwright() as playwright:
+        # Chromium's sandbox refuses to run as root; the pages are our own.
+        browser = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
+        yield browser
+        browser.close()

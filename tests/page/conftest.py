@@ -1,13 +1,11 @@
-"""Trained networks, the server, and a real Chromium for the page's tests."""
+"""Trained networks and the server for the page's tests."""
 import os
-import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 CODES = ('zoo:8.3', 'zoo:8.4-infogan', 'zoo:8.5-vae')  # networks 3 to 5 of the page
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 
 
 def pytest_collection_modifyitems(items):
@@ -64,18 +62,6 @@ def server(digits_run, go_run, flowers_run):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
-
-
-@pytest.fixture(scope='session')
-def chromium():
-    from playwright.sync_api import sync_playwright
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert path, f'none of {", ".join(BROWSERS)} is installed'
-    with sync_playwright() as playwright:
-        # Chromium's sandbox refuses to run as root; the page is our own.
-        browser = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -29,22 +29,10 @@ def address():
     server.shutdown()
 
 
-@pytest.fixture(scope='module')
-def browser():
-    import shutil
-
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as play:
-        path = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))))
-        browser = play.chromium.launch(executable_path=path, args=['--no-sandbox'])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(browser, address):
+def page(chromium, address):
     """A page that tells of errors and of requests to other hosts."""
-    page = browser.new_page(viewport=DESKTOP)
+    page = chromium.new_page(viewport=DESKTOP)
     page.complaints = []
     page.on('pageerror', lambda error: page.complaints.append(str(error)))
     page.on('request', lambda request: page.complaints.append(request.url)
