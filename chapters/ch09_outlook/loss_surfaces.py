@@ -1,19 +1,27 @@
-"""Section 9.4.3: the larger the network, the nearer to each other lie the minima that it finds.
+"""Section 9.4.3: the larger the network, the nearer to each other lie the minima that it finds; and what the loss looks like
+around the minimum of a network with shortcuts, and without.
 
     python -m chapters run 9.4.3-minima
+    python -m chapters run 9.4.3-surface --data digits
 
-Choromanska et al., "The Loss Surfaces of Multilayer Networks", https://arxiv.org/abs/1412.0233.
+Choromanska et al., "The Loss Surfaces of Multilayer Networks", https://arxiv.org/abs/1412.0233. Li et al., "Visualizing the Loss
+Landscape of Neural Nets", https://arxiv.org/abs/1712.09913.
 """
 import numpy as np
 from mxnet import autograd, gluon, init, nd
 
+from chapters.ch05_deep_cnn.deeper import DeepNet
+from chapters.ch05_deep_cnn.recipes import CIFAR
 from chapters.ch09_outlook.steps import train_steps
-from chapters.kit.experiment import WorkedExample
+from chapters.kit.experiment import Study, WorkedExample
+from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
 from chapters.kit.training.epochs import seed_everything
+from chapters.kit.variants import compare
 from chapters.script import run_script
 
 _SAMPLES = 50
+_POINTS = 21  # of a plane, along either side
 
 
 class Starts(gluon.HybridBlock):
@@ -104,8 +112,105 @@ def find_minima(run, units=(3, 10, 100), starts=100, epochs=5, steps=40, learnin
     return metrics, history
 
 
+# ---- 1712.09913
+
+def like_the_filters(weights, random):
+    """A random direction whose filters are each as long as the network's own.
+
+    Without that the size of a step means nothing: twice the weights before a BN compute the same.
+
+    Parameters
+    ----------
+    weights : dict of str to ndarray
+        First axis: filters. What has one dimension, biases and BN's scales, stays where it is.
+    random : numpy.random.Generator
+
+    Returns
+    -------
+    dict of str to ndarray
+        Shapes as in `weights`.
+    """
+    directions = {}
+    for name, weight in weights.items():
+        direction = np.zeros_like(weight)
+        if weight.ndim > 1:
+            direction = random.standard_normal(weight.shape).astype(weight.dtype)
+            rest = tuple(range(1, weight.ndim))
+            direction *= np.linalg.norm(weight.reshape(len(weight), -1), axis=1).reshape(-1, *(1 for _ in rest)) \
+                / np.sqrt(np.square(direction).sum(axis=rest, keepdims=True))
+        directions[name] = direction
+    return directions
+
+
+def loss_plane(network, x, y, random, positions):
+    """Mean cross-entropy of a network whose weights are moved along two directions of `like_the_filters`.
+
+    Parameters
+    ----------
+    network : HybridBlock
+        Left as it was. BN goes by the statistics of `x`, as in training: those that it has learnt belong to the centre.
+    x : NDArray, (N, C, H, W)
+    y : NDArray, (N,)
+    random : numpy.random.Generator
+    positions : sequence of float
+        Steps along either direction; 1 is as far as the weights are from zero.
+
+    Returns
+    -------
+    ndarray, (len(positions), len(positions))
+    """
+    parameters = network.collect_params()
+    weights = {name: parameter.data().asnumpy() for name, parameter in parameters.items()}
+    down, along = like_the_filters(weights, random), like_the_filters(weights, random)
+    losses = np.empty((len(positions), len(positions)))
+    try:
+        for row, first in enumerate(tqdm(positions, 'loss around the minimum', unit=' rows', leave=False, disable=None)):
+            for column, second in enumerate(positions):
+                for name, parameter in parameters.items():
+                    if weights[name].ndim > 1:
+                        parameter.set_data(nd.array(weights[name] + first * down[name] + second * along[name]))
+                with autograd.train_mode():
+                    losses[row, column] = -nd.log_softmax(network(x)).pick(y).mean().asscalar()
+    finally:
+        for name, parameter in parameters.items():
+            parameter.set_data(nd.array(weights[name]))
+    return losses
+
+
+def draw_surfaces(run):
+    """Train one network without shortcuts and one with them; draw the loss of validation images around where each ends.
+
+    Returns
+    -------
+    dict
+        As `compare` does, and of each `NAME_valley`: share of the plane where the loss is below that of guessing.
+    """
+    positions, few = np.linspace(-1, 1, _POINTS), slice(256)
+    results, metrics = compare(run, *((name, {'shortcuts': shortcuts}) for name, shortcuts in (('plain', False),
+                                                                                              ('residual', True))))
+    surfaces = {}
+    for name, (network, history, data) in results.items():
+        if history:
+            x, y = nd.array(data.validation_x[few]), nd.array(data.validation_y[few])
+            surfaces[name] = loss_plane(network, x, y, np.random.default_rng(run.seed), positions)
+    figure, axes = figures.plt.subplots(1, 2, figsize=(10, 4.4), subplot_kw={'projection': '3d'})
+    for axis, (name, losses) in zip(axes, surfaces.items()):
+        heights = np.log10(np.clip(losses, 1e-3, 1e3))
+        metrics[f'{name}_valley'] = np.mean(losses < np.log(run.experiment.settings()['classes']))
+        axis.plot_surface(*np.meshgrid(positions, positions), heights, cmap='viridis', rcount=40, ccount=40)
+        axis.set(title=f'{name}, {run.experiment.settings()["depth"]} layers', zlabel='log10 of the loss')
+    figure.suptitle(figures.text('9.4.3 The loss around a minimum', '极小值周围的损失')
+                    + f'\n{run.data_name}' + (f', {run.short}' if run.short else ''))
+    figure.subplots_adjust(top=0.78)
+    run.save_figure(figure, 'surface')
+    return metrics
+
+
 EXPERIMENTS = [
     WorkedExample('9.4.3-minima', 'Larger networks, nearer minima', '网络越大，各极小值越接近', function=find_minima),
+    Study('9.4.3-surface', 'The loss around a minimum, with and without shortcuts', '极小值周围的损失：有无捷径', network=DeepNet,
+          sizes={'depth': 56}, recipe=CIFAR.but(epochs=8), data='cifar10', sample_shape=(3, 28, 28), scale=1.0,
+          function=draw_surfaces),
 ]
 
 

@@ -2,7 +2,7 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import autograd, nd
+from mxnet import autograd, gluon, nd
 from scipy.stats import entropy as scipy_entropy
 
 import chapters
@@ -14,6 +14,7 @@ from chapters.ch09_outlook import (
     information,
     kernel,
     learnt_optimizer,
+    loss_surfaces,
     other_gradients,
     prediction,
     random_labels,
@@ -250,6 +251,30 @@ def test_larger_networks_end_nearer_to_each_other(tmp_path):
     run, found = figures_of('9.4.3-minima', tmp_path, epochs=3, steps=30)
     assert found['spread_3'] > found['spread_10'] > found['spread_100'] and drawn(run, 'minima.png')
     assert found['mse_3'] > found['mse_10'] > found['mse_100'] and found['stuck_3'] > 0 == found['stuck_100']
+
+
+def test_the_loss_around_a_minimum(tmp_path, monkeypatch):
+    """Around the network with shortcuts more of the plane is below guessing; and the walk leaves the network as it was."""
+    monkeypatch.setattr(loss_surfaces, '_POINTS', 5)
+    run, found = figures_of('9.4.3-surface', tmp_path, 'digits', epochs=4, width=0.25, augmentation='', pixels=14,
+                            batch_size=50, train_samples=600)
+    assert found['residual_valley'] > found['plain_valley'] and drawn(run, 'surface.png')
+    network = gluon.nn.HybridSequential()
+    network.add(gluon.nn.Conv2D(4, 3), gluon.nn.BatchNorm(), gluon.nn.Dense(3))
+    network.initialize()
+    x, y = nd.random.normal(shape=(6, 1, 8, 8)), nd.array([0, 1, 2, 0, 1, 2])
+    network(x)
+    before = {name: parameter.data().asnumpy() for name, parameter in network.collect_params().items()}
+    losses = loss_surfaces.loss_plane(network, x, y, np.random.default_rng(0), (-0.5, 0, 0.5))
+    for name, parameter in network.collect_params().items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
+    with autograd.train_mode():
+        centre = -nd.log_softmax(network(x)).pick(y).mean().asscalar()
+    assert losses[1, 1] == pytest.approx(centre, rel=1e-5) and np.unique(losses.round(6)).size == 9
+    for name, direction in loss_surfaces.like_the_filters(before, np.random.default_rng(0)).items():
+        lengths = [np.linalg.norm(part.reshape(len(part), -1), axis=1) for part in (direction, before[name])
+                   if part.ndim > 1]
+        assert direction.any() == (direction.ndim > 1) and (not lengths or np.allclose(*lengths, rtol=1e-4))
 
 
 # Beyond back-propagation
