@@ -84,8 +84,8 @@ def test_a_script_that_changes_is_listed_anew(tmp_path, monkeypatch):
         (tmp_path / name).symlink_to(ROOT / name)
     code = 'import chapters, json; print(json.dumps([row["title"] for row in chapters.catalogue()]))'
 
-    def titles():
-        answer = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path,
+    def titles(before=''):
+        answer = subprocess.run([sys.executable, '-c', before + code], capture_output=True, text=True, cwd=tmp_path,
                                 env={**os.environ, 'HOME': str(tmp_path), 'PYTHONPATH': str(tmp_path)})
         assert answer.returncode == 0, answer.stderr
         return json.loads(answer.stdout)
@@ -94,6 +94,10 @@ def test_a_script_that_changes_is_listed_anew(tmp_path, monkeypatch):
     script.write_text('from chapters.kit.experiment import WorkedExample\n\nEXPERIMENTS = [\n'
                       "    WorkedExample('2.9.9', 'Another one', '另一个', function=lambda run: {'one': 1}),\n]\n")
     assert titles() == titles() and set(titles()) - set(before) == {'Another one'}
+    # A notebook's kernel, open while the script changes, does not know what is in it now.
+    kernel = (f'import chapters.ch02_neuron.another; from pathlib import Path; script = Path({str(script)!r}); '
+              'script.write_text(script.read_text().replace("Another one", "Another two")); ')
+    assert 'Another one' in titles(kernel) and 'Another two' in titles()
 
 
 def test_without_what_the_project_needs_every_command_says_so_in_one_line(tmp_path):
