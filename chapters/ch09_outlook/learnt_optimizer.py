@@ -1,6 +1,7 @@
 """Section 9.4.1: a network that learns how another should be updated (figure 9-33).
 
-    python -m chapters run 9.4.1-optimizer
+    python -m chapters run 9.4.1-optimizer             # of random quadratics
+    python -m chapters run 9.4.1-optimizer-network     # of small networks that learn digits
 
 Andrychowicz et al., "Learning to learn by gradient descent by gradient descent", https://arxiv.org/abs/1606.04474: an LSTM
 sees the gradient of one parameter and answers with its update; the same LSTM serves all of them.
@@ -8,14 +9,16 @@ sees the gradient of one parameter and answers with its update; the same LSTM se
 import numpy as np
 from mxnet import autograd, gluon, init, nd
 from mxnet.gluon import nn, rnn
+from sklearn.datasets import load_digits
 
 from chapters.ch09_outlook.steps import train_steps
 from chapters.kit.experiment import WorkedExample
 from chapters.kit.report import figures
 from chapters.kit.training.epochs import seed_everything
 from chapters.script import run_script
+from data_tools.errors import UserError
 
-_RATES = np.geomspace(3e-3, 1, 11)  # that the others may choose from
+_RATES = np.geomspace(3e-3, 10, 15)  # that the others may choose from
 _OUT = 0.1  # what the LSTM's answers are multiplied by
 
 
@@ -41,6 +44,49 @@ class Quadratics:
         return 2 * nd.batch_dot(self.w, error, transpose_a=True).reshape(self.shape)
 
 
+class Networks:
+    """Networks with one hidden layer that learn scikit-learn's digits, many at a time; each loss is of a batch of its own.
+
+    Parameters are counted from where a network starts, so that they begin at 0 as those of `Quadratics` do.
+
+    Parameters
+    ----------
+    count, units : int
+        Networks, and sigmoid units of each.
+    """
+    _BATCH = 128
+
+    def __init__(self, count, units):
+        digits = load_digits()
+        self.x, self.y = nd.array(digits.data / 16), nd.array(digits.target)
+        self.parts = ((64, units), (1, units), (units, 10), (1, 10))
+        self.shape = count, sum(rows * columns for rows, columns in self.parts)
+        self.start = 0.1 * nd.random.normal(shape=self.shape)
+
+    def loss(self, t):
+        """(count,) of parameters (count, size)."""
+        with autograd.pause():  # a choice of samples has no gradient
+            some = nd.random.randint(0, len(self.x), shape=self.shape[:1] + (self._BATCH,))
+            x, y = self.x.take(some), self.y.take(some)
+        # detached: what one record has used belongs to it, and is lost with it
+        t, first, parts = t + self.start.detach(), 0, []
+        for rows, columns in self.parts:
+            parts.append(t.slice_axis(1, first, first + rows * columns).reshape((-1, rows, columns)))
+            first += rows * columns
+        hidden = nd.sigmoid(nd.batch_dot(x, parts[0]) + parts[1])
+        return -nd.log_softmax(nd.batch_dot(hidden, parts[2]) + parts[3]).pick(y).mean(axis=1)
+
+    def gradient(self, t):
+        """(count, size)."""
+        with autograd.pause():  # of the record through which the LSTM learns
+            t = t.copy()
+            t.attach_grad()
+            with autograd.record():
+                loss = self.loss(t)
+            loss.backward()
+        return t.grad
+
+
 class LearntOptimizer(gluon.Block):
     """An LSTM and a linear output: gradient of a parameter -> its update, with a memory of its own for each parameter.
 
@@ -63,6 +109,9 @@ class LearntOptimizer(gluon.Block):
     def begin(self, shape):
         """The state before the first step."""
         return self.cell.begin_state(shape[0] * shape[1])
+
+
+_PROBLEMS = {'quadratics': Quadratics, 'networks': Networks}
 
 
 def descend(problems, steps, update):
@@ -102,13 +151,16 @@ def by_network(network, shape):
     return update
 
 
-def learn_to_descend(run, size=10, problems=16, unroll=20, steps=40, epochs=10, updates=10, learning_rate=0.01, units=20):
-    """Train an LSTM on random quadratics, and let it race on new ones against others at their best rates.
+def learn_to_descend(run, problem='quadratics', size=10, problems=16, unroll=20, steps=40, epochs=10, updates=10,
+                     learning_rate=0.01, units=20):
+    """Train an LSTM on random problems, and let it race on new ones against others at their best rates.
 
     Parameters
     ----------
+    problem : str
+        'quadratics' or 'networks'.
     size : int
-        Parameters of a problem.
+        Parameters of a quadratic, or hidden units of a network.
     problems : int
         At a time.
     unroll : int
@@ -124,14 +176,17 @@ def learn_to_descend(run, size=10, problems=16, unroll=20, steps=40, epochs=10, 
         RULE_loss: mean loss after the race; RULE_area: mean of the loss over the race.
     """
     seed_everything(run.seed)
+    if problem not in _PROBLEMS:
+        raise UserError(f'problem={problem}: not one of {", ".join(_PROBLEMS)}')
+    make = _PROBLEMS[problem]
     network = LearntOptimizer(units, prefix='optimizer_')
     network.initialize(init.Xavier())
     network.cell.hybridize()
     trainer = gluon.Trainer(network.collect_params(), 'adam', {'learning_rate': learning_rate})
-    tests = Quadratics(64, size)
+    tests = make(64 if problem == 'quadratics' else 8, size)
 
     def step(random):
-        task, total = Quadratics(problems, size), 0
+        task, total = make(problems, size), 0
         t, state = nd.zeros(task.shape), network.begin(task.shape)
         for _ in range(steps // unroll):
             with autograd.record():
@@ -159,7 +214,7 @@ def learn_to_descend(run, size=10, problems=16, unroll=20, steps=40, epochs=10, 
     figure, axis = figures.plt.subplots(figsize=(6.5, 4))
     for name, losses in races.items():
         axis.semilogy(losses, label=f'{name}{f" at {rates[name]:.3g}" if name in rates else ""}: {losses[-1]:.3g}')
-    axis.set(xlabel='steps', ylabel='mean loss of new quadratics')
+    axis.set(xlabel='steps', ylabel=f'mean loss of new {problem}')
     axis.legend(fontsize=8)
     axis.set_title(figures.text('9-33 An optimizer that was learnt', '学出来的优化器'))
     run.save_figure(figure, 'race')
@@ -169,6 +224,8 @@ def learn_to_descend(run, size=10, problems=16, unroll=20, steps=40, epochs=10, 
 
 EXPERIMENTS = [
     WorkedExample('9.4.1-optimizer', 'An optimizer that was learnt', '学出来的优化器', function=learn_to_descend),
+    WorkedExample('9.4.1-optimizer-network', 'An optimizer that was learnt, of networks', '学出来的优化器：训练小网络',
+                  function=learn_to_descend, sizes={'problem': 'networks', 'size': 20, 'problems': 2, 'epochs': 5}),
 ]
 
 

@@ -4,8 +4,8 @@ around the minimum of a network with shortcuts, and without.
     python -m chapters run 9.4.3-minima
     python -m chapters run 9.4.3-surface --data digits
 
-Choromanska et al., "The Loss Surfaces of Multilayer Networks", https://arxiv.org/abs/1412.0233. Li et al., "Visualizing the Loss
-Landscape of Neural Nets", https://arxiv.org/abs/1712.09913.
+Choromanska et al., "The Loss Surfaces of Multilayer Networks", https://arxiv.org/abs/1412.0233. Li et al., "Visualizing the
+Loss Landscape of Neural Nets", https://arxiv.org/abs/1712.09913.
 """
 import numpy as np
 from mxnet import autograd, gluon, init, nd
@@ -177,13 +177,21 @@ def loss_plane(network, x, y, random, positions):
     return losses
 
 
+def uphill(losses):
+    """Share of the steps away from the centre of a plane, each from a point to the next, by which the loss grows."""
+    towards = [number - np.sign(number - size // 2) for number, size in zip(np.indices(losses.shape), losses.shape)]
+    steps = losses - losses[tuple(towards)]
+    return np.count_nonzero(steps > 0) / (losses.size - 1)
+
+
 def draw_surfaces(run):
     """Train one network without shortcuts and one with them; draw the loss of validation images around where each ends.
 
     Returns
     -------
     dict
-        As `compare` does, and of each `NAME_valley`: share of the plane where the loss is below that of guessing.
+        As `compare` does, and of each `NAME_uphill`: share of the steps away from the centre that go uphill, 1 in a valley
+        without bumps.
     """
     positions, few = np.linspace(-1, 1, _POINTS), slice(256)
     results, metrics = compare(run, *((name, {'shortcuts': shortcuts}) for name, shortcuts in (('plain', False),
@@ -196,7 +204,7 @@ def draw_surfaces(run):
     figure, axes = figures.plt.subplots(1, 2, figsize=(10, 4.4), subplot_kw={'projection': '3d'})
     for axis, (name, losses) in zip(axes, surfaces.items()):
         heights = np.log10(np.clip(losses, 1e-3, 1e3))
-        metrics[f'{name}_valley'] = np.mean(losses < np.log(run.experiment.settings()['classes']))
+        metrics[f'{name}_uphill'] = uphill(losses)
         axis.plot_surface(*np.meshgrid(positions, positions), heights, cmap='viridis', rcount=40, ccount=40)
         axis.set(title=f'{name}, {run.experiment.settings()["depth"]} layers', zlabel='log10 of the loss')
     figure.suptitle(figures.text('9.4.3 The loss around a minimum', '极小值周围的损失')
@@ -208,9 +216,9 @@ def draw_surfaces(run):
 
 EXPERIMENTS = [
     WorkedExample('9.4.3-minima', 'Larger networks, nearer minima', '网络越大，各极小值越接近', function=find_minima),
-    Study('9.4.3-surface', 'The loss around a minimum, with and without shortcuts', '极小值周围的损失：有无捷径', network=DeepNet,
-          sizes={'depth': 56}, recipe=CIFAR.but(epochs=8), data='cifar10', sample_shape=(3, 28, 28), scale=1.0,
-          function=draw_surfaces),
+    Study('9.4.3-surface', 'The loss around a minimum, with and without shortcuts', '极小值周围的损失：有无捷径',
+          network=DeepNet, sizes={'depth': 56}, recipe=CIFAR.but(epochs=8), data='cifar10', sample_shape=(3, 28, 28),
+          scale=1.0, function=draw_surfaces),
 ]
 
 

@@ -218,7 +218,7 @@ PROMISES = {
         f['answers_target'] > 0.4, f['answers_target'] > f['with_noise_patch'] + 0.3)),
     '9.2-printed': ({'images': 10, 'steps': 10, 'draws': 4, 'views': 6}, lambda f: (
         f['plain_flat'] > 0.8, f['expected_seen'] > f['plain_seen'] + 0.2)),
-    '9.2-reprogramming': ({'updates': 100}, lambda f: (f['right'] > 0.38, f['right'] > f['right_at_random'] + 0.1)),
+    '9.2-reprogramming': ({'updates': 150}, lambda f: (f['right'] > 0.4, f['right'] > f['right_at_random'] + 0.1)),
     '9.2-backdoor': ({'targets': 4, 'steps': 30}, lambda f: (
         f['misread'] >= 0.5, f['misread_without'] <= 0.25, f['accuracy'] > 0.9)),
     '9.2-defences': ({'images': 25, 'steps': 10, 'draws': 4}, lambda f: (
@@ -226,7 +226,7 @@ PROMISES = {
         f['resize_and_pad_aware'] < f['resize_and_pad_unaware'], f['jpeg_clean'] > 0.9)),
     '9.2-training': ({'epochs': 5, 'steps': 3, 'images': 40, 'epsilon': 8}, lambda f: (
         f['plain_by_pgd'] < 0.1, f['pgd_by_pgd'] > f['plain_by_pgd'] + 0.2, f['pgd_by_twice'] < f['pgd_by_pgd'],
-        f['fgsm_by_pgd'] < f['fgsm_by_fgsm'] - 0.2)),
+        f['fgsm_by_pgd'] < f['fgsm_by_fgsm'] - 0.1)),
 }
 
 

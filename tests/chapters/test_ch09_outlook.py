@@ -254,11 +254,13 @@ def test_larger_networks_end_nearer_to_each_other(tmp_path):
 
 
 def test_the_loss_around_a_minimum(tmp_path, monkeypatch):
-    """Around the network with shortcuts more of the plane is below guessing; and the walk leaves the network as it was."""
+    """From the network with shortcuts more ways lead uphill; and the walk leaves the network as it was."""
     monkeypatch.setattr(loss_surfaces, '_POINTS', 5)
     run, found = figures_of('9.4.3-surface', tmp_path, 'digits', epochs=4, width=0.25, augmentation='', pixels=14,
                             batch_size=50, train_samples=600)
-    assert found['residual_valley'] > found['plain_valley'] and drawn(run, 'surface.png')
+    assert found['residual_uphill'] > found['plain_uphill'] and drawn(run, 'surface.png')
+    bowl = np.add.outer(np.arange(-2, 3) ** 2, np.arange(-2, 3) ** 2).astype(float)
+    assert loss_surfaces.uphill(bowl) == 1 and loss_surfaces.uphill(-bowl) == 0
     network = gluon.nn.HybridSequential()
     network.add(gluon.nn.Conv2D(4, 3), gluon.nn.BatchNorm(), gluon.nn.Dense(3))
     network.initialize()
@@ -335,6 +337,25 @@ def test_an_optimizer_is_learnt(tmp_path):
     run, found = figures_of('9.4.1-optimizer', tmp_path, epochs=4)
     assert found['learnt_loss'] < found['sgd_loss'] and drawn(run, 'race.png')
     assert found['learnt_area'] < min(found['sgd_area'], found['adam_area'])
+
+
+def test_an_optimizer_of_networks_is_learnt(tmp_path):
+    """It goes down faster than by plain SGD at its best rate; its gradients are those of the loss on the same batch."""
+    problems, step = learnt_optimizer.Networks(2, 3), 1e-2
+    assert problems.shape == (2, 64 * 3 + 3 + 3 * 10 + 10)
+    t = nd.random.normal(shape=problems.shape)
+
+    def loss(t):
+        mx.random.seed(1)  # the batch
+        return problems.loss(t).asnumpy()
+    mx.random.seed(1)
+    gradient = problems.gradient(t)
+    rise = loss(t + step * gradient) - loss(t - step * gradient)
+    assert rise == pytest.approx(2 * step * nd.square(gradient).sum(axis=1).asnumpy(), rel=0.02)
+    run, found = figures_of('9.4.1-optimizer-network', tmp_path, epochs=3, updates=8, size=8)
+    assert found['learnt_area'] < found['sgd_area'] and found['learnt_loss'] < 1.5 and drawn(run, 'race.png')
+    with pytest.raises(UserError, match='not one of quadratics, networks'):
+        figures_of('9.4.1-optimizer', tmp_path / 'other', problem='forests')
 
 
 def test_spikes_find_digits(tmp_path):
