@@ -9,10 +9,9 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 
 from book_code import sec_4_2_2
-from chapters.ch04_cnn.positions import PolicyTraining
+from chapters.ch04_cnn.positions import PolicyRecipe, PolicyTraining
 from chapters.kit.experiment import BookFigure
 from chapters.kit.report import figures
-from chapters.kit.training.recipe import Recipe
 from chapters.kit.training.train import Evaluation, Objective
 from chapters.script import run_script
 from data_tools.go.features import BOOK_ORDER, DAT_ORDER
@@ -113,8 +112,8 @@ def draw_kernels(run, network):
 # The book does not say how it trained the network of 4.2.2.
 _ONE_PLANE = PolicyTraining(
     '4.2.2', 'The simplest policy network', '最简单的策略网络', network=OnePlanePolicy, sizes={'planes': 8},
-    recipe=Recipe(epochs=6, batch_size=256, learning_rate=0.05, momentum=0.9, anneal=1.0, initializer='uniform(0.01)',
-                  samples_per_epoch=100000),
+    recipe=PolicyRecipe(epochs=6, batch_size=256, learning_rate=0.05, momentum=0.9, anneal=1.0, initializer='uniform(0.01)',
+                        samples_per_epoch=100000),
     listing=sec_4_2_2, drawings=(draw_kernels,),
     remark="Other games than the book's, and no word in the book on how it trained; on our validation games the "
            'kernels that it prints answer 17.88% as the player did.',

@@ -9,6 +9,7 @@ import numpy as np
 
 from chapters.kit.data.training_data import TrainingData
 from chapters.kit.experiment import Training
+from chapters.kit.training.recipe import Recipe
 from data_tools.errors import UserError
 from data_tools.go.board import vertex
 from data_tools.go.dat import AREA, SIZE, labels_of, load_dat, planes_and_labels, states_of
@@ -93,6 +94,18 @@ def games(experiment, name, data_root, seed):
 
 
 @dataclass(frozen=True)
+class PolicyRecipe(Recipe):
+    """A recipe of a network that learns from games.
+
+    Attributes
+    ----------
+    apply_symmetry : bool
+        Show each position in one of the 8 symmetries of the board at random (7.2).
+    """
+    apply_symmetry: bool = True
+
+
+@dataclass(frozen=True)
 class PolicyTraining(Training):
     """A network that learns from packed games which move is played.
 
@@ -107,9 +120,6 @@ class PolicyTraining(Training):
     @property
     def input_shape(self):
         return 1, self.settings()['planes'], SIZE, SIZE
-
-    def settings(self):
-        return {**super().settings(), 'apply_symmetry': self.recipe.apply_symmetry}
 
     def first_batch(self, size=0):
         """Positions from all over the games of 'selfplay', (planes (N, planes, 19, 19), moves (N,)), as NDArrays."""

@@ -10,10 +10,9 @@ from mxnet import gluon
 from mxnet.gluon import nn
 
 from book_code import sec_6_3, sec_6_3_value, sec_6_3_zero
-from chapters.ch04_cnn.positions import PolicyTraining
+from chapters.ch04_cnn.positions import PolicyRecipe, PolicyTraining
 from chapters.ch06_alphago.listing import ComparedNetwork
 from chapters.kit.networks.residual import ResidualUnit
-from chapters.kit.training.recipe import Recipe
 from chapters.script import run_script
 
 
@@ -114,8 +113,8 @@ class AlphaGoZero(gluon.HybridBlock):
 # As the paper has it: mini-batches of 16, a rate of 0.003 that is halved every 80 million updates of 340 million.
 _POLICY = PolicyTraining(
     '6.3', "AlphaGo's policy network", 'AlphaGo 的策略网络', network=AlphaGoPolicy, sizes={'planes': 48},
-    recipe=Recipe(epochs=17, batch_size=16, learning_rate=0.003, lr_factor=0.5, lr_every=4, initializer='xavier',
-                  samples_per_epoch=320000000),
+    recipe=PolicyRecipe(epochs=17, batch_size=16, learning_rate=0.003, lr_factor=0.5, lr_every=4, initializer='xavier',
+                        samples_per_epoch=320000000),
     listing=sec_6_3, small={'layers': 3, 'filters': 16})
 
 EXPERIMENTS = [

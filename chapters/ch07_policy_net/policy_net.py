@@ -12,13 +12,12 @@ from mxnet.gluon import nn
 from book_code import sec_5_5_4, sec_7_2
 from chapters.ch04_cnn.board_drawing import draw_choices, draw_shares
 from chapters.ch04_cnn.one_convolution import position_of_the_book
-from chapters.ch04_cnn.positions import PackedPlanes, PolicyTraining, packs
+from chapters.ch04_cnn.positions import PackedPlanes, PolicyRecipe, PolicyTraining, packs
 from chapters.ch06_alphago.policy import Policy
 from chapters.kit.experiment import BookFigure
 from chapters.kit.networks.residual import PreActivationUnit
 from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
-from chapters.kit.training.recipe import Recipe
 from chapters.script import run_script
 from data_tools.go.board import BLACK, Position
 
@@ -165,8 +164,8 @@ def _curves(history, run):
 _AS_PRINTED = PolicyTraining(
     '5.5.4', 'The network of 7.2, where the book describes it', '7.2 所用的网络', network=PolicyNet,
     sizes={'units': 6, 'filters': 128, 'planes': 8},
-    recipe=Recipe(epochs=1000, batch_size=256, learning_rate=0.1, initializer='msra(avg,0)', samples_per_epoch=420000,
-                  fall_factor=0.9, least_rate=0.01),
+    recipe=PolicyRecipe(epochs=1000, batch_size=256, learning_rate=0.1, initializer='msra(avg,0)', samples_per_epoch=420000,
+                        fall_factor=0.9, least_rate=0.01),
     listing=sec_5_5_4, drawings=(answers,), small={'units': 2, 'filters': 32})
 
 _POLICY_NET = replace(
@@ -181,8 +180,8 @@ _POLICY_NET = replace(
 _SMALL = PolicyTraining(
     '7.2-small', 'A smaller policy network, for one core', '适合单核训练的小型策略网络', network=PolicyNet,
     sizes={'units': 5, 'filters': 48, 'planes': 36},
-    recipe=Recipe(epochs=30, batch_size=64, learning_rate=0.05, momentum=0.9, weight_decay=1e-4, warmup_epochs=0.2,
-                  anneal=1.0, initializer='msra(avg,0)', samples_per_epoch=50000),
+    recipe=PolicyRecipe(epochs=30, batch_size=64, learning_rate=0.05, momentum=0.9, weight_decay=1e-4, warmup_epochs=0.2,
+                        anneal=1.0, initializer='msra(avg,0)', samples_per_epoch=50000),
     drawings=(answers,), small={'units': 2, 'filters': 32})
 
 EXPERIMENTS = [_POLICY_NET, _SMALL, _AS_PRINTED]

@@ -4,11 +4,10 @@
 """
 from dataclasses import dataclass
 
-from chapters.ch04_cnn.positions import PolicyTraining
+from chapters.ch04_cnn.positions import PolicyRecipe, PolicyTraining
 from chapters.ch07_policy_net.policy_net import STATISTICS, PolicyNet, read_history
 from chapters.kit.experiment import Study, figures_of
 from chapters.kit.report import figures
-from chapters.kit.training.recipe import Recipe
 from chapters.kit.variants import trained
 from chapters.script import run_script
 
@@ -77,7 +76,7 @@ def _curves(rows, ends):
 _FILES = PolicyTraining(
     '7.2.5', 'The first three files of the log', '训练日志的前三个文件', network=PolicyNet,
     sizes={'units': 6, 'filters': 128, 'planes': 8},
-    recipe=Recipe(epochs=FILES, batch_size=256, learning_rate=0.1, initializer='msra(avg,0)', samples_per_epoch=7000),
+    recipe=PolicyRecipe(epochs=FILES, batch_size=256, learning_rate=0.1, initializer='msra(avg,0)', samples_per_epoch=7000),
     drawings=(first_files,), small={'units': 2, 'filters': 32},
     book=figures_of('go', file0_accuracy=0.1068, file0_top2=0.1779, file0_top5=0.2874, file0_top10=0.3835, file0_loss=4.548,
                     file1_accuracy=0.2085, file1_top2=0.3204, file1_top5=0.4794, file1_top10=0.5846, file1_loss=3.685,
@@ -86,7 +85,8 @@ _FILES = PolicyTraining(
 _STAGES = PolicyStudy(
     '7.2.5-stages', 'Figure 7-3: the symmetries of the board against learning by heart', '图 7-3：棋盘对称性与过拟合',
     network=PolicyNet, function=stages, sizes={'units': 3, 'filters': 32, 'planes': 8},
-    recipe=Recipe(epochs=12, batch_size=64, learning_rate=0.05, momentum=0.9, initializer='msra(avg,0)', train_samples=8000),
+    recipe=PolicyRecipe(epochs=12, batch_size=64, learning_rate=0.05, momentum=0.9, initializer='msra(avg,0)',
+                        train_samples=8000),
     remark='The book trains without symmetries to file 3960, where the training accuracy lies well above the other, with them '
            'to 7140, and at a smaller rate to 9540; then on games of other servers.')
 

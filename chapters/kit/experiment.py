@@ -349,8 +349,7 @@ class Training(Experiment):
         return parity(self, step)
 
     def settings(self):
-        known = {name: value for name, value in vars(self.recipe).items() if name != 'apply_symmetry'}
-        return {**known, **self._network_sizes()}
+        return {**vars(self.recipe), **self._network_sizes()}
 
     def _with(self, changes):
         for_recipe = {name: value for name, value in changes.items() if hasattr(self.recipe, name)}

@@ -71,8 +71,6 @@ class Recipe:
         The learning rate of all but the fresh layers is multiplied by this (5.3).
     samples_per_epoch : int
         Virtual epochs (7.2): an epoch is so many samples, the next epoch goes on where it ended; 0: all samples.
-    apply_symmetry : bool
-        Show each position of Go in one of the 8 symmetries of the board at random (7.2). Of policy networks only.
     small_pixels, small_epochs : int
         In the first `small_epochs` epochs images are scaled to `small_pixels` square, which takes less time; for
         networks that end in a global average.
@@ -110,7 +108,6 @@ class Recipe:
     fresh: str = ''
     old_rate: float = 1.0
     samples_per_epoch: int = 0
-    apply_symmetry: bool = True
     small_pixels: int = 0
     small_epochs: int = 0
     dtype: str = 'float32'
