@@ -41,6 +41,19 @@ def draw_choices(axis, position, probabilities, count=9):
                       fontsize=8, zorder=5)
 
 
+def draw_line(axis, position, moves):
+    """A position and numbered moves after it: a stone each, in the colour of its player; a pass is left out."""
+    draw_board(axis, position)
+    colour, size = position.to_play, position.size
+    for number, move in enumerate(moves, 1):
+        if move < size * size:
+            face, ink = ('black', 'white') if colour == BLACK else ('white', 'black')
+            x, y = move % size, move // size
+            axis.add_patch(figures.plt.Circle((x, y), 0.46, facecolor=face, edgecolor='black', zorder=3 + number / 100))
+            axis.text(x, y, str(number), color=ink, ha='center', va='center', fontsize=7, zorder=3.005 + number / 100)
+        colour = 3 - colour
+
+
 def board_axes(axis, size):
     """Coordinates and limits of a board on matplotlib axes whose units are points."""
     axis.set(xlim=(-0.6, size - 0.4), ylim=(size - 0.4, -0.6), xticks=range(size), yticks=range(size),

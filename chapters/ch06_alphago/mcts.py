@@ -3,7 +3,7 @@
 Select, expand, evaluate, back up. Selection, expansion and backing up are compiled; evaluation is whatever
 function of positions is given: a network, rollouts, both, or nothing at all. Leaves are gathered into
 batches, a *virtual loss* on each path driving the next selection elsewhere, so that a network sees many
-positions at once.
+positions at once. The game is Go, or whatever else `rules.py` knows.
 
 Papers: Silver et al., Nature 529, 2016 (https://doi.org/10.1038/nature16961), and Nature 550, 2017
 (https://doi.org/10.1038/nature24270). Departures: a move never tried counts as good as its node so far, less
@@ -13,20 +13,17 @@ moves that fill an own eye are not searched.
 import numpy as np
 from numba import njit
 
+from chapters.ch06_alphago.rules import advance, may_play, terminal_value
 from data_tools.go.board import (
     PASS,
     PASSES,
     SIZE,
     STATE_LENGTH,
     TO_MOVE,
-    area,
     hash_after,
-    is_legal,
-    play,
     position_hash,
     to_cell,
 )
-from data_tools.go.features import is_own_eye
 from data_tools.go.player import play_out, weigh
 
 UNTRIED = 0.3
@@ -34,17 +31,6 @@ LONGEST = 400  # moves from the root of a path
 
 # what `_select` says
 LEAF, DONE, COLLISION, FULL = 0, 1, 2, 3
-
-
-@njit(cache=True)
-def terminal_value(state, komi):
-    """1, 0 or -1 for the player to move, by Tromp-Taylor area."""
-    owner = np.empty(np.int64(state[SIZE]) ** 2, np.uint8)
-    black, white = area(state, owner)
-    score = black - white - komi
-    if state[TO_MOVE] == 2:
-        score = -score
-    return 1.0 if score > 0 else -1.0 if score < 0 else 0.0
 
 
 @njit(cache=True)
@@ -113,10 +99,9 @@ def _select(states, expanded, prior, visits, values, child, count, exploration, 
             following = count
             child[node, move] = following
             states[following] = states[node]
-            state = states[following]
-            play(state, cell, np.int64(state[TO_MOVE]))
+            advance(states[following], cell)
             expanded[following] = False
-            if state[PASSES] < 2:
+            if states[following, PASSES] < 2:
                 for i in range(length):
                     visits[path_nodes[i], path_moves[i]] += virtual
                     values[path_nodes[i], path_moves[i]] -= virtual
@@ -171,13 +156,10 @@ def _gather(states, expanded, prior, visits, values, child, count, exploration, 
 def _expand(states, expanded, prior, node, policy):
     """Give a node its priors: the policy over the legal moves that fill no own eye, adding up to 1."""
     state = states[node]
-    size, colour = np.int64(state[SIZE]), np.int64(state[TO_MOVE])
+    size = np.int64(state[SIZE])
     total = 0.0
     for move in range(size * size + 1):
-        cell = to_cell(move, size)
-        allowed = is_legal(state, cell, colour) and (
-            move == size * size or not is_own_eye(state, cell, colour))
-        prior[node, move] = max(policy[move], 1e-8) if allowed else -1.0
+        prior[node, move] = max(policy[move], 1e-8) if may_play(state, to_cell(move, size)) else -1.0
         total += max(0.0, prior[node, move])
     for move in range(size * size + 1):
         if prior[node, move] > 0:
@@ -393,11 +375,12 @@ class Search:
         return float(self._values[0, move] / max(1, self._visits[0, move]))
 
     def choose(self, temperature=0.0):
-        """A move, drawn in proportion to visits ** (1 / temperature); at temperature 0 the most visited."""
+        """A move, drawn in proportion to visits ** (1 / temperature); at temperature 0 the most visited, at infinity any
+        that was visited."""
         visits = self._visits[0].astype(np.float64)
         if temperature == 0:
             return int(visits.argmax())
-        powers = (visits / visits.max()) ** (1 / temperature)
+        powers = np.where(visits > 0, (visits / visits.max()) ** (1 / temperature), 0)
         return int(self._random.choice(len(visits), p=powers / powers.sum()))
 
     def variation(self, move):

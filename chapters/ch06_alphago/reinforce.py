@@ -177,8 +177,11 @@ def one_position_a_game(network, games, size, komi, random):
     return np.array(chosen), np.array(outcomes, np.float32)
 
 
-def fit_value(planes, results, layers, filters, updates, random, batch_size=128):
-    """Train a value network on planes, uint8 (N, planes, size, size), and results (N,); returns it."""
+def fit_value(planes, results, layers, filters, updates, random, batch_size=128, look=lambda network: None, every=20):
+    """Train a value network on planes, uint8 (N, planes, size, size), and results (N,); returns it.
+
+    `look(network)` is called after every so many updates, and after the last.
+    """
     network = AlphaGoValue(layers, filters, planes.shape[1], 64)
     network.initialize(mx.init.MSRAPrelu('avg', 0))
     network.hybridize(static_alloc=True)
@@ -194,6 +197,8 @@ def fit_value(planes, results, layers, filters, updates, random, batch_size=128)
             loss, = zero_losses(None, network(x), None, z)
         loss.backward()
         trainer.step(batch_size)
+        if (update + 1) % every == 0 or update + 1 == updates:
+            look(network)
     return network
 
 

@@ -10,7 +10,7 @@ from typing import Any, List
 
 import numpy as np
 
-from chapters.ch04_cnn.board_drawing import board_axes, draw_board, draw_choices
+from chapters.ch04_cnn.board_drawing import board_axes, draw_board, draw_choices, draw_line
 from chapters.ch07_policy_net import POLICY
 from chapters.ch07_policy_net.engine import load_engine
 from chapters.kit.experiment import BookFigure, WorkedExample, figures_of
@@ -180,19 +180,6 @@ def _write(axis, values):
         axis.add_patch(figures.plt.Circle((move % 19, move // 19), 0.46, facecolor='#9ec5f5' if move == best else '#b7dfb0',
                                           zorder=4))
         axis.text(move % 19, move // 19, f'{100 * values[move]:.0f}', ha='center', va='center', fontsize=8, zorder=5)
-
-
-def draw_line(axis, position, moves):
-    """A position and numbered moves after it: a stone each, in the colour of its player; a pass is left out."""
-    draw_board(axis, position)
-    colour = position.to_play
-    for number, move in enumerate(moves, 1):
-        if move < 361:
-            face, ink = ('black', 'white') if colour == BLACK else ('white', 'black')
-            x, y = move % 19, move // 19
-            axis.add_patch(figures.plt.Circle((x, y), 0.46, facecolor=face, edgecolor='black', zorder=4))
-            axis.text(x, y, str(number), color=ink, ha='center', va='center', fontsize=7, zorder=5)
-        colour = 3 - colour
 
 
 def six_boards(run, network=POLICY, game='', move=78, visits=400, points='L10 K10'):
