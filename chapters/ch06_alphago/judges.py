@@ -68,7 +68,7 @@ def chances(network, planes):
 
 # ---- 6.2.4 ----
 
-def errors_by_move(run, size=7, komi=8.5, games=3000, held=200, layers=4, filters=32, updates=600, parts=6):
+def errors_by_move(run, size=7, komi=8.5, games=6000, held=300, layers=4, filters=32, updates=1000, parts=6):
     """Section 6.2.4: how far a value network and games played out are from the result, from opening to end.
 
     Parameters
@@ -185,15 +185,15 @@ def search_without(run, size=7, komi=8.5, games=3000, layers=4, filters=32, imit
     visits : int
         Of every search.
     matches : int
-        Games of each search against the one that knows nothing.
+        Games of each of the others against the search with both.
     positions : int
         To see where the visits go.
 
     Returns
     -------
     dict
-        For 'both', 'without_policy', 'without_value', 'rollouts', 'nothing': 'wins_', the share of games won against
-        'nothing', half of those that nobody won; 'moves_', how many moves of the root share the visits (the exponential of
+        For 'both', 'without_policy', 'without_value', 'rollouts' (the policy, and a game played out for the value) and
+        'nothing': 'wins_', the share of games won against 'both', half of those that nobody won; 'moves_', how many moves of the root share the visits (the exponential of
         their entropy); 'depth_', moves of the line that the search expects.
     """
     require(2, size=size, visits=visits)
@@ -213,11 +213,11 @@ def search_without(run, size=7, komi=8.5, games=3000, layers=4, filters=32, imit
     states, _, _ = games_of_the_player(positions, size, komi, random, 1)
     metrics = {}
     for name, evaluate in searches.items():
-        if name != 'nothing':
-            wins, _ = play_games((evaluate, nothing_known), matches, SmallGo(size, komi), visits, noise=0, warm_moves=4,
+        if name != 'both':
+            wins, _ = play_games((evaluate, searches['both']), matches, SmallGo(size, komi), visits, noise=0, warm_moves=4,
                                  seed=run.seed, label=name)
             metrics[f'wins_{name}'] = wins / matches
-            run.say(f'{name}: {wins / matches:.1%} of {matches} games won against a search that knows nothing')
+            run.say(f'{name}: {wins / matches:.1%} of {matches} games won against the search with both')
         metrics[f'moves_{name}'], metrics[f'depth_{name}'] = _shape(evaluate, states, komi, visits)
     run.save_figure(_draw_without(metrics, list(searches), visits), 'searches')
     return metrics
@@ -252,7 +252,7 @@ def _draw_without(metrics, names, visits):
     figure, axes = figures.plt.subplots(1, 3, figsize=(14, 3.8))
     words = [name.replace('_', '\n').replace('rollouts', 'policy and\na game\nplayed out') for name in names]
     for axis, kind, title in zip(axes, ('wins', 'moves', 'depth'), (
-            'games won against "nothing", %', f'moves that share {visits} visits', 'moves of the expected line')):
+            'games won against "both", %', f'moves that share {visits} visits', 'moves of the expected line')):
         bars = axis.bar(words, [metrics.get(f'{kind}_{name}', 0.5) * (100 if kind == 'wins' else 1) for name in names],
                         color=[f'C{number}' for number in range(len(names))])
         axis.bar_label(bars, fmt='%.0f' if kind == 'wins' else '%.1f')
@@ -285,8 +285,8 @@ def value_positions(run, size=7, komi=8.5, positions=3000, held=400, layers=4, f
     dict
         'one_train_mse', 'one_validation_mse', 'all_train_mse', 'all_validation_mse': the mean square of the error of the
         result, 0 or 1; 'all_games', how many games gave all. Of a game not learnt from, 'losing_move', the number of the
-        move, 'fall_by_value', how far the loser's chance fell by it in the eyes of the network, 'fall_by_rollouts' as
-        400 games played out see it, and 'other_falls', the mean of his other moves by them.
+        move, 'fall_by_value', how far the loser's chance fell by it and the reply in the eyes of the network,
+        'fall_by_rollouts' as 200 games played out see it, and 'other_falls', the mean of his other moves by them.
     """
     require(2, size=size)
     require(1, positions=positions, held=held, layers=layers, filters=filters, updates=updates)
@@ -332,8 +332,8 @@ def _draw_positions(curves, metrics, positions):
 def _losing_move(network, size, komi, random):
     """Of a game that turned: what the value network and games played out say of every position, and where it was lost.
 
-    The move that lost is the one of the loser by which his chance fell most: when all was lost already there was nothing
-    to lose by a move.
+    A move that lost is one before which all seemed well (6.4.1): of the loser's moves with a chance of one half or more it
+    is the one by which that fell most until his next turn. (From turn to turn, since whose turn it is sways a network.)
     """
     best = None
     for _ in range(20):  # that the loser was once well ahead in shows most
@@ -343,12 +343,13 @@ def _losing_move(network, size, komi, random):
         if best is None or said[loser].max() > best[0]:
             best = said[loser].max(), states, loser, said
     _, states, loser, said = best
-    rollouts = played_out(states, komi, 400)
+    rollouts = played_out(states, komi, 200)
     of_loser = {name: np.where(loser, guess, 1 - guess) for name, guess in (('value', said), ('rollouts', rollouts))}
-    falls = {name: np.where(loser[:-1], chance[:-1] - chance[1:], 0) for name, chance in of_loser.items()}
-    lost = int(falls['value'].argmax())
-    others = loser[:-1].copy()
-    others[lost] = False
+    turns = np.flatnonzero(loser)
+    falls = {name: chance[turns[:-1]] - chance[turns[1:]] for name, chance in of_loser.items()}
+    well = said[turns[:-1]] >= min(0.5, said[turns[:-1]].max())
+    place = int(np.where(well, falls['value'], -1).argmax())
+    lost = int(turns[place])
     moves = [to_move(int(state[RECENT]), size) for state in states[1:]]
     figure, (left, right) = figures.plt.subplots(1, 2, figsize=(11, 4.6), gridspec_kw={'width_ratios': (1, 1.5)})
     before = Position(size)
@@ -356,16 +357,16 @@ def _losing_move(network, size, komi, random):
         before.play(move)
     draw_line(left, before, [moves[lost]])
     left.set_title(f'move {lost + 1}, {vertex(moves[lost], size)}, lost the game')
-    for (name, chance), words in zip(of_loser.items(), ('the value network', '400 games played out')):
+    for (name, chance), words in zip(of_loser.items(), ('the value network', '200 games played out')):
         right.plot(np.arange(len(chance)), 100 * chance, label=words)
-    right.axvspan(lost, lost + 1, color='C3', alpha=0.3)
+    right.axvspan(lost, turns[place + 1], color='C3', alpha=0.3)
     right.set(xlabel='moves played', ylabel="the loser's chance, %", ylim=(0, 100))
     right.grid(alpha=0.3)
     right.legend(fontsize=8)
     figure.suptitle(figures.text('6.4.1 The losing move, found by the value', '由价值网络找到的败着'))
-    return figure, {'losing_move': lost + 1, 'fall_by_value': float(falls['value'][lost]),
-                    'fall_by_rollouts': float(falls['rollouts'][lost]),
-                    'other_falls': float(falls['rollouts'][others].mean())}
+    return figure, {'losing_move': lost + 1, 'fall_by_value': float(falls['value'][place]),
+                    'fall_by_rollouts': float(falls['rollouts'][place]),
+                    'other_falls': float(np.delete(falls['rollouts'], place).mean())}
 
 
 _ERRORS = WorkedExample('6.2.4', 'Value network and games played out: errors from opening to end',

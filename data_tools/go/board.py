@@ -391,7 +391,7 @@ class Position:
 
     def copy(self) -> 'Position':
         """An independent copy: play on it, and throw it away to undo."""
-        other = Position.__new__(Position)
+        other = type(self).__new__(type(self))
         other.size, other.superko = self.size, self.superko
         other.state = self.state.copy()
         other.seen = self.seen
