@@ -193,8 +193,8 @@ def search_without(run, size=7, komi=8.5, games=3000, layers=4, filters=32, imit
     -------
     dict
         For 'both', 'without_policy', 'without_value', 'rollouts' (the policy, and a game played out for the value) and
-        'nothing': 'wins_', the share of games won against 'both', half of those that nobody won; 'moves_', how many moves of the root share the visits (the exponential of
-        their entropy); 'depth_', moves of the line that the search expects.
+        'nothing': 'wins_', the share of games won against 'both', half of those that nobody won; 'moves_', how many moves
+        of the root share the visits (the exponential of their entropy); 'depth_', moves of the line that the search expects.
     """
     require(2, size=size, visits=visits)
     require(1, games=games, layers=layers, filters=filters, imitation=imitation, updates=updates, matches=matches,
