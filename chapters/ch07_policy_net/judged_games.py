@@ -14,6 +14,7 @@ from chapters.ch06_alphago.reinforce import played_out
 from chapters.ch06_alphago.zero import require
 from chapters.ch07_policy_net import POLICY
 from chapters.ch07_policy_net.engine import load_engine
+from chapters.ch07_policy_net.thinking import GAME, position_after
 from chapters.kit.experiment import WorkedExample
 from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
@@ -127,16 +128,18 @@ def errors_on_games(run, network=POLICY, games_file='', games=250, parts=6):
     return metrics
 
 
-def agreement(run, network=POLICY, games_file='', positions=100, visits=100):
+def agreement(run, network=POLICY, games_file='', positions=60, visits=100):
     """Section 6.2.5 on 19x19: how often searches of as many visits play what was played.
 
     Parameters
     ----------
     run : Run
-    network, games_file : str
+    network : str
         As for `errors_on_games`.
+    games_file : str
+        SGF; empty: the first 79 moves of AlphaGo's game 4 with Lee Sedol (6.2.6).
     positions : int
-        Each of a game of its own.
+        Each of a game of its own, where there are so many.
     visits : int
 
     Returns
@@ -149,7 +152,13 @@ def agreement(run, network=POLICY, games_file='', positions=100, visits=100):
     require(1, positions=positions)
     require(2, visits=visits)
     engine = _engine(run, network)
-    states, moves, _ = positions_of(games_file, positions, 1, seed_everything(run.seed))
+    random = seed_everything(run.seed)
+    if games_file:
+        states, moves, _ = positions_of(games_file, positions, 1, random)
+    else:
+        places = np.linspace(_EARLIEST, len(GAME.split()) - 1, positions).astype(int)
+        states = np.array([position_after(place).state for place in places])
+        moves = [position_after(place + 1).last_move for place in places]
     rollouts = Rollouts(_KOMI, 1, run.seed)
 
     def evaluate(states, policy, value):

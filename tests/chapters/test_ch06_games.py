@@ -142,7 +142,8 @@ def test_all_positions_of_few_games_are_learnt_by_heart(tmp_path):
     assert found['all_validation_mse'] - found['all_train_mse'] > 0.06
     assert found['one_validation_mse'] - found['one_train_mse'] < 0.04
     assert found['one_validation_mse'] < found['all_validation_mse']
-    assert found['fall_by_value'] > 0 and {path.stem for path in pictures.iterdir()} == {'losing-move', 'overfitting'}
+    assert found['value_up_to_it'] > found['value_after_it']
+    assert {path.stem for path in pictures.iterdir()} == {'losing-move', 'overfitting'}
 
 
 def test_games_played_out_err_early_and_not_late(tmp_path):
@@ -167,3 +168,31 @@ def test_what_cannot_be_is_one_line(tmp_path, section, changes, words):
     with pytest.raises(UserError, match=words):
         metrics_of(section, tmp_path, **changes)
     assert not (tmp_path / 'run').exists()
+
+
+# ---- driving ----
+
+def test_a_car_stays_on_its_road_or_stops_beside_it():
+    from chapters.ch06_alphago.driving import CAR, ROAD, SIDE, Roads, drive, returns
+    random = np.random.default_rng(0)
+
+    def follows(screens):
+        """To the side on which the next row of the road lies."""
+        at = (screens[:, 0, -1] == CAR).argmax(axis=1)
+        return 1 + np.sign(np.array([np.flatnonzero(row == ROAD).mean() for row in screens[:, 0, -2]]) - at).astype(int)
+    screens, _, driving, roads = drive(follows, 20, 50, random)
+    assert roads.driving.all() and len(driving) == 50 and screens[0].shape == (20, 1, SIDE, SIDE)
+    _, _, driving, roads = drive(lambda screens: np.zeros(len(screens), int), 20, 50, random)
+    assert not roads.driving.any() and 2 < len(driving) < 50 and driving[0].all()
+    gone = Roads(1, 50, random)
+    gone.at[:], gone.driving[:] = 0, False
+    gone.steer(np.array([2]))
+    assert gone.at[0] == 0
+    # three steps driven of four: what follows the first counts 1 + 0.9, the second 1, the third nothing
+    assert returns(np.array([[True], [True], [True], [False]]))[:, 0].tolist() == pytest.approx([1.9, 1, 0, 0])
+
+
+def test_driving_is_learnt_from_pixels(tmp_path):
+    pictures, found = metrics_of('6.5-driving', tmp_path, steps=40, updates=90, trials=60)
+    assert found['learnt_distance'] > 1.5 * found['random_distance']
+    assert found['last_updates'] > 1.3 * found['first_updates'] and (pictures / 'driving.png').exists()
