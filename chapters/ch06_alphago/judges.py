@@ -18,7 +18,7 @@ from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
 from chapters.kit.training.epochs import seed_everything
 from chapters.script import run_script
-from data_tools.go.board import BLACK, MOVE_NUMBER, RECENT, TO_MOVE, Position, to_move, vertex
+from data_tools.go.board import BLACK, MOVE_NUMBER, RECENT, SIZE, TO_MOVE, Position, to_move, vertex
 from data_tools.go.features import BOOK, planes_of
 from data_tools.go.player import choose
 
@@ -236,7 +236,7 @@ def _shape(evaluate, states, komi, visits):
     """Of searches from some positions: the mean breadth at the root, and the mean length of the expected line."""
     breadths, depths = [], []
     for state in states:
-        position = Position(int(state[0]))
+        position = Position(int(state[SIZE]))
         position.state = state
         search = Search(evaluate, komi)
         search.start(position)
