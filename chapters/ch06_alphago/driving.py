@@ -20,8 +20,9 @@ from chapters.script import run_script
 
 SIDE = 20  # of the screen
 _HALF = 2  # of the road's width, beside its middle
-ROAD, CAR, GRASS = 0.0, 0.5, 1.0
+ROAD, CAR, GRASS = 0.0, -2.0, 1.0  # one pixel among many is to count
 _DISCOUNT = 0.9  # a crash is the fault of the last few actions
+_ENTROPY = 0.05  # what an open mind is worth: without it the driver may soon be certain of going straight on
 
 
 class Roads:
@@ -172,7 +173,8 @@ def learn_to_drive(run, cars=64, steps=100, updates=400, filters=8, learning_rat
         worth /= worth[driving].std() + 1e-6
         with autograd.record():
             log_q = nd.log_softmax(network(nd.array(np.concatenate(screens)[driving.ravel()])))
-            loss = -nd.array(worth[driving]) * nd.pick(log_q, nd.array(np.array(actions)[driving]))
+            loss = -nd.array(worth[driving]) * nd.pick(log_q, nd.array(np.array(actions)[driving])) \
+                + _ENTROPY * (nd.exp(log_q) * log_q).sum(axis=1)
         loss.backward()
         trainer.step(int(driving.sum()))
     screens, _, driving, roads = drive(likeliest, trials, steps, random)

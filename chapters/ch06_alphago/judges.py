@@ -289,7 +289,7 @@ def value_positions(run, size=7, komi=8.5, positions=3000, held=400, layers=4, f
         move, and the mean of the loser's chances at his turns, 'value_up_to_it' and 'value_after_it', as the network sees
         them, 'rollouts_up_to_it' and 'rollouts_after_it' as 200 games played out do.
     """
-    require(2, size=size)
+    require(4, size=size)
     require(1, positions=positions, held=held, layers=layers, filters=filters, updates=updates)
     random = seed_everything(run.seed)
     known = games_of_the_player(held, size, komi, random, 1)
@@ -333,19 +333,20 @@ def _draw_positions(curves, metrics, positions):
 def _losing_move(network, size, komi, random):
     """Of a game that turned: what the value network and games played out say of every position, and where it was lost.
 
-    The move that lost is the last one before which all still seemed well (6.4.1): at the loser's turns his chance, the mean
-    of three turns since a small network errs, was one half or more up to there and never again.
+    A move that lost is one before which all still seemed well (6.4.1). Since a small network errs from move to move, it is
+    the one that parts the loser's turns best: into those with a good chance, itself the last, and those with a bad one. Of
+    twenty games the one that is parted most clearly is shown.
     """
     best = None
-    for _ in range(10):  # that the loser was ahead for long shows most
+    for _ in range(20):
         states, results, _ = games_of_the_player(1, size, komi, random)
-        ahead = (played_out(states[::4], komi, 20) > 0.5)[results[::4] == 0].sum()
-        if best is None or ahead > best[0]:
-            best = ahead, states, np.flatnonzero(results == 0)
-    _, states, turns = best
-    chance = {'value': chances(network, zero_planes(states)), 'rollouts': played_out(states, komi, 200)}
-    smooth = np.convolve(chance['value'][turns], np.ones(3) / 3, 'same')[1:-1]
-    place = 1 + int(np.flatnonzero(smooth >= min(0.5, smooth.max()))[-1])
+        turns, said = np.flatnonzero(results == 0), chances(network, zero_planes(states))
+        for place in range(2, len(turns) - 3):
+            gap = said[turns[:place + 1]].mean() - said[turns[place + 1:]].mean()
+            if best is None or gap > best[0]:
+                best = gap, place, turns, said, states
+    _, place, turns, said, states = best
+    chance = {'value': said, 'rollouts': played_out(states, komi, 200)}
     lost = int(turns[place])
     moves = [to_move(int(state[RECENT]), size) for state in states[1:]]
     figure, (left, right) = figures.plt.subplots(1, 2, figsize=(11, 4.6), gridspec_kw={'width_ratios': (1, 1.5)})
