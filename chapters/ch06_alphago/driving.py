@@ -200,7 +200,7 @@ def _draw(distances, metrics, steps, learnt, by_chance):
         for column in range(5):
             step = min(8 * column, len(screens) - 1)
             place = figure.add_subplot(grid[row, 3 + column])
-            place.imshow(screens[step][0, 0], cmap='gnuplot2', vmin=0, vmax=1)
+            place.imshow(screens[step][0, 0], cmap='gnuplot2', vmin=CAR, vmax=GRASS)
             place.set(xticks=[], yticks=[])
             place.set_title(f'{words}: step {step}', fontsize=8)
     figure.suptitle(figures.text('6.5 A policy gradient learns to drive from pixels', '策略梯度从像素学习驾驶'))

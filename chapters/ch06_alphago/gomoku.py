@@ -100,6 +100,7 @@ class RandomGames:
         self._random = np.random.default_rng([seed, 65]).integers(0, 2 ** 63, 1).astype(np.uint64)
 
     def __call__(self, states):
+        """Policies (N, size * size + 1) and values (N,) from -1 to 1."""
         policies, _ = nothing_known(states)
         return policies, np.array([_play_out(state.copy(), self._random) for state in states])
 
@@ -130,15 +131,19 @@ class Row:
         self.size, self.in_a_row, self.longest = size, in_a_row, size * size
 
     def start(self):
+        """The `RowPosition` that a game begins with."""
         return RowPosition(self.size, self.in_a_row)
 
     def planes_of(self, states):
+        """What the network sees: `row_planes`."""
         return row_planes(states)
 
     def forbidden(self, position):
+        """Moves that are not searched at the root: none."""
         return []
 
     def opponents(self, seed):
+        """As of `zero.SmallGo`: by random moves, and two searches without a network."""
         return {'random_moves': (RandomMoves(seed), 1), 'random_games': (RandomGames(seed), None),
                 'patterns': (patterns, None)}
 
