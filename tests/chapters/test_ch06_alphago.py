@@ -246,14 +246,14 @@ def test_two_heads_learn_what_they_are_shown():
     from mxnet import gluon, nd
 
     from chapters.ch06_alphago.networks import AlphaGoZero
-    from chapters.ch06_alphago.zero import PLANES, TwoHeads, learn, play_games, zero_planes
+    from chapters.ch06_alphago.zero import PLANES, SmallGo, TwoHeads, learn, play_games, zero_planes
     from chapters.kit.training.epochs import seed_everything
     random = seed_everything(1)
     network = AlphaGoZero(1, 16, PLANES, 5, 16)
     network.initialize()
     network(nd.zeros((2, PLANES, 5, 5)))
     evaluate = TwoHeads(network)
-    wins, examples = play_games((evaluate, evaluate), 4, 5, 0.5, 16)
+    wins, examples = play_games((evaluate, evaluate), 4, SmallGo(5, 0.5), 16)
     states, policies, results = examples
     assert 0 <= wins <= 4 and len(states) == len(policies) == len(results) > 20
     assert np.allclose(policies.sum(axis=1), 1, atol=1e-5) and set(results) <= {0, 1}
