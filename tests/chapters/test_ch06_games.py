@@ -196,3 +196,25 @@ def test_driving_is_learnt_from_pixels(tmp_path):
     pictures, found = metrics_of('6.5-driving', tmp_path, steps=50, updates=80, trials=60)
     assert found['learnt_distance'] > 2 * max(found['random_distance'], found['straight_distance'])
     assert found['last_updates'] > 2 * found['first_updates'] and (pictures / 'driving.png').exists()
+
+
+# ---- the same on 19x19, with the network that comes along ----
+
+def test_positions_of_games_have_the_move_that_was_played_there():
+    from chapters.ch07_policy_net.judged_games import positions_of
+    from data_tools.go.board import Position
+    states, moves, results = positions_of('', 2, 3, np.random.default_rng(0))
+    assert len(states) == len(moves) == len(results) == 6 and set(results) <= {0, 1}
+    for state, move in zip(states, moves):
+        position = Position()
+        position.state = state
+        assert position.move_number >= 10 and position.is_legal(int(move))
+
+
+def test_searches_and_judges_on_a_whole_board(tmp_path):
+    _, found = metrics_of('6.2.5-games', tmp_path, positions=4, visits=6)
+    assert set(found) == {f'agreement_{name}' for name in (
+        'policy', 'both', 'without_policy', 'without_value', 'rollouts', 'nothing')}
+    assert found['agreement_both'] >= found['agreement_nothing'] == 0
+    _, found = metrics_of('6.2.4-games', tmp_path / 'errors', games=2, parts=2)
+    assert all(0 <= found[f'{name}_mse'] <= 1 for name in ('value', 'rollouts1', 'rollouts100'))
