@@ -203,6 +203,19 @@ def _draw_nearest(run, made):
     return {'nearest_training_image': nearest, 'nearest_of_real_images': among_real}
 
 
+def draw_rows(run, name, rows, titles, title):
+    """`figures/NAME.png`: rows of images (N, C, S, S) from -1 to 1, each with its title on the left."""
+    count, side = len(rows[0]), rows[0].shape[2]
+    figure, axis = figures.plt.subplots(figsize=(count * 0.6 + 2, len(rows) * 0.6 + 0.4))
+    axis.imshow(tiles(np.concatenate(rows), count), cmap='gray', vmin=0, vmax=255, interpolation='nearest')
+    axis.axis('off')
+    for number, words in enumerate(titles):
+        axis.text(-0.12 * side, (number + 0.5) * (side + 1), words, ha='right', va='center', fontsize=8)
+    axis.set_title(title, fontsize=10)
+    figure.tight_layout()
+    run.save_figure(figure, name)
+
+
 def _page(images, columns):
     """(figure, axes) with `tiles` of images (N, C, H, W) from -1 to 1, an inch a tile."""
     figure, axis = figures.plt.subplots(figsize=(columns, len(images) // columns + 0.5))

@@ -99,7 +99,7 @@ def pixels_and_realism(run, data='digits'):
     of_real, of_middle = patches(test).mean(), patches(middle).mean()
     titles = (f'X\n{of_real:.0f} nats', f'(X + Y) / 2\n{of_middle:.0f} nats', 'Y', 'X',
               *(f'MSE {error:.4f}\n{more:+.1f} nats' for error, more in zip(errors, nats)))
-    _draw(run, 'pixels', [x[:8], middle[:8], y[:8], some, near, far], titles,
+    samples.draw_rows(run, 'pixels', [x[:8], middle[:8], y[:8], some, near, far], titles,
           figures.text('8.2.1 What pixels do not say', '像素说明不了的'))
     return {'nats_of_real': of_real, 'nats_of_means': of_middle, 'mse_near': errors[0], 'mse_far': errors[1],
             'nats_added_near': nats[0], 'nats_added_far': nats[1]}
@@ -161,7 +161,7 @@ def codes_of_images(run, generator='zoo:8.3', data='digits', judge='zoo:4.4', up
     rows = [np.concatenate([images[2 * number:2 * number + 1], way, images[2 * number + 1:2 * number + 2]])
             for number, way in enumerate(made)]
     pixels = (images[::2] + images[1::2]) / 2
-    _draw(run, 'ways', rows, [''] * len(rows), figures.text(
+    samples.draw_rows(run, 'ways', rows, [''] * len(rows), figures.text(
         '8.2.2 Given images (left, right), and between them the way of their codes', '给定的图像（两端）与编码之间的路'))
     return {'mse_found': errors.mean(), 'mse_drawn': np.square(drawn - images).mean(),
             'confidence_half_way': float(judge(made[:, 4])[0].max(axis=1).mean()),
@@ -191,7 +191,7 @@ def arithmetic(run, generator='zoo:8.3', judge='zoo:4.4', count=1500):
     steps = direction * 2 / np.linalg.norm(direction)  # two standard deviations of one number of a code
     moved = [samples.generate(generator, others + share * steps, mx.cpu(), 250) for share in (-2, -1, 0, 1, 2)]
     read = [judge(images)[0].argmax(axis=1) for images in moved]
-    _draw(run, 'thickness', [images[:10] for images in moved], ('-2', '-1', '0', '+1', '+2'),
+    samples.draw_rows(run, 'thickness', [images[:10] for images in moved], ('-2', '-1', '0', '+1', '+2'),
           figures.text('8.2.2 Codes plus the direction "thick - thin"', '编码加上“粗减细”的方向'))
 
     def mean_code(digit, attribute):
@@ -207,7 +207,7 @@ def arithmetic(run, generator='zoo:8.3', judge='zoo:4.4', count=1500):
                               mx.cpu()) for part in (*terms, total)]
     answers = judge(parts[3])[0].argmax(axis=1)
     shown = random.permutation(len(pairs))[:10]
-    _draw(run, 'sums', [part[shown] for part in parts], ('thick a', 'minus thin a', 'plus thin b', '= thick b?'),
+    samples.draw_rows(run, 'sums', [part[shown] for part in parts], ('thick a', 'minus thin a', 'plus thin b', '= thick b?'),
           figures.text('8.2.2 Arithmetic on mean codes', '平均编码的加减'))
     thin_b, sums = stroke_width(parts[2]).mean(), stroke_width(parts[3]).mean()
     return {**{f'stroke_width_at_{share:+d}': stroke_width(images).mean()
@@ -215,19 +215,6 @@ def arithmetic(run, generator='zoo:8.3', judge='zoo:4.4', count=1500):
             'digit_kept_at_+1': (read[3] == read[2]).mean(), 'digit_kept_at_-1': (read[1] == read[2]).mean(),
             'sums_are_the_digit': (answers == [b for _, b in pairs]).mean(),
             'stroke_width_of_thin': thin_b, 'stroke_width_of_sums': sums}
-
-
-def _draw(run, name, rows, titles, title):
-    """`figures/NAME.png`: a row of images each, with its name on the left."""
-    figure, axis = figures.plt.subplots(figsize=(len(rows[0]) * 0.8 + 1.2, len(rows) * 0.8 + 0.5))
-    axis.imshow(samples.tiles(np.concatenate(rows), len(rows[0])), cmap='gray', vmin=0, vmax=255,
-                interpolation='nearest')
-    axis.axis('off')
-    for number, words in enumerate(titles):
-        axis.text(-4, (number + 0.5) * (_SIDE + 1), words, ha='right', va='center', fontsize=8)
-    axis.set_title(title, fontsize=10)
-    figure.tight_layout()
-    run.save_figure(figure, name)
 
 
 EXPERIMENTS = [

@@ -2,7 +2,7 @@
 
 A batch is drawn; then each player learns by a loss of its own while the others stand still: a discriminator,
 then a generator; or an auto-encoder alone. Reads from top to bottom: what a relative must say of itself
-(`Players`), then the loop over epochs (`train_by_turns`).
+(`Players`), then the loop over epochs (`train_players`) and what is left of it (`train_by_turns`).
 """
 from dataclasses import dataclass
 from typing import Callable, Tuple
@@ -67,7 +67,7 @@ class Players(gluon.HybridBlock):
 
 
 def train_by_turns(run):
-    """Train a run's `Players` by its recipe with `gluon.Trainer`, one for each player.
+    """Train a run's `Players` by its recipe, have them draw and measure, and export them.
 
     Returns
     -------
@@ -79,6 +79,28 @@ def train_by_turns(run):
     Diverged
         A loss became NaN or infinite.
     """
+    seen = []
+    players, history = train_players(run, seen)
+    figures = players.measure(run, np.random.default_rng(run.seed))
+    shape = seen[0] if seen else run.experiment.sample_shape
+    run.export_for(players.exported(), len(history), np.zeros((1,) + shape))
+    return figures, history
+
+
+def train_players(run, seen=None):
+    """Train a run's `Players` by its recipe with `gluon.Trainer`, one for each player; else as `train_by_turns`.
+
+    Parameters
+    ----------
+    run : Run
+    seen : list, optional
+        The shape of a sample of what the exported block takes is added to it, where the losses call that block.
+
+    Returns
+    -------
+    (Players, list of dict)
+        The trained players, and the history.
+    """
     recipe, data, experiment = run.recipe, run.data, run.experiment
     if run.devices != [mx.cpu()] or data.stream:
         raise UserError(f'{experiment.section}: takes the CPU, and image sets of arrays')
@@ -87,7 +109,7 @@ def train_by_turns(run):
     players = players(prefix='players_', **{**experiment.sizes, **players.sizes_for(data)})
     players.initialize(make_initializer(recipe.initializer))
     drawn = players.draw(data, np.arange(4), np.random.default_rng(run.seed))
-    turns, trainers, seen = players.turns(), {}, []
+    turns, trainers, seen = players.turns(), {}, [] if seen is None else seen
     watch = players.exported().register_forward_pre_hook(lambda block, inputs: seen.append(inputs[0].shape[1:]))
     for _, _, loss_of in turns:
         loss_of(*drawn)  # fixes all shapes
@@ -139,9 +161,7 @@ def train_by_turns(run):
             _restore(trainer, name, kept, kept[f'updates:{name}'].asnumpy())
     history = train_epochs(run, recipe.epochs, train, measure, arrays, restore)
     players.progress = 1.0
-    figures = players.measure(run, np.random.default_rng(run.seed))
-    run.export_for(players.exported(), len(history), np.zeros((1,) + (seen[0] if seen else experiment.sample_shape)))
-    return figures, history
+    return players, history
 
 
 @dataclass(frozen=True)
