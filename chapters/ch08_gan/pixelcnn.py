@@ -25,13 +25,16 @@ class MaskedConv2D(nn.Conv2D):
     channels, kernel_size, in_channels : int
     own : bool
         The first layer must not see the pixel that is to be guessed; later ones may, since it is not in there.
+    rows : int, optional
+        Of the kernel; 1: it sees its own row only.
     """
-    def __init__(self, channels, kernel_size, in_channels, own, **kwargs):
-        super().__init__(channels, kernel_size, padding=kernel_size // 2, in_channels=in_channels, **kwargs)
-        mask = np.zeros((1, 1, kernel_size, kernel_size), np.float32)
-        middle = kernel_size // 2
-        mask[:, :, :middle] = 1
-        mask[:, :, middle, :middle + own] = 1
+    def __init__(self, channels, kernel_size, in_channels, own, rows=None, **kwargs):
+        kernel = rows or kernel_size, kernel_size
+        row, middle = (side // 2 for side in kernel)
+        super().__init__(channels, kernel, padding=(row, middle), in_channels=in_channels, **kwargs)
+        mask = np.zeros((1, 1) + kernel, np.float32)
+        mask[:, :, :row] = 1
+        mask[:, :, row, :middle + own] = 1
         with self.name_scope():
             self.mask = self.params.get_constant('mask', nd.array(mask))
 
@@ -105,6 +108,11 @@ class PixelCNN(Players):
         nats = [self.nats(nd.array(x[start:start + _BATCH])).sum().asscalar() for start in range(0, len(x), _BATCH)]
         return {'validation_nats_loss': float(sum(nats)) / len(x)}
 
+    def logits_at(self, images, row, column):
+        """The logits of white (N,) of one pixel of images (N, 1, H, W)."""
+        upper = max(0, row - 40)  # above that nothing counts
+        return self.net(nd.array(images[:, :, upper:row + 1]))[:, 0, row - upper, column].asnumpy()
+
     def sample(self, count, shape, random, begun=None):
         """Images (count, 1, H, W), pixel by pixel.
 
@@ -119,9 +127,8 @@ class PixelCNN(Players):
             first = height // 2
             images[:, :, :first] = begun[:, :, :first]
         for row in tqdm(range(first, height), 'sampling', leave=False, disable=None):
-            upper = max(0, row - 40)  # above that nothing counts
             for column in range(width):
-                logits = self.net(nd.array(images[:, :, upper:row + 1]))[:, 0, row - upper, column].asnumpy()
+                logits = self.logits_at(images, row, column)
                 images[:, 0, row, column] = random.random(count) < 1 / (1 + np.exp(-logits))
         return images
 
