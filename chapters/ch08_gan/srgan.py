@@ -17,11 +17,18 @@ from mxnet import gluon, nd
 from mxnet.gluon import nn
 from scipy.ndimage import gaussian_filter
 
+import chapters
 from chapters.ch08_gan import images, samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.images import scaled
-from chapters.ch08_gan.turns import Players, by_turns
+from chapters.ch08_gan.scores import sharpness
+from chapters.ch08_gan.turns import Players, by_turns, train_players
+from chapters.kit.experiment import WorkedExample
+from chapters.kit.report import figures
+from chapters.kit.trained.saved import load_run
+from chapters.kit.variants import trained
 from chapters.script import run_script
+from data_tools.errors import UserError
 
 _REAL, _MADE, _G = LOSSES['book']
 _TESTED = 500  # images
@@ -62,23 +69,25 @@ class SRGAN(Players):
     size, channels, width : int
         Of the large images, and of the networks.
     adversarial, perceptual : float
-        Weights beside that of the squared error of pixels, in the second half of training.
+        Weights beside that of the squared error of pixels, in the second half of training. Both 0: SRResNet, which learns
+        by this error alone.
     """
     def __init__(self, size=32, channels=3, width=32, adversarial=0.001, perceptual=0.01, **kwargs):
         super().__init__(**kwargs)
         self.adversarial, self.perceptual = adversarial, perceptual
+        self.judged = bool(adversarial or perceptual)
         with self.name_scope():
             self.generator = Enlarger(channels, width)
-            self.features = nn.HybridSequential()
-            for count, strides in ((width, 1), (width, 2), (2 * width, 1), (2 * width, 2)):
-                self.features.add(nn.Conv2D(count, 3, strides, 1), nn.LeakyReLU(0.2))
-            self.judge = nn.HybridSequential()
-            self.judge.add(nn.Dense(4 * width), nn.LeakyReLU(0.2), nn.Dense(1))
+            if self.judged:
+                self.features, self.judge = nn.HybridSequential(), nn.HybridSequential()
+                for count, strides in ((width, 1), (width, 2), (2 * width, 1), (2 * width, 2)):
+                    self.features.add(nn.Conv2D(count, 3, strides, 1), nn.LeakyReLU(0.2))
+                self.judge.add(nn.Dense(4 * width), nn.LeakyReLU(0.2), nn.Dense(1))
 
     def turns(self):
         """As `Players` has it."""
-        return [('d', [self.features, self.judge], self.discriminator_loss),
-                ('g', [self.generator], self.generator_loss)]
+        alone = [('g', [self.generator], self.generator_loss)]
+        return [('d', [self.features, self.judge], self.discriminator_loss), *alone] if self.judged else alone
 
     def draw(self, data, numbers, random):
         """Large images, mirrored by chance, and small ones."""
@@ -96,7 +105,7 @@ class SRGAN(Players):
         """(N,): squared error; from half of the training on also of features, and what the discriminator says."""
         made = self.generator(small)
         error = nd.square(made - large).mean(axis=(1, 2, 3))
-        if self.progress < 0.5:
+        if self.progress < 0.5 or not self.judged:
             return error
         features = self.features(made)
         unlike = nd.square(features - self.features(large).detach()).mean(axis=(1, 2, 3))
@@ -171,11 +180,79 @@ def ssim(made, real):
     return index.mean(axis=(1, 2, 3))
 
 
+def feature_error(judge, made, real):
+    """How unlike made images are to a classifier: squared error of its features, beside the square of the real ones'.
+
+    Where the paper asks people, and lets its network learn by features of a VGG.
+
+    Parameters
+    ----------
+    judge : path-like
+        A run with `features`, on images of no more than this side, or zoo:NAME: zoo:4.4 for gray images, zoo:5.5.7-fast
+        for colour.
+    made, real : numpy.ndarray, (N, C, S, S)
+        From -1 to 1.
+    """
+    saved, seen = load_run(judge, chapters.find), []
+    channels, _, side = saved.facts.shape
+    if not hasattr(saved.network, 'features') or channels != real.shape[1] or side > real.shape[2]:
+        raise UserError(f'judge={judge}: takes images of {saved.facts.shape}, these are {real.shape[1:]}; give zoo:4.4 for '
+                        'gray images, zoo:5.5.7-fast for colour')
+    watch = saved.network.features.register_forward_hook(lambda block, inputs, output: seen.append(output.asnumpy()))
+    cut = (real.shape[2] - side) // 2
+    for part in (made, real):
+        saved.network(nd.array((part[:, :, cut:cut + side, cut:cut + side] + 1) * (127.5 * saved.facts.scale)))
+    watch.detach()
+    return float(np.square(seen[0] - seen[1]).sum() / np.square(seen[1]).sum())
+
+
+def compare_enlarged(run, data='digits', images=0, epochs=20, width=16, judge='zoo:4.4'):
+    """Bicubic interpolation, SRResNet and SRGAN: nearer to the original by the pixel, or to the eye?
+
+    Parameters
+    ----------
+    run : Run
+    data : str
+    images : int
+        The first so many of the training images; 0: all.
+    epochs, width : int
+        Of either network, which have the same generator and the same first values.
+    judge : str
+        As `feature_error` takes it.
+
+    Returns
+    -------
+    dict
+        For 'bicubic', 'srresnet', 'srgan': '_psnr', '_ssim', '_sharpness' (1: as sharp as the originals) and '_unlike',
+        the `feature_error`.
+    """
+    experiment = chapters.find('8.4-srgan').but(epochs=epochs, width=width, train_samples=images, batch_size=16)
+    made = {}
+    for name, changes in (('srresnet', {'adversarial': 0.0, 'perceptual': 0.0}), ('srgan', {})):
+        players, _, known = trained(run, name, experiment.but(**changes), data=data, how=train_players)
+        large = scaled(known.validation_x[:_TESTED])
+        made[name] = players.enlarge(halved(large))
+    made = {'bicubic': bicubic(halved(large)), **made}
+    metrics, titles = {}, []
+    for name, title in (('bicubic', 'bicubic'), ('srresnet', 'SRResNet'), ('srgan', 'SRGAN')):
+        says = {'psnr': psnr(made[name], large).mean(), 'ssim': ssim(made[name], large).mean(),
+                'sharpness': sharpness(made[name], large), 'unlike': feature_error(judge, made[name], large)}
+        metrics.update({f'{name}_{key}': value for key, value in says.items()})
+        titles.append(f'{title}\n{says["psnr"]:.1f} dB, {says["sharpness"]:.0%}')
+    small = halved(large).repeat(2, axis=2).repeat(2, axis=3)
+    samples.draw_rows(run, 'table', [part[:10] for part in (small, *made.values(), large)],
+                      ('', *titles, figures.text('original', '原图')),
+                      figures.text('8.4 Enlarged: noise ratio, sharpness of the original', '放大：信噪比，相对原图的锐度'))
+    return metrics
+
+
 EXPERIMENTS = [
+    WorkedExample('8.4-srgan-table', 'Bicubic, SRResNet and SRGAN: by the pixel, or to the eye',
+                  '双三次插值、SRResNet 与 SRGAN：像素接近，还是看着像', function=compare_enlarged),
     by_turns('8.4-srgan', 'SRGAN doubles the side of images', 'SRGAN：图像放大两倍', SRGAN, (3, 16, 16), {'width': 16},
              loader=kept_images, epochs=20, learning_rate=0.002, momentum=0.9, initializer='msra(avg,0.2)'),
 ]
 
 
 if __name__ == '__main__':
-    run_script(EXPERIMENTS[0])
+    run_script(EXPERIMENTS[1])
