@@ -43,6 +43,10 @@ class ConditionalGAN(Players):
         noise = nd.array(random.standard_normal((len(labels), self.noise)))
         return nd.concat(noise, one_hot(labels, self.classes), dim=1)
 
+    def of_classes(self, labels, random):
+        """Images (N, C, size, size), NumPy's, of random codes and these classes (N,)."""
+        return self.generator(self.codes(labels, random)).asnumpy()
+
     def turns(self):
         """As `Players` has it."""
         return [('d', [self.discriminator], self.discriminator_loss),
@@ -68,7 +72,7 @@ class ConditionalGAN(Players):
     def measure(self, run, random):
         """A row of samples for each class; how often a simple judge agrees with the label."""
         labels = np.repeat(np.arange(self.classes), 30)
-        made = self.generator(self.codes(labels, random)).asnumpy()
+        made = self.of_classes(labels, random)
         samples.save_tiles(made[np.arange(len(made)) % 30 < 10], run.folder / 'figures' / 'classes.png', 10)
         real = scaled(run.data.train_x[:5000])
         agreed = samples.nearest_classes(made, real, run.data.train_y[:5000]) == labels

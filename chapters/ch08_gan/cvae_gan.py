@@ -1,4 +1,4 @@
-"""Section 8.5: CVAE-GAN: a variational auto-encoder that is told the class, and judged by a discriminator.
+"""Section 8.5: CVAE-GAN: a variational auto-encoder that is told the class, and judged by a discriminator; and CVAE alone.
 
     python -m chapters.ch08_gan.cvae_gan --data mnist
 
@@ -13,14 +13,15 @@ from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.conditional import one_hot, with_class
 from chapters.ch08_gan.dcgan import Discriminator, Generator
 from chapters.ch08_gan.images import scaled
+from chapters.ch08_gan.scores import sharpness
 from chapters.ch08_gan.turns import Players, by_turns
 from chapters.script import run_script
 
 _REAL, _MADE, _ = LOSSES['book']
 
 
-class CVAEGAN(Players):
-    """Encoder, generator, discriminator and classifier.
+class CVAE(Players):
+    """Encoder and generator, told the class, that learn by pixels alone: half of what CVAE-GAN is made of (figure 8-44).
 
     Parameters
     ----------
@@ -28,26 +29,19 @@ class CVAEGAN(Players):
         As for `DCGAN`.
     codes, classes : int
         A code is so many numbers; with it comes the class as ones and zeros.
-    pixels, matching : float
-        Weights of the squared error of pixels, and of the features' (the paper's lambda 2 and 3, 4).
+    pixels, divergence : float
+        Weights of the squared error of pixels, and of the divergence of codes (the paper's lambda 2 and 1).
     """
-    def __init__(self, size=32, channels=1, width=16, codes=16, classes=10, pixels=1.0, matching=1.0, **kwargs):
+    def __init__(self, size=32, channels=1, width=16, codes=16, classes=10, pixels=1.0, divergence=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.codes, self.classes, self.pixels, self.matching = codes, classes, pixels, matching
+        self.codes, self.classes, self.pixels, self.divergence = codes, classes, pixels, divergence
         with self.name_scope():
             self.encoder = Discriminator(size, channels + classes, width, learnt_slopes=False, outputs=2 * codes)
             self.generator = Generator(size, channels, width, codes + classes, learnt_slopes=False)
-            # Features of 64 numbers, and behind them the answer.
-            self.d_features, self.c_features = (
-                Discriminator(size, channels, width, learnt_slopes=False, outputs=64) for _ in 'dc')
-            self.d_answer, self.c_answer = nn.HybridSequential(), nn.HybridSequential()
-            self.d_answer.add(nn.LeakyReLU(0.2), nn.Dense(1))
-            self.c_answer.add(nn.LeakyReLU(0.2), nn.Dense(classes))
 
     def turns(self):
-        """As `Players` has it: discriminator and classifier, then encoder and generator."""
-        return [('d', [self.d_features, self.d_answer, self.c_features, self.c_answer], self.discriminator_loss),
-                ('g', [self.encoder, self.generator], self.generator_loss)]
+        """As `Players` has it."""
+        return [('g', [self.encoder, self.generator], self.bound)]
 
     def draw(self, data, numbers, random):
         """Images; their labels, as numbers and as ones and zeros; noise for the codes that are found, and codes."""
@@ -60,11 +54,65 @@ class CVAEGAN(Players):
         both = self.encoder(with_class(x, told))
         return both[:, :self.codes], both[:, self.codes:]
 
+    def of_classes(self, labels, random):
+        """Images (N, C, size, size), NumPy's, of random codes and these classes (N,)."""
+        codes = nd.array(random.standard_normal((len(labels), self.codes)))
+        return self.generator(nd.concat(codes, one_hot(labels, self.classes), dim=1)).asnumpy()
+
+    def found(self, x, told, noise):
+        """(codes drawn from the encoder's Gaussians (N, codes), divergence of these from the standard one (N,))."""
+        mean, log_variance = self.encode(x, told)
+        divergence = (nd.square(mean) + nd.exp(log_variance) - 1 - log_variance).sum(axis=1) / 2
+        return mean + nd.exp(log_variance / 2) * noise, divergence
+
+    def bound(self, x, labels, told, noise, codes):
+        """(N,): divergence, and error of pixels."""
+        found, divergence = self.found(x, told, noise)
+        return self._of_pixels(self.generator(nd.concat(found, told, dim=1)), x, divergence)
+
+    def _of_pixels(self, again, x, divergence):
+        return self.divergence * divergence + self.pixels * nd.square(again - x).sum(axis=(1, 2, 3)) / 2
+
+    def measure(self, run, random):
+        """A row of one code each, in every class; how often classes are right."""
+        labels = np.tile(np.arange(self.classes), 30)
+        made = self.of_classes(labels, random)
+        samples.save_tiles(made[:8 * self.classes], run.folder / 'figures' / 'classes.png', self.classes)
+        real, known = scaled(run.data.train_x[:5000]), run.data.train_y[:5000]
+        return {'label_recognised': (samples.nearest_classes(made, real, known) == labels).mean(),
+                'sharpness': sharpness(made, real)}
+
+
+class CVAEGAN(CVAE):
+    """Encoder, generator, discriminator and classifier.
+
+    Parameters
+    ----------
+    size, channels, width, codes, classes, pixels, divergence
+        As for `CVAE`; codes that are not of the standard Gaussian are kept right by D and C, too.
+    matching : float
+        Weight of the squared error of features (the paper's lambda 3 and 4).
+    """
+    def __init__(self, size=32, channels=1, width=16, codes=16, classes=10, pixels=1.0, divergence=0.1,
+                 matching=1.0, **kwargs):
+        super().__init__(size, channels, width, codes, classes, pixels, divergence, **kwargs)
+        self.matching = matching
+        with self.name_scope():
+            # Features of 64 numbers, and behind them the answer.
+            self.d_features, self.c_features = (
+                Discriminator(size, channels, width, learnt_slopes=False, outputs=64) for _ in 'dc')
+            self.d_answer, self.c_answer = nn.HybridSequential(), nn.HybridSequential()
+            self.d_answer.add(nn.LeakyReLU(0.2), nn.Dense(1))
+            self.c_answer.add(nn.LeakyReLU(0.2), nn.Dense(classes))
+
+    def turns(self):
+        """As `Players` has it: discriminator and classifier, then encoder and generator."""
+        return [('d', [self.d_features, self.d_answer, self.c_features, self.c_answer], self.discriminator_loss),
+                ('g', [self.encoder, self.generator], self.generator_loss)]
+
     def _made(self, x, told, noise, codes):
         """(images made of the codes found in x, images made of other codes, divergence of what was found)."""
-        mean, log_variance = self.encode(x, told)
-        found = mean + nd.exp(log_variance / 2) * noise
-        divergence = (nd.square(mean) + nd.exp(log_variance) - 1 - log_variance).sum(axis=1) / 2
+        found, divergence = self.found(x, told, noise)
         # Both in one call: oneDNN 2.4 crashes where a transposed convolution is used twice before one backward pass.
         made = self.generator(nd.concat(nd.concat(found, codes, dim=0), nd.concat(told, told, dim=0), dim=1))
         return made[:len(x)], made[len(x):], divergence
@@ -82,7 +130,7 @@ class CVAEGAN(Players):
         The paper has G match mean features instead of raising D's answer: of all images for D, of a class for C.
         """
         again, made, divergence = self._made(x, told, noise, codes)
-        loss = 0.1 * divergence + self.pixels * nd.square(again - x).sum(axis=(1, 2, 3)) / 2
+        loss = self._of_pixels(again, x, divergence)
         of_classes = nd.dot(told, told, transpose_b=True)  # 1 for two of one class
         of_classes = nd.broadcast_div(of_classes, of_classes.sum(axis=1, keepdims=True))
         for features, average in ((self.d_features, None), (self.c_features, of_classes)):
@@ -141,6 +189,8 @@ class CVAEGAN(Players):
 
 
 EXPERIMENTS = [
+    by_turns('8.5-cvae', 'CVAE: a variational auto-encoder that is told the class', 'CVAE：知道类别的变分自编码器', CVAE, (26,),
+             epochs=20),
     by_turns('8.5-cvae-gan', 'CVAE-GAN', 'CVAE-GAN：条件变分自编码器与 GAN', CVAEGAN, (26,), epochs=20),
 ]
 
