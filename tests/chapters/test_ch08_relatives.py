@@ -61,7 +61,7 @@ RELATIVES = {
     '8.5-denoising': ({'epochs': 10}, ['images'], lambda f: (f['validation_mse'] < f['mse_of_blur'],)),
     '8.5-pixelcnn': ({'epochs': 4, 'width': 16, 'units': 2, 'learning_rate': 0.005}, ['samples', 'lower-halves'],
                      lambda f: (f['nats'] < f['nats_of_independent_pixels'] - 10,)),
-    '8.5-pixelrnn': ({'epochs': 3, 'width': 8, 'units': 1, 'learning_rate': 0.01, 'batch_size': 16},
+    '8.5-pixelrnn': ({'epochs': 4, 'width': 16, 'units': 1, 'learning_rate': 0.01, 'batch_size': 16},
                      ['samples', 'lower-halves'], lambda f: (f['nats'] < f['nats_of_independent_pixels'] - 3,)),
     '8.5-cvae': ({'epochs': 4, 'size': 16, 'learning_rate': 0.004, 'batch_size': 32}, ['classes'], lambda f: (
         f['label_recognised'] > 0.5, f['sharpness'] < 0.8)),  # by chance 0.1; 1: as sharp as real images
