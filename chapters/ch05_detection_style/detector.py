@@ -56,6 +56,10 @@ class Detection(Training):
         sizes = {name: value for name, value in self.sizes.items() if name != 'scales'}
         return super(Detection, replace(self, sizes=sizes)).build()
 
+    def objective_of(self, network):
+        """The network with its loss, as the training steps take it."""
+        return DetectionObjective(network, self.loss(network), self.recipe.dtype)
+
     def _network_sizes(self):
         return {**super()._network_sizes(), 'scales': self.sizes.get('scales', (100,))}
 
@@ -105,8 +109,8 @@ def train_detector(run):
     if run.init:
         run.load_parameters(network)
     prepare_transfer(network, recipe)
-    loss = experiment.loss(network)
-    objective = DetectionObjective(network, loss, recipe.dtype)
+    objective = experiment.objective_of(network)
+    loss = objective.loss
     views = Views(data, recipe.augmentation, sizes_of(experiment.settings()['scales'], size, network.stride), loss.targets)
     batches = _Batches(views, len(data.train_x), recipe.batch_size)
     optimizer = make_optimizer(recipe, batches.number, network)
@@ -116,13 +120,13 @@ def train_detector(run):
         PlainStep(objective, optimizer, run.devices)
     work = 3 * sum(layer.flops or 0 for layer in layer_table(network, sample.shape))
     detector = Detector(network)
+    parts = ('loss', *(f'{name}_loss' for name in loss.names))
 
     def train(epoch, random):
         means = one_epoch(step, batches, random, epoch, run.label(epoch))
         return {'samples': batches.samples, 'operations': batches.samples * work,
                 'learning_rate': optimizer.lr_scheduler(max(1, optimizer.num_update)),
-                **{f'train_{name}': float(value) for name, value in zip(
-                    ('loss', 'box_loss', 'object_loss', 'background_loss', 'class_loss'), means)}}
+                **{f'train_{name}': float(value) for name, value in zip(parts, means)}}
 
     def validate():
         return {'validation_mAP': measure(detect(detector, data.validation_x, data.scale), data.validation_y,
@@ -229,8 +233,9 @@ def _draw_history(run, history):
     if len(history) < 2:
         return
     figure, (left, right) = figures.plt.subplots(1, 2, figsize=(10, 3.6))
-    for name in ('loss', 'box_loss', 'object_loss', 'background_loss', 'class_loss'):
-        left.semilogy([row[f'train_{name}'] for row in history], label=name.replace('_', ' '))
+    for name in history[0]:
+        if name.startswith('train_'):
+            left.semilogy([row[name] for row in history], label=name[len('train_'):].replace('_', ' '))
     right.plot([row['validation_mAP'] for row in history], 'C1', marker='o', markersize=3)
     left.set(xlabel='epoch', title='loss')
     plain_numbers(left.yaxis)

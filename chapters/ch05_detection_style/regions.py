@@ -156,9 +156,9 @@ def cuts(run, left=1.3, top=2.2, right=6.1, bottom=5.7, cells=2):
 
 
 EXPERIMENTS = [
-    WorkedExample('5.7.3', 'Faster R-CNN: planes, anchors, candidates', 'Faster R-CNN：特征、锚框与候选框', function=proposals,
+    WorkedExample('5.7.3-anchors', 'Faster R-CNN: planes, anchors, candidates', 'Faster R-CNN：特征、锚框与候选框', function=proposals,
                   book=figures_of(base_planes=512, base_width=60, base_height=40, proposal_planes=54, candidates=21600)),
-    WorkedExample('5.7.4', 'Mask R-CNN: RoI pooling and RoIAlign side by side', 'Mask R-CNN：RoI 池化与 RoIAlign 对比',
+    WorkedExample('5.7.4-align', 'Mask R-CNN: RoI pooling and RoIAlign side by side', 'Mask R-CNN：RoI 池化与 RoIAlign 对比',
                   function=cuts, book=figures_of(mask_classes=80, mask_side=28)),
 ]
 

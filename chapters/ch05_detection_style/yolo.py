@@ -13,6 +13,7 @@ from mxnet import gluon
 from chapters.kit.training.precision import lowered
 
 COORDINATES, NO_OBJECT = 5.0, 0.5  # the two weights of YOLO v1's loss
+LOSSES = 'box', 'object', 'background', 'class'  # of the loss of either
 
 
 def places(F, planes):
@@ -103,8 +104,12 @@ class DetectionObjective(gluon.HybridBlock):
         self.network, self.loss, self.dtype = network, loss, dtype
         self._compute = lowered(network, dtype)
 
+    def parts(self, x, targets, objects):
+        """The parts of the loss, (N,) each."""
+        return self.loss(self._compute(x), targets, objects)
+
     def hybrid_forward(self, F, x, targets, objects):
-        parts = self.loss(self._compute(x), targets, objects)
+        parts = self.parts(x, targets, objects)
         total = F.add_n(*parts)
         return total, F.stack(*map(F.BlockGrad, (total, *parts)))
 

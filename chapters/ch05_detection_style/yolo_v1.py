@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import batch_norm, choose, padded_convolution
 from chapters.ch05_detection_style.detector import Detection
-from chapters.ch05_detection_style.yolo import COORDINATES, NO_OBJECT, corners, overlap, places
+from chapters.ch05_detection_style.yolo import COORDINATES, LOSSES, NO_OBJECT, corners, overlap, places
 from chapters.ch05_detection_style.yolo_v2 import RECIPE
 from chapters.kit.experiment import figures_of
 from chapters.kit.training.recipe import Recipe
@@ -97,6 +97,8 @@ class YOLOv1Loss(gluon.HybridBlock):
     Input: planes (N, B * 5 + K, S, S); targets (N, 6, S, S) of `targets`; objects, not needed. Output: four (N,): of
     coordinates, of confidences where there is an object, where there is none, of classes.
     """
+    names = LOSSES
+
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)
         self.network = network

@@ -14,7 +14,8 @@ from chapters.ch05_deep_cnn.darknet import STAGES
 from chapters.ch05_deep_cnn.layers import batch_norm, choose, padded_convolution
 from chapters.ch05_deep_cnn.squeezenet import SqueezeNet
 from chapters.ch05_detection_style.detector import Detection
-from chapters.ch05_detection_style.yolo import COORDINATES, NO_OBJECT, constants, corners, overlap, places, shape_overlaps
+from chapters.ch05_detection_style.yolo import (COORDINATES, LOSSES, NO_OBJECT, constants, corners, overlap, places,
+                                                shape_overlaps)
 from chapters.kit.experiment import figures_of
 from chapters.kit.training.recipe import Recipe
 from chapters.script import run_script
@@ -26,10 +27,11 @@ BASES = {'darknet19': STAGES['19'],
 # chooses them: two areas, three proportions less one.
 VOC_SHAPES = (1.3221, 1.73145, 3.19275, 4.00944, 5.05587, 8.09892, 9.47112, 4.84053, 11.2364, 10.0071)
 HAND_SHAPES = (2.0, 2.0, 1.4, 2.8, 2.8, 1.4, 5.0, 5.0, 3.5, 7.0)
+_LAST_POOLING = 7  # the number of that layer in SqueezeNet 1.1
 _SURE = 0.6  # a box that overlaps an object so much is not told that there is none
 
 
-def _convolution(filters, kernel, normalised=True):
+def convolution(filters, kernel, normalised=True):
     """C, batch normalisation (improvement 1), leaky ReLU of slope 0.1: a list of layers."""
     return [padded_convolution(filters, kernel, use_bias=not normalised), *[batch_norm()] * normalised, nn.LeakyReLU(0.1)]
 
@@ -49,19 +51,34 @@ class Rare(mx.init.Initializer):
         array[:] = values.reshape(-1)
 
 
-class _SqueezeBase(gluon.HybridBlock):
+class SqueezeBase(gluon.HybridBlock):
     """The layers of SqueezeNet 1.1 up to 512 planes, (N, 3, H, W) -> (N, 512, H / 16, W / 16).
 
     SqueezeNet does not pad, its poolings reach beyond the edge. 7 pixels more at the left and 8 at the right give one place
     for each 16 pixels, whose centre is theirs.
+
+    Parameters
+    ----------
+    finer : bool
+        Also return the 256 planes before the last pooling, (N, 256, H / 8 + 1, W / 8 + 1): their places look at the corners
+        of squares of 8 pixels.
     """
-    def __init__(self, **kwargs):
+    def __init__(self, finer=False, **kwargs):
         super().__init__(**kwargs)
+        self._finer = finer
         with self.name_scope():
             self.features = SqueezeNet('1.1', dropout=0.0).features
 
     def hybrid_forward(self, F, x):
-        return self.features(F.pad(x, mode='edge', pad_width=(0, 0, 0, 0, 7, 8, 7, 8)))
+        x = F.pad(x, mode='edge', pad_width=(0, 0, 0, 0, 7, 8, 7, 8))
+        if not self._finer:
+            return self.features(x)
+        for layer in self.features[:_LAST_POOLING]:
+            x = layer(x)
+        coarse = x
+        for layer in self.features[_LAST_POOLING:]:
+            coarse = layer(coarse)
+        return x, coarse
 
 
 class YOLOv2(gluon.HybridBlock):
@@ -101,7 +118,7 @@ class YOLOv2(gluon.HybridBlock):
             self.fine, self.coarse = nn.HybridSequential(), nn.HybridSequential()
             if base == 'squeezenet':
                 self.stride, stages = 32, [[]]
-                self.fine.add(_SqueezeBase())
+                self.fine.add(SqueezeBase())
             else:
                 stages = choose({**BASES, 'squeezenet': None}, 'base', base)
                 self.stride = 2 ** (len(stages) - 1)
@@ -110,14 +127,14 @@ class YOLOv2(gluon.HybridBlock):
                 if number or base == 'squeezenet':
                     into.add(nn.MaxPool2D())
                 for planes, kernel in stage:
-                    into.add(*_convolution(planes, kernel, normalised))
+                    into.add(*convolution(planes, kernel, normalised))
             for _ in range(2):
-                self.coarse.add(*_convolution(filters, 3, normalised))
+                self.coarse.add(*convolution(filters, 3, normalised))
             self.beside = nn.HybridSequential()
             if squeezed:
-                self.beside.add(*_convolution(squeezed, 1, normalised))
+                self.beside.add(*convolution(squeezed, 1, normalised))
             self.last = nn.HybridSequential()
-            self.last.add(*_convolution(filters, 3, normalised))
+            self.last.add(*convolution(filters, 3, normalised))
             self.output = nn.Conv2D(self.boxes * (5 + classes), 1, bias_initializer=Rare(self.boxes))
         self._passthrough = passthrough
 
@@ -132,7 +149,7 @@ class YOLOv2(gluon.HybridBlock):
         """Begin with what ImageNet has taught SqueezeNet, where it is the base."""
         from chapters.ch05_deep_cnn.pretrained import load_zoo
         from data_tools.errors import UserError
-        if not isinstance(self.fine[0], _SqueezeBase):
+        if not isinstance(self.fine[0], SqueezeBase):
             raise UserError('--init zoo: is known for base=squeezenet only')
         load_zoo(self.fine[0].features)
 
@@ -172,6 +189,8 @@ class YOLOv2Loss(gluon.HybridBlock):
     Input: planes (N, B * (5 + K), H, W); targets (N, 6, B, H, W) of `targets`; objects (N, M, 5) with rows of -1.
     Output: four (N,): of coordinates, of confidences where there is an object, where there is none, of classes.
     """
+    names = LOSSES
+
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)
         self.network, self._all_overlaps = network, BBoxBatchIOU()
