@@ -21,9 +21,9 @@ from data_tools.datasets import HOME, check_root, folders_of
 from data_tools.errors import UserError
 from data_tools.sources import Listing
 
-_SCENES = 2000, 200  # for training, for validation
+SCENES = 2000, 200  # for training, for validation
 _VISIBLE = 0.4  # of a box: what is cut to less is left out
-_KNOWN = {'bccd': 'detection'}  # name -> folder of data that it lies in
+_KNOWN = {'bccd': 'detection', 'nuclei-180': 'detection'}  # name -> folder of data that it lies in
 _COLOURS = dict(borderMode=cv2.BORDER_CONSTANT, borderValue=(114, 114, 114))
 
 
@@ -57,10 +57,11 @@ def load_annotated(experiment, name, data_root, seed):
     if name == 'scenes':
         if shape[1] != shape[2]:
             raise UserError('scenes are square; leave the size alone, or give --set pixels=N')
-        parts = scenes(recipe.train_samples or _SCENES[0], seed, side=shape[1]), scenes(_SCENES[1], seed, True, shape[1])
+        parts = [scenes(number, seed, validation, shape[1])[:2] for number, validation in (
+            (recipe.train_samples or SCENES[0], False), (SCENES[1], True))]
         classes, said = CLASSES, ''
     else:
-        with _folder_of(name, data_root) as folder:
+        with folder_of(name, data_root) as folder:
             *lists, said = _lists_of(folder, name)
             if recipe.train_samples:
                 lists[0] = lists[0][:recipe.train_samples]
@@ -73,8 +74,8 @@ def load_annotated(experiment, name, data_root, seed):
 
 
 def padded(boxes, most):
-    """A list of (M, 5) as one array (N, most, 5), filled up with -1."""
-    filled = np.full((len(boxes), most, 5), -1, np.float32)
+    """A list of (M, 5) as one array (N, most, 5), filled up with -1; rows may be longer."""
+    filled = np.full((len(boxes), most, boxes[0].shape[1]), -1, np.float32)
     for row, objects in zip(filled, boxes):
         row[:len(objects)] = objects
     return filled
@@ -140,7 +141,7 @@ def _lists_of(folder, name):
 
 
 @contextlib.contextmanager
-def _folder_of(name, data_root):
+def folder_of(name, data_root):
     """The folder or JSON file that `name` means, for as long as it is read; archives are unpacked to a place of their own."""
     check_root(data_root)
     path, looked = Path(name).expanduser(), []
@@ -160,8 +161,8 @@ def _folder_of(name, data_root):
         return
     with tempfile.TemporaryDirectory() as folder:
         _unpack(path, folder)
-        yield next((place.parent for name in ('Annotations', 'annotations') for place in sorted(Path(folder).rglob(name))),
-                   folder)
+        yield next((place.parent for name in ('Annotations', 'annotations', 'labels')
+                    for place in sorted(Path(folder).rglob(name))), folder)
 
 
 def _unpack(path, folder):
@@ -194,7 +195,8 @@ class Views:
         `targets(objects, (H, W)) -> array`: what the loss compares with, of the objects of one picture.
 
     A call `(numbers, random)` gives float32 (N, 3, H, W) of pixels times the data's scale, targets (N, ...), objects
-    (N, M, 5).
+    (N, M, 5). Where objects have masks (see `mask_rcnn`), 4 numbers more are the box before it was cut off at the picture's
+    edge, the rest the mask within that.
     """
     def __init__(self, data, augmentation, sizes, targets):
         self._data, self._sizes, self._targets = data, sizes, targets
@@ -217,15 +219,18 @@ class Views:
         zoom = random.uniform(change.smallest, change.largest, 2)  # down, right
         scales = zoom * size / picture.shape[1:]
         moves = [random.uniform(*sorted((0.0, side * (1 - z)))) for side, z in zip(size, zoom)]
+        side = int((objects.shape[1] - 9) ** 0.5) if objects.shape[1] > 9 else 0
+        masks = objects[:, 9:].reshape(len(objects), side, side)
         if change.mirror and random.random() < 0.5:
             matrix = np.array([[-scales[1], 0, width - moves[1]], [0, scales[0], moves[0]]])
             places = objects[:, [3, 2, 1, 4]] * (-zoom[1], zoom[0], -zoom[1], zoom[0]) + (1, 0, 1, 0)
             signs = -1, 1
+            masks = masks[:, :, ::-1]
         else:
             matrix = np.array([[scales[1], 0, moves[1]], [0, scales[0], moves[0]]])
-            places, signs = objects[:, 1:] * (zoom[1], zoom[0], zoom[1], zoom[0]), (1, 1)
+            places, signs = objects[:, 1:5] * (zoom[1], zoom[0], zoom[1], zoom[0]), (1, 1)
         places = places + np.tile((signs[0] * moves[1] / width, signs[1] * moves[0] / height), 2)
-        whole = (places[:, 2:] - places[:, :2]).prod(axis=1)
+        uncut, whole = places, (places[:, 2:] - places[:, :2]).prod(axis=1)
         places = places.clip(0, 1)
         seen = (places[:, 2:] - places[:, :2]).clip(0).prod(axis=1) > _VISIBLE * whole
         # a pixel is a square: its centre is half a pixel from its edge
@@ -237,4 +242,5 @@ class Views:
             pixels = gray + (pixels - gray) * (1 + random.uniform(-change.saturation, change.saturation) / 100)
         if change.lightness:
             pixels = pixels + random.uniform(-change.lightness, change.lightness)
-        return pixels.clip(0, 255).transpose(2, 0, 1), np.concatenate([objects[:, :1], places], axis=1)[seen]
+        more = [uncut, masks.reshape(len(objects), -1)] if side else []
+        return pixels.clip(0, 255).transpose(2, 0, 1), np.concatenate([objects[:, :1], places, *more], axis=1)[seen]

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mxnet as mx
+import numpy as np
 from gluoncv.utils.metrics.voc_detection import VOCMApMetric
 
 from chapters.ch05_detection_style.annotated import to_size
 from chapters.ch05_detection_style.detector import detect, draw, measure
-from chapters.ch05_detection_style.drawing import SHOWN, draw_picture
+from chapters.ch05_detection_style.drawing import SHOWN, draw_picture, pasted
 from chapters.ch05_detection_style.yolo import Detector
 from chapters.kit.data.pictures import read_picture
 from chapters.kit.data.training_data import Facts
@@ -116,7 +118,7 @@ def detect_files(saved, paths, out, least=SHOWN):
     -------
     list of dict
         Of each picture 'file', 'width', 'height', and 'objects': each 'class', 'score', 'box' (left, top, right, bottom in
-        pixels of the picture).
+        pixels of the picture), and 'outline' of a network that gives masks, see `outline`.
 
     Raises
     ------
@@ -138,11 +140,12 @@ def detect_files(saved, paths, out, least=SHOWN):
         height, width = picture.shape[:2]
         found = detect(saved.detector, to_size(picture, saved.facts.shape[1:])[None], saved.facts.scale)[0]
         found = found[(found[:, 0] >= 0) & (found[:, 1] >= least)]
-        found[:, 2:] = found[:, 2:].clip(0, 1)
+        found[:, 2:6] = found[:, 2:6].clip(0, 1)
         told.append({'file': str(file), 'width': width, 'height': height, 'objects': [
             {'class': names[int(label)], 'score': round(float(score), 4),
-             'box': [round(float(edge) * side, 1) for edge, side in zip(box, (width, height) * 2)]}
-            for label, score, *box in found]})
+             'box': [round(float(edge) * side, 1) for edge, side in zip(box, (width, height) * 2)],
+             **({'outline': outline(row, (height, width))} if len(row) > 6 else {})}
+            for row in found for label, score, *box in [row[:6]]]})
         figure, axis = figures.plt.subplots(figsize=(7, 7 * height / width))
         draw_picture(axis, picture.transpose(2, 0, 1), found, names, least=least)
         name = file.stem if [other.stem for other in files].count(file.stem) == 1 else f'{number}-{file.stem}'
@@ -150,6 +153,14 @@ def detect_files(saved, paths, out, least=SHOWN):
     with atomic_write(out / 'detections.json', text=True) as written:
         json.dump(told, written, indent=1, ensure_ascii=False)
     return told
+
+
+def outline(row, size):
+    """The edge of an object's mask in a picture of that height and width: a list of polygons, each of [x, y] in pixels."""
+    (top, left), inside = pasted(row, size)
+    polygons, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
+                                   offset=(int(left), int(top)))
+    return [polygon[:, 0].tolist() for polygon in polygons]
 
 
 def evaluate_detector(saved, data):
@@ -166,7 +177,7 @@ def evaluate_detector(saved, data):
     began = time.perf_counter()
     found = detect(saved.detector, data.validation_x, data.scale)
     seconds = time.perf_counter() - began
-    measured = measure(found, data.validation_y, data.class_names, size)
+    measured = saved.experiment.measures(found, data)
     areas = [measure(found, data.validation_y, data.class_names, size, threshold / 100, VOCMApMetric)['mAP']
              for threshold in range(50, 100, 5)]
     draw(lambda figure, name: save_figure(figure, saved.folder, name), found, data, size)

@@ -60,6 +60,10 @@ class Detection(Training):
         """The network with its loss, as the training steps take it."""
         return DetectionObjective(network, self.loss(network), self.recipe.dtype)
 
+    def measures(self, found, data):
+        """{name: value} of what `detect` has found in validation pictures; see `measure`."""
+        return measure(found, data.validation_y, data.class_names, data.validation_x.shape[2:])
+
     def _network_sizes(self):
         return {**super()._network_sizes(), 'scales': self.sizes.get('scales', (100,))}
 
@@ -68,12 +72,13 @@ class _Batches:
     """The batches of every epoch, as `one_epoch` takes them."""
     workers = Workers()
 
-    def __init__(self, views, count, size):
-        self._views, self.size, self.number = views, size, max(1, count // size)
+    def __init__(self, views, count, size, samples=0):
+        self._views, self.size, self.number = views, size, max(1, (samples or count) // size)
         self.samples, self._count = self.number * size, count
 
     def of_epoch(self, random, epoch=0):
-        order = np.resize(random.permutation(self._count), (self.number, self.size))
+        order = np.concatenate([random.permutation(self._count) for _ in range(-(-self.samples // self._count))])
+        order = np.resize(order, (self.number, self.size))
         yield from made_ahead(self._views, order, np.random.default_rng(int(random.integers(1 << 62))))
 
 
@@ -112,7 +117,7 @@ def train_detector(run):
     objective = experiment.objective_of(network)
     loss = objective.loss
     views = Views(data, recipe.augmentation, sizes_of(experiment.settings()['scales'], size, network.stride), loss.targets)
-    batches = _Batches(views, len(data.train_x), recipe.batch_size)
+    batches = _Batches(views, len(data.train_x), recipe.batch_size, recipe.samples_per_epoch)
     optimizer = make_optimizer(recipe, batches.number, network)
     inputs = [(recipe.batch_size, 3) + size, (recipe.batch_size,) + loss.targets(np.zeros((0, 5)), size).shape,
               (recipe.batch_size,) + data.train_y.shape[1:]]
@@ -129,8 +134,8 @@ def train_detector(run):
                 **{f'train_{name}': float(value) for name, value in zip(parts, means)}}
 
     def validate():
-        return {'validation_mAP': measure(detect(detector, data.validation_x, data.scale), data.validation_y,
-                                          data.class_names, size)['mAP']}
+        measured = experiment.measures(detect(detector, data.validation_x, data.scale), data)
+        return {f'validation_{name}': value for name, value in measured.items() if ' ' not in name}
 
     def arrays():
         return {**model_arrays(network), **step.arrays()}
@@ -214,7 +219,7 @@ def measure(found, objects, class_names, size, threshold=0.5, kind=VOC07MApMetri
     pixels = np.tile((size[1], size[0]), 2)
     if not (found[..., 0] >= 0).any():
         return {'mAP': 0.0}
-    metric.update(found[..., 2:] * pixels, found[..., 0], found[..., 1], objects[..., 1:] * pixels, objects[..., 0])
+    metric.update(found[..., 2:6] * pixels, found[..., 0], found[..., 1], objects[..., 1:5] * pixels, objects[..., 0])
     names, values = metric.get()
     return {'mAP': float(values[-1]), **{f'AP of {name}': float(value) for name, value in zip(names[:-1], values)
                                          if np.isfinite(value)}}
@@ -236,12 +241,15 @@ def _draw_history(run, history):
     for name in history[0]:
         if name.startswith('train_'):
             left.semilogy([row[name] for row in history], label=name[len('train_'):].replace('_', ' '))
-    right.plot([row['validation_mAP'] for row in history], 'C1', marker='o', markersize=3)
+    for name in history[0]:
+        if name.startswith('validation_'):
+            right.plot([row[name] for row in history], marker='o', markersize=3,
+                       label=name[len('validation_'):].replace('_', ' '))
     left.set(xlabel='epoch', title='loss')
     plain_numbers(left.yaxis)
     right.set(xlabel='epoch', title='mAP', ylim=(0, 1))
-    left.legend(fontsize=8)
     for axis in (left, right):
+        axis.legend(fontsize=8)
         axis.grid(alpha=0.3)
     figure.suptitle(figures.text(f'{run.experiment.section} {run.experiment.title}', run.experiment.title_zh))
     figure.tight_layout()

@@ -1,4 +1,5 @@
 """Section 5.7: boxes on pictures, and curves of precision over recall."""
+import cv2
 import numpy as np
 from gluoncv.utils.metrics.voc_detection import VOC07MApMetric
 
@@ -13,6 +14,34 @@ def plain_numbers(axis):
     axis.set_minor_formatter('')
 
 
+def pasted(row, size):
+    """The mask of one object found, in pixels.
+
+    Parameters
+    ----------
+    row : numpy.ndarray, (6 + S * S,)
+        Class, score, left, top, right, bottom in parts of the picture; probabilities of the places of the box.
+    size : (int, int)
+        Height and width of the picture.
+
+    Returns
+    -------
+    (corner, inside) : ((int, int), numpy.ndarray of bool)
+        Its first row and column, and which pixels from there on are the object's.
+    """
+    side = int((len(row) - 6) ** 0.5)
+    left, top, right, bottom = row[2:6] * np.tile((size[1], size[0]), 2)
+    first = np.floor((top, left)).astype(int).clip(0, size)
+    last = np.ceil((bottom, right)).astype(int).clip(0, size)
+    # a pixel's centre as a place of the mask
+    across = ((np.arange(first[1], last[1]) + 0.5 - left) / max(right - left, 1e-6) * side - 0.5).astype(np.float32)
+    down = ((np.arange(first[0], last[0]) + 0.5 - top) / max(bottom - top, 1e-6) * side - 0.5).astype(np.float32)
+    if not len(across) or not len(down):
+        return tuple(first), np.zeros((len(down), len(across)), bool)
+    return tuple(first), cv2.remap(row[6:].reshape(side, side), *np.meshgrid(across, down), cv2.INTER_LINEAR,
+                                   borderMode=cv2.BORDER_REPLICATE) > 0.5
+
+
 def draw_picture(axis, picture, found, class_names, truth=None, least=SHOWN, scores=True):
     """A picture with boxes on a matplotlib axis.
 
@@ -20,10 +49,10 @@ def draw_picture(axis, picture, found, class_names, truth=None, least=SHOWN, sco
     ----------
     axis : matplotlib.axes.Axes
     picture : numpy.ndarray of uint8, (3, H, W)
-    found : numpy.ndarray, (P, 6)
-        Class, score, left, top, right, bottom in parts of the picture.
+    found : numpy.ndarray, (P, 6 or 6 + S * S)
+        Class, score, left, top, right, bottom in parts of the picture; of some networks also a mask, see `pasted`.
     class_names : sequence of str
-    truth : numpy.ndarray, (M, 5), optional
+    truth : numpy.ndarray, (M, 5 or more), optional
         Drawn in dashes.
     least : float
         Scores below are left out.
@@ -31,14 +60,22 @@ def draw_picture(axis, picture, found, class_names, truth=None, least=SHOWN, sco
         Whether to write them.
     """
     height, width = picture.shape[1:]
-    axis.imshow(picture.transpose(1, 2, 0))
-    for label, score, left, top, right, bottom in found[(found[:, 0] >= 0) & (found[:, 1] >= least)]:
+    shown, found = picture.transpose(1, 2, 0), found[(found[:, 0] >= 0) & (found[:, 1] >= least)]
+    if found.shape[1] > 6:  # each object's mask in a colour of its own
+        shown = shown.copy()
+        for number, row in enumerate(found):
+            (down, across), inside = pasted(row, (height, width))
+            colour = 255 * np.array(figures.plt.get_cmap('tab20')(number % 20)[:3])
+            place = shown[down:down + inside.shape[0], across:across + inside.shape[1]]
+            place[inside] = (0.45 * place[inside] + 0.55 * colour).astype(np.uint8)
+    axis.imshow(shown)
+    for label, score, left, top, right, bottom in found[:, :6]:
         colour = f'C{int(label) % 10}'
         axis.add_patch(figures.plt.Rectangle((left * width - 0.5, top * height - 0.5), (right - left) * width,
                                              (bottom - top) * height, fill=False, edgecolor=colour, linewidth=1.6))
         axis.text(left * width, top * height - 1, class_names[int(label)] + f' {score:.0%}' * scores, fontsize=7, color='white',
                   va='bottom', bbox={'facecolor': colour, 'pad': 0.5, 'linewidth': 0, 'alpha': 0.8}, clip_on=True)
-    for label, left, top, right, bottom in truth[truth[:, 0] >= 0] if truth is not None else ():
+    for label, left, top, right, bottom in truth[truth[:, 0] >= 0, :5] if truth is not None else ():
         axis.add_patch(figures.plt.Rectangle((left * width - 0.5, top * height - 0.5), (right - left) * width,
                                              (bottom - top) * height, fill=False, edgecolor='white', linewidth=0.8,
                                              linestyle='--'))
@@ -62,7 +99,7 @@ def draw_detections(pictures, found, class_names, truth=None, title='', least=SH
 
 def draw_boxes(pictures, objects, class_names):
     """Up to eight pictures with their true boxes; returns a matplotlib figure."""
-    found = np.insert(objects, 1, 1, axis=2)
+    found = np.insert(np.delete(objects, slice(5, 9), axis=2), 1, 1, axis=2)
     return draw_detections(pictures, found, class_names, title=figures.text('What is to be found', '标注的物体'))
 
 
@@ -70,7 +107,7 @@ def draw_precision(found, objects, class_names, size):
     """Precision over recall of each class at an IoU of 0.5, from the numbers of GluonCV's metric."""
     metric = VOC07MApMetric(0.5, list(class_names))
     pixels = np.tile((size[1], size[0]), 2)
-    metric.update(found[..., 2:] * pixels, found[..., 0], found[..., 1], objects[..., 1:] * pixels, objects[..., 0])
+    metric.update(found[..., 2:6] * pixels, found[..., 0], found[..., 1], objects[..., 1:5] * pixels, objects[..., 0])
     figure, axis = figures.plt.subplots(figsize=(5.5, 4.2))
     if metric._n_pos:
         recalls, precisions = metric._recall_prec()

@@ -13,9 +13,8 @@ from gluoncv.model_zoo.rcnn.faster_rcnn.rcnn_target import RCNNTargetSampler
 from gluoncv.model_zoo.rcnn.rpn.anchor import RPNAnchorGenerator
 from gluoncv.model_zoo.rcnn.rpn.proposal import RPNProposal
 from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetSampler
+from gluoncv.nn import coder
 from gluoncv.nn.bbox import BBoxClipToImage
-from gluoncv.nn.coder import (MultiClassEncoder, NormalizedBoxCenterDecoder, NormalizedBoxCenterEncoder,
-                              NumPyNormalizedBoxCenterEncoder)
 from gluoncv.utils.bbox import bbox_iou
 from mxnet import gluon, init
 from mxnet.gluon import nn
@@ -113,7 +112,7 @@ class FasterRCNN(gluon.HybridBlock):
             self.dense.add(nn.Dense(hidden, activation='relu'), nn.Dense(hidden, activation='relu'))
             self.classify = nn.Dense(classes + 1, weight_initializer=small)
             self.change = nn.Dense(4, weight_initializer=init.Normal(0.001))
-            self.changed = NormalizedBoxCenterDecoder(_DEVIATIONS, convert_anchor=True, minimal_opset=True)
+            self.changed = coder.NormalizedBoxCenterDecoder(_DEVIATIONS, convert_anchor=True, minimal_opset=True)
             self.clip = BBoxClipToImage()
 
     def first(self, F, x):
@@ -151,13 +150,17 @@ class FasterRCNN(gluon.HybridBlock):
         return F.reshape(F.concat(across, down, across, down, dim=3), (1, 1, 4)) * self.step
 
     def hybrid_forward(self, F, x):
+        return self.found(F, x)[1]
+
+    def found(self, F, x):
+        """Planes, and the output of the network."""
         planes, _, _, best = self.first(F, x)
         boxes = F.slice_axis(best, axis=2, begin=1, end=None)
         logits, changes = self.second(F, planes, boxes, self.proposals)
         there = F.slice_axis(best, axis=2, begin=0, end=1) >= 0
         probabilities = F.broadcast_mul(F.slice_axis(F.softmax(logits, axis=2), axis=2, begin=1, end=None), there)
         boxes = F.broadcast_div(self.clip(self.changed(changes, boxes), x), self.sides(F, planes))
-        return F.concat(boxes, probabilities, dim=2)
+        return planes, F.concat(boxes, probabilities, dim=2)
 
     def parts(self, F, found):
         """Boxes (N, P, 4) in parts of the picture, confidences (N, P), all 1, and probabilities (N, P, K)."""
@@ -183,7 +186,8 @@ class RegionLoss(gluon.HybridBlock):
     images : int
         Of a batch.
     anchors, samples : int
-        Of a picture that count in the first stage, at most half of them objects', and in the second, at most a quarter.
+        Of a picture that count in the first stage, at most half of them objects', and in the second, at most a quarter; there
+        not more than the proposals.
 
     Input: pixels (N, 3, H, W); targets (N, A, 6) of `targets`; objects (N, M, 5) with rows of -1.
     Output: four (N,): of anchors' scores and changes, of proposals' classes and changes.
@@ -192,10 +196,12 @@ class RegionLoss(gluon.HybridBlock):
 
     def __init__(self, network, images, anchors=256, samples=64, **kwargs):
         super().__init__(**kwargs)
+        samples = min(samples, network.proposals // 4 * 4)
         self.network, self._anchors, self._samples = network, anchors, samples
         self.sample = RCNNTargetSampler(images, network.proposals, samples, 0.5, 0.25, 1000)
-        self.label, self.encode = MultiClassEncoder(), NormalizedBoxCenterEncoder(_DEVIATIONS)
-        self._sampler, self._encoder = RPNTargetSampler(anchors, 0.7, 0.3, 0.5), NumPyNormalizedBoxCenterEncoder((1,) * 4)
+        self.label, self.encode = coder.MultiClassEncoder(), coder.NormalizedBoxCenterEncoder(_DEVIATIONS)
+        self._sampler = RPNTargetSampler(anchors, 0.7, 0.3, 0.5)
+        self._encoder = coder.NumPyNormalizedBoxCenterEncoder((1,) * 4)
         self._all_anchors = lru_cache(8)(self._anchors_of)
 
     def _anchors_of(self, size):
@@ -222,7 +228,7 @@ class RegionLoss(gluon.HybridBlock):
         found = np.zeros((len(anchors), 6), np.float32)
         found[:, 0] = -1
         if len(objects):
-            boxes = objects[:, 1:] * np.tile(size[::-1], 2)
+            boxes = objects[:, 1:5] * np.tile(size[::-1], 2)
             samples, matches = self._sampler(bbox_iou(anchors, boxes))
             changes, counts = self._encoder(samples[None], matches[None], anchors[None], boxes[None])
             found[:, 0] = np.where(samples == 0, -1, samples > 0)
@@ -254,7 +260,12 @@ class RegionLoss(gluon.HybridBlock):
         chosen = -F.pick(F.log_softmax(logits, axis=2), F.relu(classes), axis=2)
         first = (F.sum(entropy * (wanted >= 0), axis=(1, 2)) / self._anchors, F.sum(wrong, axis=(1, 2)) / self._anchors)
         return (*first, F.sum(chosen * (classes >= 0), axis=1) / self._samples,
-                F.sum(F.smooth_l1(second - moves, scalar=1.0) * moved, axis=(1, 2)) / self._samples)
+                F.sum(F.smooth_l1(second - moves, scalar=1.0) * moved, axis=(1, 2)) / self._samples,
+                *self.rest(F, planes, boxes, classes, matches, objects))
+
+    def rest(self, F, planes, boxes, classes, matches, objects):
+        """Further parts of the loss, from what `sampled` gives: none."""
+        return ()
 
 
 class RegionObjective(DetectionObjective):

@@ -47,6 +47,14 @@ class RegionProposals(gluon.HybridBlock):
         return F.concat(self.scores(x), self.changes(x), dim=1)
 
 
+class _Transposed(nn.Conv2DTranspose):
+    """Of weights that are part of a larger block of memory, as `CompiledStep` has them, oneDNN makes no transposed convolution:
+    it gets a copy.
+    """
+    def hybrid_forward(self, F, x, weight, bias=None):
+        return super().hybrid_forward(F, x, weight * 1, bias)
+
+
 class MaskBranch(gluon.HybridBlock):
     """Mask R-CNN's outline of each class (figure 5-59): four C3x3-256, a transposed C2x2 that doubles the sides, C1x1.
 
@@ -56,7 +64,7 @@ class MaskBranch(gluon.HybridBlock):
         super().__init__(**kwargs)
         with self.name_scope():
             self.branch = chain(*(nn.Conv2D(filters, 3, padding=1, activation='relu') for _ in range(4)),
-                                nn.Conv2DTranspose(filters, 2, strides=2, activation='relu'), nn.Conv2D(classes, 1))
+                                _Transposed(filters, 2, strides=2, activation='relu'), nn.Conv2D(classes, 1))
 
     def hybrid_forward(self, F, x):
         return self.branch(x)
@@ -156,8 +164,9 @@ def cuts(run, left=1.3, top=2.2, right=6.1, bottom=5.7, cells=2):
 
 
 EXPERIMENTS = [
-    WorkedExample('5.7.3-anchors', 'Faster R-CNN: planes, anchors, candidates', 'Faster R-CNN：特征、锚框与候选框', function=proposals,
-                  book=figures_of(base_planes=512, base_width=60, base_height=40, proposal_planes=54, candidates=21600)),
+    WorkedExample('5.7.3-anchors', 'Faster R-CNN: planes, anchors, candidates', 'Faster R-CNN：特征、锚框与候选框',
+                  function=proposals, book=figures_of(base_planes=512, base_width=60, base_height=40, proposal_planes=54,
+                                                      candidates=21600)),
     WorkedExample('5.7.4-align', 'Mask R-CNN: RoI pooling and RoIAlign side by side', 'Mask R-CNN：RoI 池化与 RoIAlign 对比',
                   function=cuts, book=figures_of(mask_classes=80, mask_side=28)),
 ]

@@ -73,14 +73,15 @@ def scenes(number, seed, validation=False, side=SIDE):
 
     Returns
     -------
-    (pixels, objects)
-        uint8 (number, 3, side, side); a list of float32 (M, 5), as `scene` gives them.
+    (pixels, objects, masks)
+        uint8 (number, 3, side, side); lists of float32 (M, 5) and of bool (M, side, side), as `scene` gives them.
     """
     digits = load('digits')
     figures, labels = (digits.test_images, digits.test_labels) if validation else (digits.train_images, digits.train_labels)
     random = np.random.default_rng([seed, validation, 0x5c])
     made = [scene(figures[:, 0], labels, random, side) for _ in range(number)]
-    return np.stack([pixels for pixels, _, _ in made]), [objects for _, objects, _ in made]
+    pixels, objects, masks = zip(*made)
+    return np.stack(pixels), list(objects), list(masks)
 
 
 CLASSES = CLASS_NAMES['digits']

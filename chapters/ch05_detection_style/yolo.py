@@ -126,21 +126,21 @@ class Detector(gluon.HybridBlock):
     least : float
         Score under which nothing is kept.
     most : int
-        Boxes a picture; four times as many are looked at.
+        Boxes a picture; four times as many are looked at. 0: 100, or as many as a network makes proposals.
 
     Input (N, 3, H, W); output (N, A * K, 6): class, score, left, top, right, bottom in parts of the picture; the surest
-    first, then rows of -1.
+    first, then rows of -1. What `parts` gives beyond the three, (N, A, K, E), follows in each row.
     """
-    def __init__(self, network, overlap=0.45, least=0.01, most=100, **kwargs):
+    def __init__(self, network, overlap=0.45, least=0.01, most=0, **kwargs):
         super().__init__(**kwargs)
-        self.network, self.most = network, most
-        self._settings = dict(overlap_thresh=overlap, valid_thresh=least, topk=4 * most, coord_start=2, score_index=1,
+        self.network, self.most = network, most or getattr(network, 'proposals', 100)
+        self._settings = dict(overlap_thresh=overlap, valid_thresh=least, topk=4 * self.most, coord_start=2, score_index=1,
                               id_index=0)
 
     def hybrid_forward(self, F, x):
-        boxes, confidence, classes = self.network.parts(F, self.network(x))
+        boxes, confidence, classes, *more = self.network.parts(F, self.network(x))
         scores = F.broadcast_mul(F.expand_dims(confidence, axis=2), classes)  # (N, A, K)
         numbers = F.broadcast_like(F.reshape(F.contrib.arange_like(scores, axis=2), shape=(1, 1, -1)), scores)
         edges = F.broadcast_axis(F.expand_dims(boxes, axis=2), axis=2, size=self.network.classes)  # (N, A, K, 4)
-        found = F.concat(F.stack(numbers, scores, axis=-1), edges, dim=-1)
-        return F.contrib.box_nms(F.reshape(found, shape=(0, -1, 6)), **self._settings)
+        found = F.concat(F.stack(numbers, scores, axis=-1), edges, *more, dim=-1)
+        return F.contrib.box_nms(F.reshape(found, shape=(0, -3, 0)), **self._settings)

@@ -13,9 +13,9 @@ from mxnet.gluon import nn
 from chapters.ch05_deep_cnn.darknet import STAGES
 from chapters.ch05_deep_cnn.layers import batch_norm, choose, padded_convolution
 from chapters.ch05_deep_cnn.squeezenet import SqueezeNet
+from chapters.ch05_detection_style import yolo
 from chapters.ch05_detection_style.detector import Detection
-from chapters.ch05_detection_style.yolo import (COORDINATES, LOSSES, NO_OBJECT, constants, corners, overlap, places,
-                                                shape_overlaps)
+from chapters.ch05_detection_style.yolo import COORDINATES, NO_OBJECT, constants, corners, overlap, places, shape_overlaps
 from chapters.kit.experiment import figures_of
 from chapters.kit.training.recipe import Recipe
 from chapters.script import run_script
@@ -189,7 +189,7 @@ class YOLOv2Loss(gluon.HybridBlock):
     Input: planes (N, B * (5 + K), H, W); targets (N, 6, B, H, W) of `targets`; objects (N, M, 5) with rows of -1.
     Output: four (N,): of coordinates, of confidences where there is an object, where there is none, of classes.
     """
-    names = LOSSES
+    names = yolo.LOSSES
 
     def __init__(self, network, **kwargs):
         super().__init__(**kwargs)

@@ -184,7 +184,7 @@ def test_scenes_are_seeded_and_their_boxes_fit_their_masks():
         rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
         assert np.array(edges) * 96 == pytest.approx([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], abs=1e-3)
         assert 0 <= label < 10
-    (one, boxes), (other, _) = scenes.scenes(3, 5), scenes.scenes(3, 5)
+    (one, boxes, _), (other, _, _) = scenes.scenes(3, 5), scenes.scenes(3, 5)
     assert (one == other).all() and (one != scenes.scenes(3, 6)[0]).any()
     assert (one != scenes.scenes(3, 5, validation=True)[0]).any() and len(boxes) == 3
 
