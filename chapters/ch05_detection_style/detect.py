@@ -15,7 +15,7 @@ from gluoncv.utils.metrics.voc_detection import VOCMApMetric
 
 from chapters.ch05_detection_style.annotated import to_size
 from chapters.ch05_detection_style.detector import detect, draw, measure
-from chapters.ch05_detection_style.drawing import SHOWN, draw_picture, pasted
+from chapters.ch05_detection_style.drawing import SHOWN, draw_misses, draw_picture, pasted
 from chapters.ch05_detection_style.yolo import Detector
 from chapters.kit.data.pictures import read_picture
 from chapters.kit.data.training_data import Facts
@@ -170,7 +170,7 @@ def evaluate_detector(saved, data):
     -------
     dict of str to float
         'mAP' and 'AP of CLASS' by Pascal VOC's rule of 2007; 'mAP by the area' of 2010; 'mAP over IoU 0.5 to 0.95', the mean
-        of ten, as COCO has it.
+        of ten, as COCO has it; 'mask_AP' of a network that gives masks. The figure `misses` has what is wrong.
     """
     size = data.validation_x.shape[2:]
     detect(saved.detector, data.validation_x[:8], data.scale)
@@ -181,5 +181,6 @@ def evaluate_detector(saved, data):
     areas = [measure(found, data.validation_y, data.class_names, size, threshold / 100, VOCMApMetric)['mAP']
              for threshold in range(50, 100, 5)]
     draw(lambda figure, name: save_figure(figure, saved.folder, name), found, data, size)
+    save_figure(draw_misses(data.validation_x, found, data.validation_y, data.class_names), saved.folder, 'misses')
     return {**measured, 'mAP by the area': areas[0], 'mAP over IoU 0.5 to 0.95': sum(areas) / len(areas),
             'pictures a second': len(data.validation_x) / seconds}

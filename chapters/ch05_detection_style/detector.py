@@ -146,6 +146,8 @@ def train_detector(run):
     history = train_epochs(run, recipe.epochs, train, validate, arrays, restore)
     found = detect(detector, data.validation_x, data.scale)
     metrics = draw(run.save_figure, found, data, size)
+    for drawing in experiment.drawings:
+        metrics.update(drawing(run, network) or {})
     _draw_history(run, history)
     run.export_for(network, len(history), sample)
     return metrics, history

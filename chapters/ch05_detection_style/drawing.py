@@ -1,6 +1,7 @@
 """Section 5.7: boxes on pictures, and curves of precision over recall."""
 import cv2
 import numpy as np
+from gluoncv.utils.bbox import bbox_iou
 from gluoncv.utils.metrics.voc_detection import VOC07MApMetric
 
 from chapters.kit.report import figures
@@ -119,4 +120,65 @@ def draw_precision(found, objects, class_names, size):
              title=figures.text('Precision over recall, AP of each class', '精确率与召回率'))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=7)
+    return figure
+
+
+def misses(found, objects, least=SHOWN, threshold=0.5):
+    """What is wrong in what was found.
+
+    Parameters
+    ----------
+    found : numpy.ndarray, (N, P, 6 or more)
+        As `detect` gives it: the surest of a picture first.
+    objects : numpy.ndarray, (N, M, 5 or more)
+        Of the truth, filled up with -1.
+    least : float
+        Score under which a box does not count.
+    threshold : float
+        IoU from which on a box counts as the object's.
+
+    Returns
+    -------
+    (wrong, missed) : lists of (picture, (5,) of class, left, top, right, bottom, score)
+        Boxes where no object of their class is, or one that a surer box has; the surest first. Objects that no box has, the
+        largest first; their score is 0.
+    """
+    wrong, missed = [], []
+    for number, (rows, things) in enumerate(zip(found, objects)):
+        rows, things = rows[(rows[:, 0] >= 0) & (rows[:, 1] >= least)], things[things[:, 0] >= 0, :5]
+        overlaps, free = bbox_iou(rows[:, 2:6], things[:, 1:]), np.ones(len(things), bool)
+        for row, own in zip(rows, overlaps):
+            own = np.where(free & (things[:, 0] == row[0]), own, -1)
+            if len(own) and own.max() >= threshold:
+                free[own.argmax()] = False
+            else:
+                wrong.append((number, np.delete(row[:6], 1), float(row[1])))
+        missed += [(number, thing, 0.0) for thing in things[free]]
+    return (sorted(wrong, key=lambda one: -one[2]),
+            sorted(missed, key=lambda one: -float((one[1][3:] - one[1][1:3]).prod())))
+
+
+def draw_misses(pictures, found, objects, class_names, each=4):
+    """The surest boxes that are wrong and the largest objects that were missed, with what is around; a matplotlib figure."""
+    wrong, missed = misses(found, objects)
+    figure, axes = figures.plt.subplots(2, each, figsize=(3.2 * each, 6.8), squeeze=False)
+    for row, (some, colour) in enumerate(((wrong, 'C3'), (missed, 'yellow'))):
+        for axis, one in zip(axes[row], [*some[:each], *[None] * each]):
+            axis.set_axis_off()
+            if one is None:
+                continue
+            number, (label, *box), score = one
+            picture = pictures[number]
+            sides = np.tile(picture.shape[:0:-1], 2)
+            left, top, right, bottom = np.array(box) * sides - 0.5
+            draw_picture(axis, picture, np.zeros((0, 6)), class_names, objects[number])
+            axis.add_patch(figures.plt.Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour,
+                                                 linewidth=2.2))
+            around = max(right - left, bottom - top, min(picture.shape[1:]) / 8)
+            axis.set(xlim=(max(-0.5, left - around), min(sides[0] - 0.5, right + around)),
+                     ylim=(min(sides[1] - 0.5, bottom + around), max(-0.5, top - around)),
+                     title=class_names[int(label)] + f' {score:.0%}' * bool(score))
+    figure.suptitle(figures.text(f'{len(wrong)} boxes wrong (above: the surest), {len(missed)} objects missed (below)',
+                                 '上：找错的框（最自信的）；下：漏掉的物体（最大的）'))
+    figure.tight_layout()
     return figure

@@ -6,7 +6,9 @@ Ren, He, Girshick, Sun, "Faster R-CNN: towards real-time object detection with r
 (https://arxiv.org/abs/1506.01497). Anchors, proposals and the samplers of both stages are GluonCV's; `regions.py` has the
 book's numbers.
 """
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Callable, Tuple
 
 import numpy as np
 from gluoncv.model_zoo.rcnn.faster_rcnn.rcnn_target import RCNNTargetSampler
@@ -16,13 +18,14 @@ from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetSampler
 from gluoncv.nn import coder
 from gluoncv.nn.bbox import BBoxClipToImage
 from gluoncv.utils.bbox import bbox_iou
-from mxnet import gluon, init
+from mxnet import gluon, init, nd
 from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import choose
 from chapters.ch05_detection_style.detector import Detection
 from chapters.ch05_detection_style.yolo import DetectionObjective, places
 from chapters.ch05_detection_style.yolo_v2 import BASES, RECIPE, SqueezeBase, convolution
+from chapters.kit.report import figures
 from chapters.script import run_script
 
 _PLACES = 64  # across and down for which there are anchors
@@ -274,8 +277,36 @@ class RegionObjective(DetectionObjective):
         return self.loss(x, targets, objects)
 
 
+def draw_proposals(run, network):
+    """The surest proposals of some validation pictures; returns which part of all objects a proposal overlaps by half."""
+    data, device = run.data, next(iter(network.collect_params().values())).list_ctx()[0]
+    sides = np.tile(data.validation_x.shape[:1:-1], 2)
+    figure, axes = figures.plt.subplots(1, 4, figsize=(14, 4))
+    met, number = 0, 0
+    for picture, (pixels, objects) in enumerate(zip(data.validation_x, data.validation_y)):
+        x = nd.array(pixels[None], device, dtype='float32') * data.scale
+        best = network.first(nd, x)[3].asnumpy()[0]
+        best, boxes = best[best[:, 0] >= 0], objects[objects[:, 0] >= 0, 1:5] * sides
+        met += int((bbox_iou(best[:, 1:], boxes).max(axis=0, initial=0) >= 0.5).sum())
+        number += len(boxes)
+        if picture < len(axes):
+            axes[picture].imshow(pixels.transpose(1, 2, 0))
+            axes[picture].set_axis_off()
+            for score, left, top, right, bottom in best[:2 * len(boxes) + 4][::-1]:
+                axes[picture].add_patch(figures.plt.Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False,
+                                                              edgecolor=figures.plt.get_cmap('viridis')(float(score))))
+    figure.suptitle(figures.text('The surest proposals of the first stage, whatever they hold (yellow: sure)',
+                                 '第一阶段最自信的候选框，不分类别（黄色为自信）'))
+    figure.tight_layout()
+    run.save_figure(figure, 'proposals')
+    return {'proposal_recall': met / max(number, 1)}
+
+
+@dataclass(frozen=True)
 class TwoStages(Detection):
     """A `Detection` in two stages."""
+    drawings: Tuple[Callable, ...] = (draw_proposals,)
+
     lowers = False
 
     def objective_of(self, network):
