@@ -248,7 +248,7 @@ class Segmentation(TwoStages):
 # Nuclei are 13 pixels across: pictures are doubled, and a quarter of one is looked at in training.
 NUCLEI = {'step': 8, 'filters': 128, 'hidden': 128, 'anchors': (16.0, 32.0, 64.0), 'proposals': 200, 'mask_filters': 32,
           'classes': 1}
-NUCLEI_RECIPE = CELLS_RECIPE.but(epochs=4, samples_per_epoch=560,
+NUCLEI_RECIPE = CELLS_RECIPE.but(epochs=4, samples_per_epoch=360,
                                  augmentation='mirror smallest=1.6 largest=2.4 saturation=40 lightness=30',
                                  fresh=CELLS_RECIPE.fresh + ' branch')
 

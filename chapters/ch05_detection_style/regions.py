@@ -47,27 +47,24 @@ class RegionProposals(gluon.HybridBlock):
         return F.concat(self.scores(x), self.changes(x), dim=1)
 
 
-class _Transposed(nn.Conv2DTranspose):
-    """Of weights that are part of a larger block of memory, as `CompiledStep` has them, oneDNN makes no transposed convolution:
-    it gets a copy.
-    """
-    def hybrid_forward(self, F, x, weight, bias=None):
-        return super().hybrid_forward(F, x, weight * 1, bias)
-
-
 class MaskBranch(gluon.HybridBlock):
     """Mask R-CNN's outline of each class (figure 5-59): four C3x3-256, a transposed C2x2 that doubles the sides, C1x1.
+
+    The transposed convolution has a stride of 2, so that its squares do not overlap: it is C1x1 to four times as many planes,
+    four of which are laid out as one. oneDNN's own takes no weights that are part of a larger block of memory, as
+    `CompiledStep` has them.
 
     Input (N, 256, 14, 14), cut out by RoIAlign; output (N, classes, 28, 28), logits of each place.
     """
     def __init__(self, classes=80, filters=256, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
-            self.branch = chain(*(nn.Conv2D(filters, 3, padding=1, activation='relu') for _ in range(4)),
-                                _Transposed(filters, 2, strides=2, activation='relu'), nn.Conv2D(classes, 1))
+            self.branch = chain(*(nn.Conv2D(filters, 3, padding=1, activation='relu') for _ in range(4)))
+            self.doubled = nn.Conv2D(4 * filters, 1, activation='relu')
+            self.output = nn.Conv2D(classes, 1)
 
     def hybrid_forward(self, F, x):
-        return self.branch(x)
+        return self.output(F.depth_to_space(self.doubled(self.branch(x)), block_size=2))
 
 
 def anchors_of(height, width):

@@ -388,7 +388,7 @@ def test_precision_by_hand(tmp_path):
 
 
 def test_faster_and_mask_r_cnn_have_the_books_numbers(tmp_path):
-    for section in ('5.7.3', '5.7.4'):
+    for section in ('5.7.3-anchors', '5.7.4-align'):
         experiment = chapters.find(section)
         _, result = run_experiment(experiment, out=tmp_path / section, quiet=True)
         for printed in experiment.book:
@@ -399,4 +399,4 @@ def test_faster_and_mask_r_cnn_have_the_books_numbers(tmp_path):
     sizes = sizes[:, 2:] - sizes[:, :2] + 1
     assert len(sizes) == 2 * 3 * 9 and sizes.min() < 100 < 700 < sizes.max()
     with pytest.raises(UserError, match='multiples of 16'):
-        run_experiment(chapters.find('5.7.3').but(width=100), out=tmp_path / 'odd', quiet=True)
+        run_experiment(chapters.find('5.7.3-anchors').but(width=100), out=tmp_path / 'odd', quiet=True)
