@@ -37,8 +37,9 @@ class MaskRCNN(FasterRCNN):
     The others, and the input, are those of `FasterRCNN`. Output (N, proposals, 4 + K + K * 28 * 28): boxes, probabilities of
     the classes, of each class the probabilities of the places of its mask.
     """
-    def __init__(self, mask_filters=256, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, base='squeezenet', step=16, filters=256, anchors=(128.0, 256.0, 512.0), ratios=(0.5, 1.0, 2.0),
+                 hidden=256, proposals=300, align=True, classes=20, mask_filters=256, **kwargs):
+        super().__init__(base, step, filters, anchors, ratios, hidden, proposals, align, classes, **kwargs)
         with self.name_scope():
             self.branch = MaskBranch(self.classes, mask_filters)
 
