@@ -125,6 +125,7 @@ def train_detector(run):
         PlainStep(objective, optimizer, run.devices)
     work = 3 * sum(layer.flops or 0 for layer in layer_table(network, sample.shape))
     detector = Detector(network)
+    latest: list = []  # what was found last
     parts = ('loss', *(f'{name}_loss' for name in loss.names))
 
     def train(epoch, random):
@@ -134,7 +135,8 @@ def train_detector(run):
                 **{f'train_{name}': float(value) for name, value in zip(parts, means)}}
 
     def validate():
-        measured = experiment.measures(detect(detector, data.validation_x, data.scale), data)
+        latest[:] = [detect(detector, data.validation_x, data.scale)]
+        measured = experiment.measures(latest[0], data)
         return {f'validation_{name}': value for name, value in measured.items() if ' ' not in name}
 
     def arrays():
@@ -144,7 +146,7 @@ def train_detector(run):
         restore_model(kept, network)
         step.restore(kept, epochs * batches.number)
     history = train_epochs(run, recipe.epochs, train, validate, arrays, restore)
-    found = detect(detector, data.validation_x, data.scale)
+    found = latest[0] if latest else detect(detector, data.validation_x, data.scale)
     metrics = draw(run.save_figure, found, data, size)
     for drawing in experiment.drawings:
         metrics.update(drawing(run, network) or {})

@@ -132,7 +132,7 @@ def load_outlined(experiment, name, data_root, seed):
     shape = (3, recipe.pixels, recipe.pixels) if recipe.pixels else experiment.sample_shape
     if name == 'scenes':
         made = [scenes(number, seed, validation, shape[1]) for number, validation in (
-            (recipe.train_samples or SCENES[0], False), (SCENES[1], True))]
+            (recipe.train_samples or SCENES[0], False), (SCENES[1] // 2, True))]
         classes, said = CLASSES, ''
         parts = [(pixels, [rows_of(*both) for both in zip(objects, masks)], masks) for pixels, objects, masks in made]
     else:
