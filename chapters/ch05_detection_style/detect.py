@@ -52,9 +52,9 @@ class SavedDetector:
 
     def load_data(self, name='', pixels=0):
         """The pictures that it was measured on, or those of `name`; at another size: `pixels` square (improvement 10)."""
-        stride = self.detector.network.stride
-        if pixels % stride:
-            raise UserError(f'--pixels {pixels}: give a multiple of {stride}')
+        stride, largest = self.detector.network.stride, getattr(self.detector.network, 'largest', pixels)
+        if pixels % stride or pixels > largest:
+            raise UserError(f'--pixels {pixels}: give a multiple of {stride}' + f', at most {largest}' * (pixels > largest))
         experiment = self.experiment.but(pixels=pixels) if pixels else self.experiment
         experiment = replace(experiment, recipe=replace(experiment.recipe, train_samples=0))
         data = experiment.load(name or self.config['data'], self.config['data_root'] or None, self.config['seed'])

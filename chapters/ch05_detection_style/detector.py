@@ -109,6 +109,8 @@ def train_detector(run):
     if any(side % network.stride for side in size):
         raise UserError(f'{experiment.section}: pictures of {size[0]}x{size[1]}: give sides that are multiples of '
                         f'{network.stride} (--set pixels=N)')
+    if max(size) > getattr(network, 'largest', max(size)):
+        raise UserError(f'{experiment.section}: pictures of {size[0]}x{size[1]}: give sides of at most {network.largest}')
     sample = np.zeros((1, 3) + size, np.float32)
     initialize(network, recipe, sample, run.devices)
     if run.init:

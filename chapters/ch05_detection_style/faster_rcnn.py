@@ -94,14 +94,14 @@ class FasterRCNN(gluon.HybridBlock):
         RoIAlign, as Mask R-CNN has it; else RoI pooling.
     classes : int
 
-    Input (N, 3, H, W), H and W multiples of `stride`. Output (N, proposals, 4 + classes): left, top, right, bottom in parts of
-    the picture; probability of each class.
+    Input (N, 3, H, W), H and W multiples of `stride`, at most `largest`. Output (N, proposals, 4 + classes): left, top, right,
+    bottom in parts of the picture; probability of each class.
     """
     def __init__(self, base='squeezenet', step=16, filters=256, anchors=(128.0, 256.0, 512.0), ratios=(0.5, 1.0, 2.0),
                  hidden=256, proposals=300, align=True, classes=20, **kwargs):
         super().__init__(**kwargs)
         self.stride, self.step, self.classes, self.proposals = 16 if base == 'squeezenet' else 8, step, classes, proposals
-        self._align = align
+        self.largest, self._align = _PLACES * step, align
         number = len(anchors) * len(ratios)
         small = init.Normal(0.01)
         with self.name_scope():

@@ -259,6 +259,8 @@ def test_mask_r_cnn_learns_and_is_measured_again(trained, capsys):
     assert main(['evaluate', str(run.folder)]) == 0
     assert f'{best["validation_mask_AP"]:.4f}'[:5] in capsys.readouterr().out
     assert (run.folder / 'figures' / 'misses.png').exists()
+    assert main(['evaluate', str(run.folder), '--pixels', '520']) == 2
+    assert 'at most 512' in capsys.readouterr().err
 
 
 def test_detect_writes_outlines(trained, tmp_path, capsys):
@@ -298,5 +300,8 @@ def test_sizes_that_cannot_be(tmp_path):
         FasterRCNN(step=4)
     with pytest.raises(UserError, match='multiples of 8'):
         run_experiment(chapters.find('5.7.3').but(pixels=60, train_samples=8), out=tmp_path / 'odd', quiet=True)
+    with pytest.raises(UserError, match='at most 512'):
+        run_experiment(chapters.find('5.7.4').but(pixels=520), data=str(discs(tmp_path / 'discs', 5)), out=tmp_path / 'large',
+                       quiet=True)
     with pytest.raises(UserError, match='squeezenet'):
         network_of().load_zoo()
