@@ -93,7 +93,8 @@ def draw_detections(pictures, found, class_names, truth=None, title='', least=SH
         axis.set_axis_off()
     for number, (axis, picture) in enumerate(zip(axes.flat, pictures)):
         draw_picture(axis, picture, found[number], class_names, None if truth is None else truth[number], least)
-    figure.suptitle(title or figures.text('What is found (dashed: the truth)', '检测结果（虚线为标注）'))
+    figure.suptitle(title or (figures.text('What is found', '检测结果') if truth is None else
+                              figures.text('What is found (dashed: the truth)', '检测结果（虚线为标注）')))
     figure.tight_layout()
     return figure
 
