@@ -23,7 +23,6 @@ from chapters.kit.runtime import device
 from chapters.kit.trained.zoo import is_of_zoo, run_folder
 from chapters.kit.training.checkpoint import Checkpoint
 from chapters.kit.training.precision import require_dtype
-from chapters.kit.training.recipe import Recipe
 from chapters.kit.training.workers import Workers
 from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError
@@ -198,8 +197,9 @@ class Run:
         config = read_config(folder)
         for name in ('section', 'facts', 'recipe', 'sizes', 'seed', 'data', 'form'):
             mine, theirs = json.loads(json.dumps(self.config[name])), config[name]
-            if name == 'recipe' and theirs:  # fields that recipes did not have when the run began
-                theirs = {**json.loads(json.dumps(vars(Recipe()))), **theirs}
+            if name == 'recipe' and theirs:  # fields that recipes did not have when the run began, or have no more
+                theirs = {**json.loads(json.dumps(vars(type(self.experiment.recipe)()))), **theirs}
+                theirs = {field: theirs[field] for field in mine}
             if name == 'facts' and mine != theirs:
                 different = [key for key in mine if key in theirs and mine[key] != theirs[key]]  # runs before had fewer
                 if set(different) - {'files', 'note'}:
@@ -432,7 +432,10 @@ def experiment_of(config, find, folder=None):
     changes = {}
     if isinstance(experiment, Training):
         experiment = experiment.fitted(Facts.of_config(config))
-        changes = {name: value for name, value in config['recipe'].items() if vars(experiment.recipe).get(name) != value}
+        known = vars(experiment.recipe)
+        # Every recipe once had a field for the symmetries of Go's board; runs of that time go on.
+        changes = {name: value for name, value in config['recipe'].items() if known.get(name) != value
+                   and (name in known or name != 'apply_symmetry')}
     changes.update((name, value) for name, value in sizes.items() if experiment.sizes.get(name) != value)
     return experiment.but(**changes) if changes else experiment
 
