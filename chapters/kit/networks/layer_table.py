@@ -27,7 +27,7 @@ _EACH_OUTPUT = {
     'softmax': 3, 'log_softmax': 3, 'SoftmaxActivation': 3, 'SoftmaxOutput': 3, 'LogisticRegressionOutput': 1,
     'L2Normalization': 3, 'clip': 2, 'abs': 1, 'sqrt': 1, 'rsqrt': 1, 'square': 1, 'exp': 1, 'log': 1,
     'sign': 1, 'negative': 1, 'reciprocal': 1, 'erf': 1, 'cos': 1, 'sin': 1, 'where': 1, 'smooth_l1': 1,
-    'maximum': 1, 'minimum': 1, '_random_uniform_like': 1,
+    'maximum': 1, 'minimum': 1, '_random_uniform_like': 1, '_contrib_box_decode': 4,
 }
 # Operations for each value of the first input.
 _EACH_INPUT = {'mean': 1, 'sum': 1, 'max': 1, 'min': 1, 'prod': 1, 'norm': 2, 'argmax': 1, 'argmin': 1,
@@ -40,7 +40,8 @@ _NO_WORK = {
     'make_loss', '_copy', 'identity', 'Cast', 'cast', 'depth_to_space', 'space_to_depth', 'Embedding', 'take',
     'pick', 'one_hot', 'gather_nd', 'broadcast_axis', 'broadcast_to', 'broadcast_like', 'zeros_like',
     'ones_like', '_zeros', '_ones', '_arange', 'LinearRegressionOutput', 'MAERegressionOutput', 'batch_take',
-    'shape_array', 'size_array',
+    'shape_array', 'size_array', '_contrib_arange_like', 'amp_multicast',
+    '_contrib_box_nms',  # sorts and compares; how many boxes, the picture decides
 }
 _LABELLED = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
              'SVMOutput')
@@ -205,6 +206,8 @@ def _flops(node, inputs, outputs):
         return math.prod(inputs[0]) if settings.get('global_pool') else out * math.prod(settings['kernel'])
     if operator in ('dot', 'batch_dot'):
         return 2 * out * inputs[0][-2 if settings.get('transpose_a') else -1]
+    if operator == '_contrib_ROIAlign':  # each output is the mean of points that lie between four others
+        return 8 * int(settings['sample_ratio']) ** 2 * out
     if operator == 'UpSampling':
         return 0 if settings.get('sample_type') == 'nearest' else None
     if operator in _EACH_OUTPUT:
