@@ -23,6 +23,24 @@ def flower_pictures(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def interrupted(monkeypatch):
+    """A function (experiment, folder) that runs an experiment until its first checkpoint is written, and no further."""
+    def run(experiment, folder):
+        from chapters.kit.perform import run_experiment
+        from chapters.kit.training.checkpoint import Checkpoint
+        save = Checkpoint.save
+
+        def dying_save(self, arrays, state):
+            save(self, arrays, state)
+            raise KeyboardInterrupt
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoint, 'save', dying_save)
+            with pytest.raises(KeyboardInterrupt):
+                run_experiment(experiment, out=folder, quiet=True)
+    return run
+
+
 @pytest.fixture(scope='session')
 def chromium():
     """A real Chromium, one for all tests of pages: Playwright refuses a second one beside it."""

@@ -346,19 +346,10 @@ def test_detect_writes_boxes_in_the_pictures_pixels(trained, tmp_path, capsys):
     assert all(line.startswith('error: ') for line in capsys.readouterr().err.splitlines())
 
 
-def test_a_resumed_run_ends_as_one_that_was_not_stopped(tmp_path, monkeypatch):
+def test_a_resumed_run_ends_as_one_that_was_not_stopped(tmp_path, interrupted):
     experiment = chapters.find('5.7.2').but(pixels=64, epochs=2, batch_size=8, train_samples=16, filters=8, scales='100,75')
     whole, _ = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
-    from chapters.kit.training.checkpoint import Checkpoint
-    save = Checkpoint.save
-
-    def stop(self, arrays, state):
-        save(self, arrays, state)
-        raise KeyboardInterrupt
-    monkeypatch.setattr(Checkpoint, 'save', stop)
-    with pytest.raises(KeyboardInterrupt):
-        run_experiment(experiment, out=tmp_path / 'stopped', quiet=True)
-    monkeypatch.undo()
+    interrupted(experiment, tmp_path / 'stopped')
     resume(tmp_path / 'stopped', chapters.find)
     one, other = (mx.nd.load(str(tmp_path / name / 'model-0002.params')) for name in ('whole', 'stopped'))
     assert all((one[name] == other[name]).min().asscalar() == 1 for name in one)

@@ -8,7 +8,6 @@ import chapters
 from chapters.__main__ import main as command_line
 from chapters.ch05_detection_style import fast_style
 from chapters.kit.perform import resume, run_experiment
-from chapters.kit.training.checkpoint import Checkpoint
 from data_tools.errors import UserError
 
 SMALL = dict(style='flower', size=64, style_size=64, rounds=3, updates=12, batch=1, filters='4 8 8', units=1,
@@ -41,22 +40,14 @@ def test_squares_are_parts_of_the_pictures_mirrored_or_not():
     assert set(slopes) == {-1, 1} and len({round(float(square[0, 0, 32]), 3) for square in found}) > 5
 
 
-def test_it_learns_goes_on_to_the_same_bits_and_changes_a_file(tmp_path, monkeypatch, capsys):
+def test_it_learns_goes_on_to_the_same_bits_and_changes_a_file(tmp_path, interrupted, capsys):
     experiment = chapters.find('5.8-fast').but(**SMALL)
     _, result = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
     history = np.genfromtxt(tmp_path / 'whole' / 'history.csv', delimiter=',', names=True)
     total = history['train_style_loss'] + history['train_content_loss']
     assert total[-1] < 0.7 * total[0] and (tmp_path / 'whole' / 'figures' / 'restyled.png').exists()
     assert result['metrics']['style_loss']['last'] == pytest.approx(history['train_style_loss'][-1])
-    save = Checkpoint.save
-
-    def dying_save(self, arrays, state):
-        save(self, arrays, state)
-        raise KeyboardInterrupt
-    monkeypatch.setattr(Checkpoint, 'save', dying_save)
-    with pytest.raises(KeyboardInterrupt):
-        run_experiment(experiment, out=tmp_path / 'killed', quiet=True)
-    monkeypatch.setattr(Checkpoint, 'save', save)
+    interrupted(experiment, tmp_path / 'killed')
     killed = str(tmp_path / 'killed')
     assert command_line(['style', 'temple', killed]) == 2 and 'no trained network' in capsys.readouterr().err
     resume(tmp_path / 'killed', chapters.find)

@@ -277,19 +277,10 @@ def test_detect_writes_outlines(trained, tmp_path, capsys):
     assert 'error: ' in capsys.readouterr().err
 
 
-def test_faster_r_cnn_resumes_bit_for_bit(tmp_path, monkeypatch):
-    from chapters.kit.training.checkpoint import Checkpoint
+def test_faster_r_cnn_resumes_bit_for_bit(tmp_path, interrupted):
     experiment = chapters.find('5.7.3').but(pixels=64, epochs=2, train_samples=16, filters=16, hidden=16, proposals=16)
     run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
-    save = Checkpoint.save
-
-    def stop(self, arrays, state):
-        save(self, arrays, state)
-        raise KeyboardInterrupt
-    monkeypatch.setattr(Checkpoint, 'save', stop)
-    with pytest.raises(KeyboardInterrupt):
-        run_experiment(experiment, out=tmp_path / 'stopped', quiet=True)
-    monkeypatch.undo()
+    interrupted(experiment, tmp_path / 'stopped')
     resume(tmp_path / 'stopped', chapters.find)
     one, other = (mx.nd.load(str(tmp_path / name / 'model-0002.params')) for name in ('whole', 'stopped'))
     assert all((one[name] == other[name]).min().asscalar() == 1 for name in one)

@@ -284,10 +284,9 @@ def test_every_setting_of_a_search_that_learns_can_be_set(tmp_path, section, num
     assert not (tmp_path / 'run').exists()
 
 
-def test_the_loop_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypatch):
+def test_the_loop_stopped_and_resumed_ends_with_the_same_bits(tmp_path, interrupted):
     from chapters.ch06_alphago import zero
     from chapters.kit.perform import resume
-    from chapters.kit.training.checkpoint import Checkpoint
     experiment = chapters.find('6.4.2').but(**SMALL_ZERO)
     _, result = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
     for opponent in zero.OPPONENTS:
@@ -297,15 +296,7 @@ def test_the_loop_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypa
         rows = list(csv.DictReader(file))
     assert [row['epoch'] for row in rows] == ['0', '1'] and all(int(row['positions']) > 20 for row in rows)
     assert [bool(row['against_rollouts']) for row in rows] == [False, True]  # every second generation
-    save = Checkpoint.save
-
-    def dying_save(self, arrays, state):
-        save(self, arrays, state)
-        raise KeyboardInterrupt
-    monkeypatch.setattr(Checkpoint, 'save', dying_save)
-    with pytest.raises(KeyboardInterrupt):
-        run_experiment(experiment, out=tmp_path / 'killed', quiet=True)
-    monkeypatch.setattr(Checkpoint, 'save', save)
+    interrupted(experiment, tmp_path / 'killed')
     resume(tmp_path / 'killed', chapters.find)
     whole, killed = ((tmp_path / name / 'model-0002.params').read_bytes() for name in ('whole', 'killed'))
     assert whole == killed
