@@ -1,4 +1,4 @@
-"""Sections 9.3.6 and 9.4: what may come after the networks of the book."""
+"""Sections 9.3.1, 9.3.6 and 9.4: what may come after the networks of the book."""
 import mxnet as mx
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from mxnet import autograd, gluon, nd
 from scipy.stats import entropy as scipy_entropy
 
 import chapters
+from chapters.ch07_policy_net.engine import load_engine
 from chapters.ch09_outlook import (
     capsules,
     capsules_seen,
@@ -19,9 +20,13 @@ from chapters.ch09_outlook import (
     prediction,
     random_labels,
     spikes,
+    traps,
 )
 from chapters.kit.perform import resume, run_experiment
 from data_tools.errors import UserError
+from data_tools.go.board import BLACK, EMPTY, WHITE, Position
+from data_tools.go.features import BOOK, planes_of
+from data_tools.go.player import ownership
 
 
 def figures_of(section, tmp_path, data='', **changes):
@@ -390,3 +395,88 @@ def test_squared_error_blurs_what_is_open(tmp_path):
     assert found['gan_sharpness'] > found['mse_sharpness'] + 0.2
     assert found['gan_distance'] < found['mse_distance']
     assert drawn(run, 'frames.png', 'film.gif')
+
+
+# Traps on the board
+
+def caught(position, stone, near):
+    """Whether black, to move, catches a stone by one atari after another, all answers near it read."""
+    around = np.flatnonzero(traps._away(np.arange(361), near, 19) <= 2)
+
+    def after(position):
+        for move in around[[position.is_legal(move) for move in around]]:
+            then = position.copy()
+            then.play(move)
+            yield move, then
+    return position.liberties(stone) <= 2 and any(
+        all(caught(escaped, stone, move) for move, escaped in after(then) if escaped.liberties(stone) > 1)
+        for _, then in after(position) if then.liberties(stone) == 1)
+
+
+def test_chains_and_ladders_are_what_they_say():
+    random = np.random.default_rng(0)
+    for alive in (True, False, True, False):
+        position, tail, eyes = traps.long_chain(random, alive, 30)
+        assert position.liberties(tail[0]) == position.liberties(tail[-1]) == 10 + alive  # one chain
+        assert (position.board.ravel()[eyes] == EMPTY).tolist() == [True, alive]
+        for colour in (BLACK, WHITE):  # whoever begins
+            position.to_play = colour
+            assert (ownership(position.state, 7.5, 40)[0][tail[-1]] < 0) == alive
+    for broken in (True, False, True, False):
+        position, move, distance = traps.ladder(random, broken)
+        assert bool(distance) == broken and position.is_legal(move)
+        assert caught(position, move - 1, move) == (not broken)
+
+
+def test_a_network_of_n_layers_sees_n_points_far():
+    random = np.random.default_rng(0)
+    position, tail, eyes = traps.long_chain(random, True, 15, 13)
+    states = np.array([position.state, position.state])
+    filled = Position(13)
+    filled.set_up(np.flatnonzero(position.board == BLACK), [*np.flatnonzero(position.board == WHITE), eyes[1]])
+    filled.to_play = position.to_play
+    states[1] = filled.state
+    planes, ones = planes_of(states, BOOK), np.ones((2, 169), np.float32)
+    away = traps._away(np.arange(169), eyes[1], 13)
+    assert set(away[(planes[0] != planes[1]).any(axis=0).ravel()]) == {0}  # the eye, nothing else
+    for layers in (1, 3):
+        said = traps.learn(planes, ones, ones, layers, 8, 2, random)(nd.array(planes, dtype='float32')).asnumpy()
+        assert away[said[0] != said[1]].max() == layers
+
+
+def test_the_engine_brings_no_triple_ko_back():
+    def stones(text, ys):
+        return [x + 19 * (y + dy) for y in ys for dy, row in enumerate(text.split())
+                for x, point in enumerate(row) if point == 'x']
+    open_to_black, open_to_white = (1, 9), (5,)  # rows in which three kos begin
+    position = Position(19, superko=True)
+    position.set_up(stones('.x.. x... .x..', open_to_black + open_to_white) + stones('.... ..x. ....', open_to_white),
+                    stones('..x. ...x ..x.', open_to_black + open_to_white) + stones('.... .x.. ....', open_to_black))
+    simple = position.copy()
+    simple.superko = False
+    engine = load_engine(traps.POLICY)
+    engine.set_up(position)
+    before = position.board.copy()
+    black, white = ({y: x + 19 * (y + 1) for y in (1, 5, 9)} for x in (2, 1))  # where who takes
+    for colour, move in zip([BLACK, WHITE] * 3, [black[1], white[5], black[9], white[1], black[5]]):
+        engine.play(colour, move)
+        simple.play(move, colour)
+    assert engine.probabilities()[white[9]] == 0 < engine.policy(engine.position.state[None])[0][white[9]]
+    assert engine.generate(WHITE) not in (white[9], None)
+    simple.play(white[9], WHITE)  # as a rule of simple ko would allow
+    assert (simple.board == before).all()
+
+
+def test_what_lies_beyond_the_reach_of_a_network_is_guessed(tmp_path):
+    run, found = figures_of('9.3.1', tmp_path, layers='2', updates=240, positions=300, held=100, engine_positions=20)
+    for suite in ('chains', 'ladders'):
+        assert found[f'{suite}_8planes_2layers_near'] > 0.85
+        assert 0.4 < found[f'{suite}_8planes_2layers_far'] < 0.6
+    assert found['ladders_36planes_2layers_far'] > 0.95  # one of the planes has read it
+    assert 0.4 < found['chains_36planes_2layers_far'] < 0.6  # none has looked for eyes
+    assert found['chains_played_out'] > 0.9
+    for ending in ('alive', 'dead'):  # for the head one chain has two owners, whether it lives or not
+        assert found[f'chains_head_eyes_{ending}'] > 0.8 > 0.1 > found[f'chains_head_end_{ending}']
+    assert drawn(run, 'traps.png')
+    with pytest.raises(UserError, match='layers=x: give numbers'):
+        figures_of('9.3.1', tmp_path / 'wrong', layers='x')
