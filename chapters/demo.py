@@ -208,10 +208,9 @@ SHOWN = {
         ('step1_output', 'step1_mse', 'step1_gradient_b3')),
     '7.2-small': Short(
         'A small residual network after a glance at games of the built-in player: already better than 4.2.2. Its '
-        'figure on games of people, after an hour, is over 0.43; one that has seen 12,800 positions of theirs comes along: '
+        'figure on games of people, after an hour and a half, is over 0.43; such a one comes along: '
         'python -m chapters play.',
-        '小型残差网络粗看内置程序的对局之后，已好于 4.2.2。用人类棋谱训练一小时可超过 0.43；随项目附带一个只看过 '
-        '12800 个局面的：'
+        '小型残差网络粗看内置程序的对局之后，已好于 4.2.2。用人类棋谱训练一个半小时可超过 0.43；这样的一个随项目附带：'
         'python -m chapters play。',
         ('validation_accuracy',), {'epochs': 3, 'samples_per_epoch': 6400, 'units': 2, 'filters': 16, 'planes': 8}),
 }
