@@ -23,7 +23,7 @@ from data_tools.errors import UserError
 
 NAMES = [entry.name for entry in zoo.entries()]
 CLASSIFIERS = [entry.name for entry in zoo.entries() if entry.about['accuracy'] is not None]
-LEAST = {'3.4.2': 0.97, '4.4': 0.98, '7.2-small': 0.2}  # whatever trains them next
+LEAST = {'3.4.2': 0.97, '4.4': 0.98, '7.2-small': 0.42}  # whatever trains them next
 
 
 def contents(folder):
