@@ -191,10 +191,11 @@ def convert(name, value, kind):
             return {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}[
                 str(value).lower()]
         if kind is tuple:
-            return tuple(int(part) for part in str(value).split(','))
+            return tuple(int(part) for part in str(value).strip(' ()[]').rstrip(',').split(','))
         return kind(value)
     except (ValueError, TypeError, KeyError):
-        raise UserError(f'--set {name}={value}: not a value of type {kind.__name__}') from None
+        wanted = 'whole numbers such as 8,16' if kind is tuple else f'a value of type {kind.__name__}'
+        raise UserError(f'--set {name}={value}: not {wanted}') from None
 
 
 _ALWAYS_SHOWN = ('epochs', 'batch_size', 'optimizer', 'learning_rate', 'initializer')

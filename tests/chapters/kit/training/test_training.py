@@ -19,7 +19,7 @@ from chapters.kit.perform import resume, run_experiment
 from chapters.kit.training.compiled_step import CompiledStep
 from chapters.kit.training.epochs import seed_everything
 from chapters.kit.training.from_recipe import initialize, make_optimizer
-from chapters.kit.training.recipe import Recipe
+from chapters.kit.training.recipe import Recipe, convert
 from chapters.kit.training.train import Evaluation, Objective, PlainStep, one_epoch
 from data_tools.errors import UserError
 
@@ -49,6 +49,13 @@ def test_warmup_and_the_rule_for_larger_batches():
     assert recipe.peak_learning_rate == pytest.approx(0.2)
     assert recipe.rate(5, 10) == pytest.approx(0.2 * 5 / 20)
     assert recipe.rate(20, 10) == recipe.rate(500, 10) == pytest.approx(0.2)
+
+
+def test_numbers_of_a_setting_are_read_as_they_are_shown():
+    assert convert('num_filters', '8,16', tuple) == convert('num_filters', '(8, 16)', tuple) == (8, 16)
+    assert convert('num_filters', '(8,)', tuple) == (8,)
+    with pytest.raises(UserError, match='num_filters=many: not whole numbers such as 8,16'):
+        convert('num_filters', 'many', tuple)
 
 
 def test_small_images_first_then_whole_ones(tmp_path, monkeypatch):
