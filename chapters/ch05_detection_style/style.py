@@ -73,8 +73,15 @@ class Transfer:
         Weights of content and of style. So that they mean the same for all networks and pictures, the content loss is
         divided by what it is for C = 0, each layer's style loss by what it is for C = A and by the number of layers: those
         are the book's v and w.
+
+    Raises
+    ------
+    UserError
+        A weight below 0, or both 0.
     """
     def __init__(self, features, layers, content, style, alpha=1.0, beta=1.0):
+        if not (0 <= alpha < np.inf and 0 <= beta < np.inf and alpha + beta):
+            raise UserError(f'weights of content and style {alpha:g} and {beta:g}: give numbers from 0 on, not both 0')
         self._alpha, self._beta = alpha, beta
         self._features, (self._content_layer, self._style_layers) = features, layers
         features.hybridize(False)
@@ -144,7 +151,14 @@ def transfer(loss, start, iterations=100, method='lbfgs', rate=0.03, seen=lambda
     Returns
     -------
     (pixels, losses) : (numpy.ndarray (3, H, W), list of (loss, content loss, style loss))
+
+    Raises
+    ------
+    UserError
+        No iterations, or no such method.
     """
+    if iterations < 1:
+        raise UserError(f'iterations={iterations}: give a number from 1 on')
     losses, bar = [], tqdm(total=iterations, desc='style', leave=False, disable=None, delay=1)
 
     def at(flat):
@@ -289,7 +303,7 @@ def image_of(pixels):
 
 
 def _draw_way(run, a, b, frames, made, losses):
-    shown = [a, b, *(frames[number] for number in np.linspace(1, len(frames) - 1, 4).astype(int)), made]
+    shown = [a, b, *(frames[number] for number in np.linspace(min(1, len(frames) - 1), len(frames) - 1, 4).astype(int)), made]
     titles = ['A', 'B', *[''] * 4, 'C']
     figure, axes = figures.plt.subplots(2, 4, figsize=(14, 6.4))
     for axis, picture, title in zip(axes.flat, shown, titles):

@@ -82,6 +82,12 @@ def test_the_loss_falls_and_pixels_stay_pixels(method):
     assert losses[-1][0] < 0.5 * loss(a)[0] and made.min() >= 0 and made.max() <= 1
     assert seen == list(range(1, len(losses) + 1))
     assert losses[-1][0] == pytest.approx(losses[-1][1] + losses[-1][2], rel=1e-4)
+    for alpha, beta in ((-1, 1), (float('nan'), 1), (0, 0)):
+        with pytest.raises(UserError, match='from 0 on, not both 0'):
+            style.Transfer(features(), (1, (0, 1)), a, b, alpha, beta)
+    for iterations in (0, -1):
+        with pytest.raises(UserError, match=f'iterations={iterations}: '):
+            style.transfer(loss, a, iterations)
     with pytest.raises(UserError, match='lbfgs or adam'):
         style.transfer(loss, a, 3, 'newton')
 
