@@ -33,6 +33,16 @@ def write_error(error: OSError, path: PathLike) -> UserError:
     return UserError(f'{path}: cannot be written ({os.strerror(error.errno) if error.errno else error})')
 
 
+def make_folder(path: PathLike) -> None:
+    """Make a folder, and those above it, if it is not there; a `UserError` where that is refused."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f'{path}: is a file, a folder was to be made here; choose another name') from None
+    except OSError as error:
+        raise write_error(error, path) from None
+
+
 @contextlib.contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
     """Context manager for libraries that insist on a file name of their own (MXNet, matplotlib, NumPy).

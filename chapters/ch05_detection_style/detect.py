@@ -25,7 +25,7 @@ from chapters.kit.trained.run import experiment_of, last_export, read_config, sa
 from chapters.kit.trained.saved import IMAGE_ENDINGS
 from chapters.kit.trained.zoo import results_folder, run_folder
 from chapters.kit.training.checkpoint import Checkpoint, restore_model
-from data_tools.atomic import atomic_write
+from data_tools.atomic import atomic_write, make_folder
 from data_tools.errors import UserError
 
 
@@ -134,6 +134,9 @@ def detect_files(saved, paths, out, least=SHOWN):
         files += sorted(file for file in path.rglob('*') if file.suffix.lower() in IMAGE_ENDINGS) if path.is_dir() else [path]
     if not files:
         raise UserError(f'{", ".join(map(str, paths))}: no pictures there ({", ".join(IMAGE_ENDINGS)})')
+    for file in files:  # all of them before any is drawn: a broken one leaves nothing half done
+        read_picture(file, 3)
+    make_folder(out)
     out, told, names = Path(out), [], saved.facts.class_names
     for number, file in enumerate(files):
         picture = read_picture(file, 3)

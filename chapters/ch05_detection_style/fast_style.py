@@ -27,7 +27,7 @@ from chapters.kit.trained.saved import IMAGE_ENDINGS
 from chapters.kit.training.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.training.epochs import seed_everything, train_epochs
 from chapters.script import run_script
-from data_tools.atomic import atomic_path
+from data_tools.atomic import atomic_path, make_folder
 from data_tools.errors import UserError
 
 STRIDE = 4  # sides of pictures are multiples of it
@@ -298,7 +298,7 @@ def restyle_file(folder, find, content, size, out=None):
     made = restyled(network, pixels)
     seconds = time.perf_counter() - began
     path = Path(out) if out else Path(folder) / 'restyled' / f'{Path(content).stem}.png'
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with atomic_path(path) as beside:
         image_of(made).save(beside, format='PNG')
     return path, seconds

@@ -11,7 +11,7 @@ from PIL import Image
 
 from chapters.ch09_adversarial.attacks import as_saved, by_name, noise
 from chapters.kit.report import figures
-from data_tools.atomic import atomic_path, atomic_write
+from data_tools.atomic import atomic_path, atomic_write, make_folder
 from data_tools.errors import UserError
 
 _SHOWN = 6  # rows of a picture
@@ -45,15 +45,14 @@ def attack_files(subject, paths, out, attack='pgd', epsilon=8.0, target=''):
     UserError
         Unreadable images, no such class or attack, epsilon out of range.
     """
-    change = _checked(attack, epsilon)
+    change, out = _checked(attack, epsilon), Path(out)
     names, images = zip(*subject.read_all(paths))
     images, victim = np.stack(images), subject.victim
     before = victim.probabilities(images)
     labels = np.full(len(images), subject.number_of(target)) if target else before.argmax(axis=1)
+    make_folder(out)  # before the work
     changed = as_saved(change(victim, images, labels, epsilon / 255, targeted=bool(target)))
     after, told = victim.probabilities(changed), []
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
         save_png(changed[number], out / f'{name}-attacked.png')
         moved = 255 * np.abs(changed[number] - images[number])
@@ -84,7 +83,7 @@ def attack_test(subject, count, out, attack='pgd', epsilon=8.0, target='', data=
         'accuracy', 'accuracy with noise of the same size', 'accuracy attacked' (of images as saved), 'answers the target',
         and the 'mean change' of a pixel in steps of 8 bits.
     """
-    change = _checked(attack, epsilon)
+    change, out = _checked(attack, epsilon), Path(out)
     if count < 1:
         raise UserError(f'--test {count}: give a number of images, from 1 on')
     images, truth = subject.test_images(count, data)
@@ -92,6 +91,7 @@ def attack_test(subject, count, out, attack='pgd', epsilon=8.0, target='', data=
     if target:
         images, truth = images[truth != goal], truth[truth != goal]
     victim, labels = subject.victim, np.full(len(truth), goal) if target else truth
+    make_folder(out)  # before the work
     changed = as_saved(change(victim, images, labels, epsilon / 255, targeted=bool(target)))
     before, after = victim.probabilities(images), victim.probabilities(changed)
     told = {'images': len(images), 'accuracy': (before.argmax(axis=1) == truth).mean(),
@@ -100,8 +100,6 @@ def attack_test(subject, count, out, attack='pgd', epsilon=8.0, target='', data=
     if target:
         told['answers the target'] = (after.argmax(axis=1) == goal).mean()
     told['mean change'] = 255 * np.abs(changed - images).mean()
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     shown = [(images[i], changed[i], _words(_answer(subject, before[i])), _words(_answer(subject, after[i])))
              for i in range(min(_SHOWN, len(images)))]
     _save(draw_attacks(shown, f'{subject.name}: {attack}' + (f', at most {epsilon:g} of 255' if attack != 'cw' else '')), out)

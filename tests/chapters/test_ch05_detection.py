@@ -1,5 +1,6 @@
 """Chapter 5.7: boxes, targets, losses, data with boxes, training of detectors, what is made of a trained one."""
 import json
+import shutil
 
 import mxnet as mx
 import numpy as np
@@ -343,6 +344,16 @@ def test_detect_writes_boxes_in_the_pictures_pixels(trained, tmp_path, capsys):
     assert main(['detect', str(run.folder), str(folder), '--least', '2']) == 2
     assert main(['detect', 'zoo:4.4', str(folder)]) == 2
     assert main(['predict', str(run.folder), str(folder)]) == 2
+    pictures = tmp_path / 'pictures'
+    shutil.copytree(folder / 'JPEGImages', pictures)
+    (pictures / 'zz.jpg').write_bytes(b'no picture')
+    capsys.readouterr()
+    for arguments, words in (([str(pictures), '--out', str(tmp_path / 'none')], 'zz.jpg: not a readable image'),
+                             ([str(pictures / 'val0.jpg'), '--out', str(pictures / 'zz.jpg')], 'zz.jpg: is a file')):
+        assert main(['detect', str(run.folder), *arguments]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1 and words in said[0]
+    assert not (tmp_path / 'none').exists()  # nor anything half done
     assert all(line.startswith('error: ') for line in capsys.readouterr().err.splitlines())
 
 

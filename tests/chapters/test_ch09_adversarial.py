@@ -159,6 +159,13 @@ def test_mistakes_end_in_one_line(tmp_path, strokes, capsys, arguments, words):
     assert not (tmp_path / 'out').exists()
 
 
+def test_a_file_in_place_of_the_folder_is_said(tmp_path, strokes, capsys):
+    save_png(strokes[0], tmp_path / 'bar.png')
+    assert main(['attack', 'zoo:4.4', str(tmp_path / 'bar.png'), '--out', str(tmp_path / 'bar.png')]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and 'bar.png: is a file' in said[0]
+
+
 @pytest.mark.parametrize('before', [camera.Camera(20, (0.85, 1.15), 0.05, 0.7), lambda x: camera.blurred(x, 0.8)])
 def test_gradients_come_back_through_a_camera(digit_reader, before):
     """A camera draws anew at every call, so that it is asked with the same seed each time."""

@@ -21,7 +21,7 @@ from chapters.kit.networks.layer_table import as_symbol, input_name
 from chapters.kit.trained.run import experiment_of, last_export, read_config
 from chapters.kit.trained.saved import load_run
 from chapters.kit.trained.zoo import results_folder, run_folder
-from data_tools.atomic import atomic_path, atomic_write, write_error
+from data_tools.atomic import atomic_path, atomic_write, make_folder
 from data_tools.errors import UserError
 
 # MXNet 1.9.1 writes what ONNX had in its opset 13, whichever version of the package onnx is installed. Every
@@ -137,14 +137,6 @@ def _in_float32(arrays):
     return {name: array.astype('float32', copy=False) for name, array in arrays.items()}
 
 
-def _make_folder(path):
-    """Make a folder, and those above it, if it is not there; UserError where that is refused."""
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(error, path) from None
-
-
 def export_onnx(graph, path):
     """Write a network as ONNX.
 
@@ -167,7 +159,7 @@ def export_onnx(graph, path):
         See `onnx_model`; or `path` cannot be written. Nothing is written then.
     """
     model, difference = onnx_model(graph)
-    _make_folder(Path(path).parent)
+    make_folder(Path(path).parent)
     with atomic_write(path) as file:
         file.write(model)
     return difference
@@ -280,7 +272,7 @@ def export_mxnet(graph, folder):
         They differ; or the folder refuses the files.
     """
     folder = Path(folder)
-    _make_folder(folder)
+    make_folder(folder)
     states = set(graph.symbol.list_auxiliary_states())
     used = states.union(graph.symbol.list_arguments())
     saved = {f'{"aux" if name in states else "arg"}:{name}': array for name, array in graph.arrays.items()

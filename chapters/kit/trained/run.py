@@ -24,7 +24,7 @@ from chapters.kit.trained.zoo import is_of_zoo, run_folder
 from chapters.kit.training.checkpoint import Checkpoint
 from chapters.kit.training.precision import require_dtype
 from chapters.kit.training.workers import Workers
-from data_tools.atomic import atomic_path, atomic_write
+from data_tools.atomic import atomic_path, atomic_write, make_folder
 from data_tools.errors import UserError
 
 
@@ -339,7 +339,7 @@ def save_figure(figure, folder, name):
     """Write a matplotlib figure to `figures/NAME.png` of a run folder, and close it; returns the path."""
     import matplotlib.pyplot as plt
     path = Path(folder) / 'figures' / f'{name}.png'
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with atomic_path(path) as beside:
         figure.savefig(beside, bbox_inches='tight')  # dpi: see figures
     plt.close(figure)
