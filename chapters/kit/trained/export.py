@@ -199,9 +199,9 @@ def onnx_model(graph):
                 body = MXNetGraph().create_onnx_graph_proto(
                     _with_plain_reshapes(graph), dict(graph.arrays), [graph.input_shape], [TensorProto.FLOAT],
                     opset_version=OPSET, dynamic=True, dynamic_input_shapes=[('batch',) + graph.input_shape[1:]])
-        except AttributeError as error:  # "No conversion function registered for op type NAME yet."
-            raise UserError(
-                f'{graph.folder}: MXNet cannot write this network as ONNX ({error}); `--mxnet` can') from None
+        except (AttributeError, NotImplementedError) as error:  # it knows no such operator, or not with these settings
+            raise UserError(f'{graph.folder}: MXNet cannot write this network as ONNX ({" ".join(str(error).split())}); '
+                            '`--mxnet` can') from None
         inputs = [value for value in body.input if value.name == graph.input_name]
         del body.input[:]  # the parameters are constants: listed as inputs they could not be optimised
         body.input.extend(inputs)

@@ -112,6 +112,8 @@ def test_an_operator_that_onnx_lacks_is_named():
     _, graph = graph_of('5.6.3-deformable')
     with pytest.raises(UserError, match='DeformableConvolution'):
         onnx_model(graph)
+    with pytest.raises(UserError, match='ROIAlign .*`--mxnet` can'):
+        onnx_model(graph_of('5.7.4')[1])
 
 
 def test_mistakes_are_one_line(tmp_path, capsys, digits_run):
