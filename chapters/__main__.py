@@ -73,7 +73,7 @@ def parser():
     evaluate.add_argument('--shifts', action='store_true',
                           help='also as the mean over images moved by a pixel, and mirrored where training mirrored them')
     evaluate.add_argument('--int8', action='store_true', help='also computed in 8-bit integers')
-    evaluate.add_argument('--pixels', type=int, default=0, metavar='N', help='of a detector: on pictures of NxN (5.7.2)')
+    evaluate.add_argument('--pixels', type=int, metavar='N', help='of a detector: on pictures of NxN (5.7.2)')
     look = commands.add_parser('look', help='draw what a trained network looks at (5.2)')
     look.add_argument('run', metavar='RUN')
     look.add_argument('image', metavar='IMAGE', help='an image file, or the number of a validation image')
@@ -314,12 +314,17 @@ def _evaluate(options):
     from chapters.kit.trained.saved import detects, load_run
     if detects(options.run, chapters.find):
         from chapters.ch05_detection_style.detect import evaluate_detector, load_detector
+        for name in ('crops', 'shifts', 'int8'):
+            if getattr(options, name):
+                raise UserError(f'{options.run}: --{name} is for classifiers, not for detectors (5.7)')
         saved = load_detector(options.run, chapters.find)
-        for name, value in evaluate_detector(saved, saved.load_data(options.data, options.pixels)).items():
+        if options.pixels is not None and options.pixels < 1:
+            raise UserError(f'--pixels {options.pixels}: give a multiple of {saved.detector.network.stride}')
+        for name, value in evaluate_detector(saved, saved.load_data(options.data, options.pixels or 0)).items():
             print(f'{name:28} {value:.4f}')
         print(saved.folder / 'figures')
         return
-    if options.pixels:
+    if options.pixels is not None:
         raise UserError(f'{options.run}: --pixels is for detectors (5.7)')
     saved = load_run(options.run, chapters.find)
     for name, value in evaluate(saved, saved.load_data(options.data), options.crops, options.int8,

@@ -326,6 +326,7 @@ def test_a_detector_learns_and_is_measured_again(trained, capsys):
     assert 'mAP over IoU' in said
     assert main(['evaluate', str(run.folder), '--pixels', '96']) == 0  # improvement 10
     assert main(['evaluate', str(run.folder), '--pixels', '90']) == 2 == main(['evaluate', 'zoo:4.4', '--pixels', '96'])
+    assert main(['evaluate', str(run.folder), '--pixels', '0']) == 2 == main(['evaluate', str(run.folder), '--int8'])
 
 
 def test_detect_writes_boxes_in_the_pictures_pixels(trained, tmp_path, capsys):
