@@ -92,7 +92,7 @@ def load_policy(folder, batch=8):
     """
     facts = Facts.of_config(read_config(folder))
     side = facts.shape[-1] if facts.shape else 0
-    if facts.class_names != tuple(vertex(move, side) for move in range(side * side)) or not side:
+    if not 0 < side <= 19 or facts.class_names != tuple(vertex(move, side) for move in range(side * side)):
         raise UserError(f'{folder}: holds no policy network for Go, which answers with the points of a board')
     saved = load_run(folder, chapters.find)
     return Policy(saved.network, facts.shape[0], side, batch)
