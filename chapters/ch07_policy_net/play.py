@@ -10,7 +10,7 @@ from chapters.ch07_policy_net.gtp import Failure, Gtp, most_handicap
 from data_tools.errors import UserError
 from data_tools.go.board import BLACK, MAX_SIZE, WHITE, vertex
 
-HELP = 'your move as Q16; also: pass, undo, hint, score, resign, quit'
+HELP = 'your move as {}; also: pass, undo, hint, score, resign, quit'
 
 
 def play_in_terminal(run, visits=0, colour='black', size=19, komi=None, handicap=0, lines=None):
@@ -46,7 +46,8 @@ def play_in_terminal(run, visits=0, colour='black', size=19, komi=None, handicap
         except Failure:
             raise UserError(f'--handicap {handicap}: a board of {size} lines has '
                             + (f'2 to {most_handicap(size)} such stones' if most_handicap(size) else 'none')) from None
-    print(f'You are {colour}, {"X" if person == BLACK else "O"}. {HELP}')
+    help_line = HELP.format(vertex(min(3, size - 1) * size + max(0, size - 4), size))  # Q16, on a board that has it
+    print(f'You are {colour}, {"X" if person == BLACK else "O"}. {help_line}')
     print(engine.position)
     while engine.position.passes < 2:
         if engine.position.to_play != person:
@@ -78,7 +79,7 @@ def play_in_terminal(run, visits=0, colour='black', size=19, komi=None, handicap
                 gtp.gtp_play(colour, word)
                 print(engine.position)
             except Failure as failure:
-                print(f'{failure}; {HELP}')
+                print(f'{failure}; {help_line}')
     dead = gtp.gtp_final_status_list('dead') or 'none'
     print(f'Two passes: {gtp.gtp_final_score()}, dead stones taken off: {dead}')
 
