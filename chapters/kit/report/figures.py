@@ -2,6 +2,7 @@
 import functools
 import os
 import textwrap
+import warnings
 
 import matplotlib
 
@@ -25,6 +26,7 @@ def chinese_font():
             plt.rcParams['font.family'] = ['DejaVu Sans', name]
             plt.rcParams['axes.unicode_minus'] = False
             return name
+    warnings.filterwarnings('ignore', 'Glyph .* missing from')  # of classes with Chinese names, one warning a character
     return None
 
 
