@@ -177,7 +177,7 @@ def _unpack(path, folder):
             with tarfile.open(path) as archive:
                 archive.extractall(folder, [member for member in archive if member.isfile() and inside(member.name)])
     except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f'{path}: no archive that can be unpacked ({str(error).splitlines()[0][:100]})') from None
+        raise UserError(f'{path}: no archive that can be unpacked ({str(error).splitlines()[0][:100].rstrip(":")})') from None
 
 
 class Views:
