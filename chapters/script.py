@@ -72,12 +72,16 @@ def run_all(experiments, options):
     options : argparse.Namespace
     """
     import chapters
+    from chapters.kit.experiment import Training
     from chapters.kit.perform import resume, run_experiment
     from chapters.kit.training.workers import join, larger_batch
     if options.resume and experiments:
         raise UserError('--resume takes everything from the run folder: leave out the section')
     if options.out and len(experiments) > 1:
         raise UserError('--out holds one run: give one section, or leave it out')
+    if options.data and experiments and not any(isinstance(experiment, Training) for experiment in experiments):
+        raise UserError(f'--data {options.data}: {experiments[0].section} reads no data set; leave it out'
+                        + (', or see --set data=' if 'data' in experiments[0].settings() else ''))
     with join(options.distributed) as workers:
         results = [resume(options.resume, chapters.find, workers)] if options.resume else []
         for experiment in experiments:
