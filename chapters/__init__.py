@@ -110,9 +110,11 @@ def find(section):
     if section not in modules:
         near = [known for known in modules if known.startswith(section)]
         near += [known for known in difflib.get_close_matches(section, modules, n=3, cutoff=0.5) if known not in near]
-        raise UserError(f'{section}: no experiment of that section'
-                        + (f'; did you mean {" or ".join(near[:3])}?' if near else '')
-                        + ' `python -m chapters list` lists them all')
+        if section.endswith('.py'):
+            raise UserError(f'{section}: say which experiment of that file, as {section}:NAME')
+        raise UserError(f'{section}: no experiment of that section; '
+                        + (f'did you mean {" or ".join(near[:3])}? ' if near else '')
+                        + '`python -m chapters list` lists them all')
     return next(experiment for experiment in importlib.import_module(modules[section]).EXPERIMENTS
                 if experiment.section == section)
 
