@@ -237,6 +237,8 @@ def test_missing_file(tmp_path, capsys):
     (['run', '8.5.2-wavenet', '--data', 'photos'], ['8.5.2-wavenet', 'reads no data set']),
     (['run', '9.2', '--data', 'mnist'], ['--set data=']),
     (['run', 'my_network.py'], ['my_network.py:NAME']),
+    (['run', '8.5.2-wavenet', '--set', 'width=0'], ['width=0']),
+    (['run', '9.4.1-optimizer-network', '--set', 'steps=0'], ['steps=0']),
     (['run', '3.4.2', '--data', 'digits', '--set', 'nonsense=1'], ['nonsense', 'learning_rate']),
     (['run', '3.4.2', '--data', 'digits', '--set', 'epochs=many'], ['epochs', 'many']),
     (['run', '3.4.2', '--data', 'digits', '--learning-rate', 'nan'], ['learning_rate']),
