@@ -248,7 +248,7 @@ def test_one_plain_update_is_the_first_step_and_the_graph_answers_alike(shown):
     trainer.step(len(x))
     shown.clear()
     book.same(network, kit)
-    assert texts(shown).count('below 1e-05') == 14  # all of 3 convolutions and 2 batch normalisations
+    assert texts(shown).count('rounding 舍入误差') == 14  # all of 3 convolutions and 2 batch normalisations
     module = book.module('4.4', network, x.shape)
     module.forward(mx.io.DataBatch([x]), is_train=False)
     assert nd.abs(module.get_outputs()[0] - nd.softmax(network(x))).max().asscalar() < 1e-5
