@@ -138,6 +138,21 @@ class Engine:
             self._evaluate.rollouts = share
 
     @property
+    def judge(self):
+        """What judges positions of this game by its komi, an `OwnersAndRollouts`.
+
+        Raises
+        ------
+        UserError
+            There is no head.
+        """
+        if not self.head:
+            raise UserError('this network has nothing that judges a position; train it: '
+                            'python -m chapters.ch07_policy_net.ownership --run RUN --data GAMES.sgf.xz')
+        self._evaluate.begin(self.points_of_white, self.seed)
+        return self._evaluate
+
+    @property
     def points_of_white(self):
         """Komi, and what the rules give for handicap stones."""
         return self._komi + (RULES[self._rules].handicap(self._handicap) if self._handicap > 1 else 0)
@@ -305,8 +320,7 @@ class Engine:
         state = self.position.state
         if not self.head:
             return ownership(state, self.points_of_white, 48, len(self.moves))[0]
-        self._evaluate.begin(self.points_of_white, self.seed)
-        return self._evaluate.answers(state[None])[1][0] * (1 if self.position.to_play == BLACK else -1)
+        return self.judge.answers(state[None])[1][0] * (1 if self.position.to_play == BLACK else -1)
 
     def warm_up(self):
         """Compile all that playing needs, on a board that is then forgotten: after installation it takes seconds."""
@@ -334,9 +348,7 @@ class Engine:
         UserError
             There is no head.
         """
-        if not self.head:
-            raise UserError('this network has nothing that judges a position; train it: '
-                            'python -m chapters.ch07_policy_net.ownership --run RUN --data GAMES.sgf.xz')
+        judge = self.judge
         moves = np.flatnonzero(self.position.legal_moves()[:-1])
         states, values = [], np.full(self.position.size ** 2, np.nan)
         for move in moves:
@@ -344,8 +356,7 @@ class Engine:
             after.play(int(move))
             states.append(after.state)
         if states:
-            self._evaluate.begin(self.points_of_white, self.seed)
-            values[moves] = 1 - self._evaluate.answers(np.array(states))[2]
+            values[moves] = 1 - judge.answers(np.array(states))[2]
         return values
 
     def dead(self):

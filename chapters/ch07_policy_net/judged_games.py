@@ -87,13 +87,8 @@ def positions_of(path, games, per_game, random):
     return np.array(states), np.array(moves), np.array(results)
 
 
-def _engine(run, network):
-    engine = load_engine(network, say=lambda words: run.say(str(words)), komi=_KOMI, seed=run.seed)
-    if not engine.head:
-        raise UserError(f'{network}: has no head that judges positions; '
-                        f'python -m chapters.ch07_policy_net.ownership trains one')
-    engine._evaluate.begin(_KOMI, run.seed)
-    return engine
+def _judge(run, network):
+    return load_engine(network, say=lambda words: run.say(str(words)), komi=_KOMI, seed=run.seed).judge
 
 
 def errors_on_games(run, network=POLICY, games_file='', games=250, parts=6):
@@ -118,10 +113,10 @@ def errors_on_games(run, network=POLICY, games_file='', games=250, parts=6):
     """
     require(1, games=games)
     require(2, parts=parts)
-    engine = _engine(run, network)
+    judge = _judge(run, network)
     states, _, results = positions_of(games_file, games, 4, seed_everything(run.seed))
     require(1, parts=len(states) // parts)
-    guesses = {'value': engine._evaluate.answers(states)[2],
+    guesses = {'value': judge.answers(states)[2],
                **{f'rollouts{number}': played_out(states, _KOMI, number) for number in (1, 10, 100)}}
     figure, metrics = draw_errors(states[:, MOVE_NUMBER], guesses, results, parts)
     run.save_figure(figure, 'errors')
@@ -151,7 +146,7 @@ def agreement(run, network=POLICY, games_file='', positions=60, visits=100):
     """
     require(1, positions=positions)
     require(2, visits=visits)
-    engine = _engine(run, network)
+    judge = _judge(run, network)
     random = seed_everything(run.seed)
     if games_file:
         states, moves, _ = positions_of(games_file, positions, 1, random)
@@ -162,7 +157,7 @@ def agreement(run, network=POLICY, games_file='', positions=60, visits=100):
     rollouts = Rollouts(_KOMI, 1, run.seed)
 
     def evaluate(states, policy, value):
-        logits, _, chance = engine._evaluate.answers(states)
+        logits, _, chance = judge.answers(states)
         policies = np.exp(np.concatenate([logits - logits.max(axis=1, keepdims=True), np.zeros((len(logits), 1))], axis=1))
         policies[:, :-1] /= policies[:, :-1].sum(axis=1, keepdims=True)
         policies[:, -1] = pass_probability(states)

@@ -182,7 +182,8 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
         raise UserError(f'layers={layers}: give numbers, such as 2,4') from None
     require(1, layers=min(depths), filters=filters, updates=updates, positions=positions)
     require(20, held=held, engine_positions=engine_positions)
-    random = seed_everything(run.seed)
+    random, engine = seed_everything(run.seed), load_engine(network, say=lambda words: None, komi=_KOMI, seed=run.seed)
+    judge = engine.judge
     suites = {name: _suite(name, random, positions + held) for name in ('chains', 'ladders')}
     metrics: dict = {}
     curves: dict = {name: {} for name in suites}
@@ -196,7 +197,7 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
             metrics[f'{name}_near'], metrics[f'{name}_far'] = _share(*of, 1, depth), _share(*of, depth + 1, _SMALL)
             run.say(f'{name}: {metrics[f"{name}_near"]:.1%} near, {metrics[f"{name}_far"]:.1%} far')
     run.save_figure(_draw(curves, suites, depths), 'traps')
-    return {**metrics, **_ask_engine(run, network, random, engine_positions)}
+    return {**metrics, **_ask_engine(engine.policy, judge, random, engine_positions)}
 
 
 def _suite(name, random, count):
@@ -226,27 +227,24 @@ def _share(right, answers, asked, distances, first, last):
     return float(np.mean([share.mean() if len(share) else np.nan for share in shares]))
 
 
-def _ask_engine(run, network, random, count):
+def _ask_engine(policy, judge, random, count):
     """What the network that plays says of long chains, by its head, and of ladders, by its policy."""
-    engine = load_engine(network, say=lambda words: None, komi=_KOMI, seed=run.seed)
-    if not engine.head:
-        raise UserError(f'{network}: has no head that judges positions; '
-                        f'python -m chapters.ch07_policy_net.ownership trains one')
     heads: dict = {name: [] for name in ('eyes_dead', 'eyes_alive', 'end_dead', 'end_alive')}
     played_out: list = []
     while len(played_out) < count:
         alive = len(played_out) % 2
         position, tail, eyes = long_chain(random, alive, int(random.integers(_LONG, 40)))
         if len(tail) >= _LONG:
-            engine.set_up(position)
-            owned, played = engine.owners(), ownership(position.state, _KOMI, 100, len(tail))[0]
+            white = -1 if position.to_play == BLACK else 1
+            owned = white * judge.answers(position.state[None])[1][0]
+            played = ownership(position.state, _KOMI, 100, len(tail))[0]
             for where, stone in (('eyes', sum(eyes) // 2), ('end', tail[-1])):
-                heads[f'{where}_{("dead", "alive")[alive]}'].append(-owned[stone])
+                heads[f'{where}_{("dead", "alive")[alive]}'].append(owned[stone])
             played_out.append((played[tail[-1]] < 0) == alive)
     metrics = {f'chains_head_{name}': float(np.mean(owned)) for name, owned in heads.items()}
     metrics['chains_played_out'] = float(np.mean(played_out))
     asked = [ladder(random, bool(number % 2)) for number in range(4 * count)]
-    liked = engine.policy(np.array([position.state for position, _, _ in asked]))
+    liked = policy(np.array([position.state for position, _, _ in asked]))
     metrics['ladders_policy_auc'] = float(roc_auc_score(
         [distance == 0 for _, _, distance in asked], [chances[move] for chances, (_, move, _) in zip(liked, asked)]))
     return metrics

@@ -108,14 +108,16 @@ def test_random_games_end_and_are_shared_out():
     assert set(values) <= {-1, 0, 1} and values.mean() < -0.1
 
 
-SMALL_ROW = dict(size=5, in_a_row=4, generations=2, games=4, visits=8, batches=3, filters=8, every=2, trials=2, matches=2)
+SMALL_ROW = dict(generations=6, games=32, visits=48, batches=80, filters=24, every=6, trials=2, matches=40)
 
 
 def test_the_loop_of_go_learns_another_game(tmp_path):
     pictures, found = metrics_of('6.5', tmp_path, **SMALL_ROW)
     assert {path.stem for path in pictures.iterdir()} == {'games', 'search', 'strength'}
-    for opponent in ('untrained', 'first_generation', 'random_moves', 'random_games', 'patterns'):
-        assert 0 <= found[f'wins_against_{opponent}'] <= 1
+    assert {f'wins_against_{opponent}' for opponent in (
+        'untrained', 'first_generation', 'random_moves', 'random_games', 'patterns')} < set(found)
+    # 1 without learning; 3.6 is ln 37, all moves alike
+    assert found['wins_against_untrained'] + found['wins_against_first_generation'] > 1.3 and found['policy_loss'] < 3.4
     with pytest.raises(UserError, match='size=3: give a number from in_a_row=4 to 19'):
         metrics_of('6.5', tmp_path / 'wrong', size=3)
 
@@ -212,9 +214,9 @@ def test_positions_of_games_have_the_move_that_was_played_there():
 
 
 def test_searches_and_judges_on_a_whole_board(tmp_path):
-    _, found = metrics_of('6.2.5-games', tmp_path, positions=4, visits=6)
+    _, found = metrics_of('6.2.5-games', tmp_path, positions=12, visits=6)
     assert set(found) == {f'agreement_{name}' for name in (
         'policy', 'both', 'without_policy', 'without_value', 'rollouts', 'nothing')}
-    assert found['agreement_both'] >= found['agreement_nothing'] == 0
+    assert min(found['agreement_policy'], found['agreement_both']) >= 0.15 > found['agreement_nothing']
     _, found = metrics_of('6.2.4-games', tmp_path / 'errors', games=2, parts=2)
-    assert all(0 <= found[f'{name}_mse'] <= 1 for name in ('value', 'rollouts1', 'rollouts100'))
+    assert 0 < found['rollouts100_mse'] < found['rollouts1_mse'] < 1 and 0 < found['value_mse'] < 0.5

@@ -81,7 +81,7 @@ def test_the_value_after_a_move_is_what_the_opponent_has_not(engine):
     for move in np.flatnonzero(np.isfinite(values))[::90]:
         after = position.copy()
         after.play(int(move))
-        assert values[move] == pytest.approx(1 - engine._evaluate.answers(after.state[None])[2][0], abs=1e-3)
+        assert values[move] == pytest.approx(1 - engine.judge.answers(after.state[None])[2][0], abs=1e-3)
 
 
 def test_games_played_out_have_the_share_that_they_are_given(engine):
@@ -91,8 +91,7 @@ def test_games_played_out_have_the_share_that_they_are_given(engine):
     found = {}
     for share in (0.0, 1.0, 0.5):
         engine.rollouts = share
-        engine._evaluate.begin(7.5, 0)
-        found[share] = engine._evaluate(states)[1]
+        found[share] = engine.judge(states)[1]
     assert set(np.abs(found[1.0])) == {1.0} and np.ptp(found[0.0]) < 0.05
     assert np.allclose(found[0.5], (found[0.0] + found[1.0]) / 2, atol=0.02)
     assert searched(engine, 20, 0.0).total_visits >= 20

@@ -239,7 +239,7 @@ def test_one_plain_update_is_the_first_step_and_the_graph_answers_alike(shown):
     network.initialize(mx.init.Xavier())
     kit = book.first_step('4.4', network, x, y)
     book.same(network, kit)
-    assert '| 0.' in texts(shown) and texts(shown).count('below') < 14  # one of the two has made a step
+    assert '| 0.' in texts(shown) and texts(shown).count('rounding 舍入误差') < 14  # one of the two has made a step
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     trainer = gluon.Trainer(network.collect_params(), 'sgd', {'learning_rate': 0.03})
     with autograd.record():
