@@ -201,6 +201,7 @@ def _last_results():
 
 def _show(options):
     experiment = _experiment(options.section, options)
+    experiment.require_network()
     print(f'{experiment.section}  {experiment.title}  {experiment.title_zh}')
     file = inspect.getsourcefile(experiment.source)
     line = inspect.getsourcelines(experiment.source)[1]

@@ -35,8 +35,9 @@ def fit(run, degree=4):
 
 EXPERIMENTS = [
     WorkedExample('1.2.3', 'A polynomial through 1, 2, 4, 8, 16 says 31', '过 1、2、4、8、16 的多项式，下一项是 31',
-                  function=fit, book=figures_of(next=31, largest_error=0, times_72_x4=3, times_72_x3=-18, times_72_x2=69,
-                                                times_72_x1=-54, times_72_x0=72)),
+                  function=fit, limits={'degree': (0, 4)},  # through five points
+                  book=figures_of(next=31, largest_error=0, times_72_x4=3, times_72_x3=-18, times_72_x2=69, times_72_x1=-54,
+                                  times_72_x0=72)),
 ]
 
 

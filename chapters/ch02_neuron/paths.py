@@ -2,6 +2,8 @@
 
     python -m chapters.ch02_neuron.paths
 """
+import math
+
 import numpy as np
 from mxnet import autograd, nd
 
@@ -111,7 +113,8 @@ def _draw(run, I, G):  # noqa: E741
 
 EXPERIMENTS = [
     WorkedExample('2.3.6', 'Back-propagation by hand through 2-2-2-1: a sum over all paths',
-                  '2-2-2-1 网络的手算反向传播：对所有路径求和', function=worked_example),
+                  '2-2-2-1 网络的手算反向传播：对所有路径求和', function=worked_example,
+                  limits={'x1': (-math.inf, math.inf), 'x2': (-math.inf, math.inf)}),
 ]
 
 

@@ -51,7 +51,7 @@ def chain(*layers):
 def choose(table, name, value):
     """The row `value` of a table of networks; a `UserError` that lists the rows if there is no such one."""
     if value not in table:
-        raise UserError(f'{name}={value}: there is no such network; there are {", ".join(map(str, table))}')
+        raise UserError(f'{name}={value}: give {"one of " * (len(table) > 1)}{", ".join(map(str, table))}')
     return table[value]
 
 

@@ -12,6 +12,7 @@ from chapters.ch05_deep_cnn.layers import batch_norm, choose, padded_convolution
 from chapters.ch05_deep_cnn.recipes import CIFAR_FAST, RESNET, accuracies, on_cifar
 from chapters.kit.networks.residual import ORDERINGS, ResidualUnit
 from chapters.script import run_script
+from data_tools.errors import UserError
 
 
 class ResNet(gluon.HybridBlock):
@@ -36,6 +37,8 @@ class ResNet(gluon.HybridBlock):
         super().__init__(**kwargs)
         self._ordering = ordering
         before, _, after = choose(ORDERINGS, 'ordering', ordering)
+        if len(filters) <= len(units):
+            raise UserError(f'filters={filters}: give {len(units) + 1}, of the first convolution and of each stage')
         filters = [scaled(number, width) for number in filters]
         with self.name_scope():
             self.features = nn.HybridSequential()

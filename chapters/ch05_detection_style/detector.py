@@ -64,8 +64,8 @@ class Detection(Training):
         """{name: value} of what `detect` has found in validation pictures; see `measure`."""
         return measure(found, data.validation_y, data.class_names, data.validation_x.shape[2:])
 
-    def _network_sizes(self):
-        return {**super()._network_sizes(), 'scales': self.sizes.get('scales', (100,))}
+    def defaults(self):
+        return {**super().defaults(), 'scales': (100,)}
 
 
 class _Batches:

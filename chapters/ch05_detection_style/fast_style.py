@@ -148,7 +148,7 @@ def learn_style(run, style='starry_night', photographs='', size=128, style_size=
     (dict, list of dict)
         Losses of the last round, seconds that a picture of 256x256 takes; and a row for every round.
     """
-    widths = _checked(size, rounds, updates, batch, filters, units)
+    widths = _checked(size, filters)
     loss = Transfer(*base_of(network), None, picture_of(style, style_size), content_weight)
     pictures = _pictures(photographs, style)
     seed_everything(run.seed)
@@ -198,15 +198,13 @@ def learn_style(run, style='starry_night', photographs='', size=128, style_size=
             'seconds_of_256x256': seconds}, history
 
 
-def _checked(size, rounds, updates, batch, filters, units):
+def _checked(size, filters):
     try:
         widths = tuple(map(int, str(filters).split()))
     except ValueError:
         widths = ()
     if len(widths) != 3 or min(widths) < 1:
         raise UserError(f"filters={filters}: give three numbers, such as '32 64 128'")
-    if min(rounds, updates, batch, units) < 1:
-        raise UserError(f'rounds={rounds}, updates={updates}, batch={batch}, units={units}: give numbers from 1 on')
     if size % STRIDE or not 64 <= size <= 512:
         raise UserError(f'size={size}: give a multiple of {STRIDE} from 64 to 512')
     return widths

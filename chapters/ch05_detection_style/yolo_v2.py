@@ -19,6 +19,7 @@ from chapters.ch05_detection_style.yolo import COORDINATES, NO_OBJECT, constants
 from chapters.kit.experiment import figures_of
 from chapters.kit.training.recipe import Recipe
 from chapters.script import run_script
+from data_tools.errors import UserError
 
 # Stages of convolutions (filters, kernel) with a pooling 2x2 between; the passthrough starts before the last pooling.
 BASES = {'darknet19': STAGES['19'],
@@ -112,6 +113,8 @@ class YOLOv2(gluon.HybridBlock):
                  normalised=True, direct=True, **kwargs):
         super().__init__(**kwargs)
         self.classes, self.direct = classes, direct
+        if len(shapes) % 2:
+            raise UserError(f'shapes={shapes}: give pairs, a width and a height for each')
         self.shapes = np.reshape(shapes or HAND_SHAPES[:2] * boxes, (-1, 2))
         self.boxes = len(self.shapes)
         with self.name_scope():

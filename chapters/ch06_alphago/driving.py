@@ -144,7 +144,6 @@ def learn_to_drive(run, cars=64, steps=100, updates=400, filters=8, learning_rat
         steering, 'learnt_distance', by the likeliest action; 'first_updates' and 'last_updates', ten each, in training; and
         'whole_roads', the share of roads driven to their end in the trial.
     """
-    require(1, cars=cars, filters=filters, trials=trials)
     require(2, steps=steps)
     require(10, updates=updates)
     random = seed_everything(run.seed)

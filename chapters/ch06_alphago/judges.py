@@ -91,7 +91,6 @@ def errors_by_move(run, size=7, komi=8.5, games=6000, held=300, layers=4, filter
         positions, in the 'first' and in the 'last' part.
     """
     require(2, size=size, parts=parts)
-    require(1, games=games, layers=layers, filters=filters, updates=updates)
     require(parts, held=held)
     random = seed_everything(run.seed)
     states, results, _ = games_of_the_player(games, size, komi, random, 1)
@@ -197,8 +196,6 @@ def search_without(run, size=7, komi=8.5, games=3000, layers=4, filters=32, imit
         of the root share the visits (the exponential of their entropy); 'depth_', moves of the line that the search expects.
     """
     require(2, size=size, visits=visits)
-    require(1, games=games, layers=layers, filters=filters, imitation=imitation, updates=updates, matches=matches,
-            positions=positions)
     random = seed_everything(run.seed)
     policy = AlphaGoPolicy(layers, filters, BOOK)
     policy.initialize(mx.init.MSRAPrelu('avg', 0))
@@ -290,7 +287,6 @@ def value_positions(run, size=7, komi=8.5, positions=3000, held=400, layers=4, f
         them, 'rollouts_up_to_it' and 'rollouts_after_it' as 200 games played out do.
     """
     require(4, size=size)
-    require(1, positions=positions, held=held, layers=layers, filters=filters, updates=updates)
     random = seed_everything(run.seed)
     known = games_of_the_player(held, size, komi, random, 1)
     known = zero_planes(known[0]), known[1]

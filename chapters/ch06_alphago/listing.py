@@ -145,7 +145,10 @@ class ComparedNetwork(Experiment):
         return copy
 
     def settings(self):
-        return {**defaults_of(self.network), **self.sizes}
+        return {**self.defaults(), **self.sizes}
+
+    def defaults(self):
+        return defaults_of(self.network)
 
     def _with(self, changes):
         return replace(self, sizes={**self.sizes, **changes})

@@ -240,7 +240,6 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
         half; 'imitation_loss', and with which share of the games the pool was beaten first and last.
     """
     require(2, size=size)
-    require(1, layers=layers, filters=filters, imitation=imitation, games=games, updates=updates, matches=matches)
     require(10, rounds=rounds, positions=positions)
     random = seed_everything(run.seed)
     first = AlphaGoPolicy(layers, filters, BOOK)

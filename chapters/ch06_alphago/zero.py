@@ -305,8 +305,6 @@ def learn_by_search(run, game_of, generations, games, visits, batches, units, fi
         A row for every generation, the first under epoch 0.
     """
     require(2, visits=visits)
-    require(1, generations=generations, games=games, batches=batches, filters=filters, every=every, trials=trials,
-            matches=matches)
     seed_everything(run.seed)
     shape, others = (game_of.planes, game_of.size, game_of.size), game_of.opponents(run.seed)
 

@@ -111,7 +111,6 @@ def errors_on_games(run, network=POLICY, games_file='', games=250, parts=6):
     dict
         As of `chapters.ch06_alphago.judges.errors_by_move`.
     """
-    require(1, games=games)
     require(2, parts=parts)
     judge = _judge(run, network)
     states, _, results = positions_of(games_file, games, 4, seed_everything(run.seed))
@@ -144,7 +143,6 @@ def agreement(run, network=POLICY, games_file='', positions=60, visits=100):
         'nothing': 'agreement_', the share of positions in which the search played the move of the game; and of the policy
         'agreement_policy', without any search.
     """
-    require(1, positions=positions)
     require(2, visits=visits)
     judge = _judge(run, network)
     random = seed_everything(run.seed)

@@ -340,6 +340,7 @@ class Adversarial(Study):
 
     shared = True
     lowers = True
+    shown_samples = False  # codes, whose number is a size of the network
     stand_in = 'digits'
     steps = ('compiled',)
 

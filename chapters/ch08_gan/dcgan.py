@@ -18,7 +18,7 @@ def doublings(size):
     """How often 4x4 must be doubled to become `size`: 3 for 32, 4 for 64."""
     from data_tools.errors import UserError
     number = int(size).bit_length() - 3
-    if size != 4 << number or number < 2:
+    if number < 2 or size != 4 << number:
         raise UserError(f'size={size}: images are made by doubling 4x4; give 16, 32, 64 or 128')
     return number
 

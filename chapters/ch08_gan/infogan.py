@@ -28,6 +28,7 @@ from chapters.ch08_gan.turns import Players, by_turns
 from chapters.kit.experiment import BookFigure
 from chapters.kit.report import figures
 from chapters.script import run_script
+from data_tools.errors import UserError
 
 _REAL, _MADE, _G = LOSSES['book']
 
@@ -62,6 +63,8 @@ class InfoGAN(Players):
     def __init__(self, size=32, channels=1, width=16, units=256, noise=62, classes=10, continuous=2, weight=0.1,
                  d_rate=0.2, moves=0.1, agree=1.0, **kwargs):
         super().__init__(**kwargs)
+        if size % 4:
+            raise UserError(f'size={size}: images are made by doubling twice; give a multiple of 4')
         self.noise, self.classes, self.continuous, self.weight = noise, classes, continuous, weight
         self.moves, self.agree = moves, agree
 

@@ -172,6 +172,7 @@ class ByTurns(Study):
     ignores: Tuple[str, ...] = IGNORED + ('augmentation',)
 
     stand_in = 'digits'
+    shown_samples = False  # codes, whose number is a size of the network
 
 
 def by_turns(section, title, title_zh, network, shape, sizes=None, book=(), loader=load_squares, **changes):

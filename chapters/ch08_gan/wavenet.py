@@ -17,7 +17,6 @@ from chapters.kit.report import figures
 from chapters.kit.training.epochs import seed_everything
 from chapters.script import run_script
 from data_tools.atomic import atomic_path
-from data_tools.errors import UserError
 
 RATE = 4000  # samples a second
 _NOTES = 131, 147, 165, 196, 220  # Hz: C, D, E, G, A
@@ -165,9 +164,6 @@ def compare_waves(run, notes=60, updates=1000, width=24, layers=8, made=1600):
         the next sample is, in dB; 'bits', what a sample costs by the network's probabilities; 'made_loudness', the
         generated sound's root mean square beside the real one's.
     """
-    for name, value in (('notes', notes), ('updates', updates), ('width', width), ('layers', layers), ('made', made)):
-        if value < 1:
-            raise UserError(f'{name}={value}: give a number from 1 on')
     random = seed_everything(run.seed)
     learnt, test = to_levels(melody(notes, random)), to_levels(melody(10, random))
     network = WaveNet(width, layers)

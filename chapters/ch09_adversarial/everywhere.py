@@ -3,6 +3,8 @@
     python -m chapters run 9.2-universal
     python -m chapters run 9.2-patch
 """
+import math
+
 import numpy as np
 
 from chapters.ch09_adversarial.attacks import as_saved, log_probability, loss, within
@@ -10,6 +12,7 @@ from chapters.ch09_adversarial.subject import load_subject
 from chapters.kit.experiment import WorkedExample
 from chapters.kit.report import figures
 from chapters.script import run_script
+from data_tools.errors import UserError
 
 
 def universal(victim, images, labels, epsilon, rounds=10, batch=50, seed=0):
@@ -117,6 +120,8 @@ def a_patch(run, network='digits', images=200, side=9, target=3, steps=150):
         and 'share_of_pixels' that the patch covers.
     """
     subject, random = load_subject(network), np.random.default_rng(run.seed)
+    if target >= len(subject.class_names):
+        raise UserError(f'target={target}: give the number of a class, from 0 to {len(subject.class_names) - 1}')
     victim, (x, labels) = subject.victim, subject.test_images(images, correct=True)
     x = x[labels != target]
     half = len(x) // 2
@@ -139,7 +144,8 @@ def _coloured(images):
 
 EXPERIMENTS = [
     WorkedExample('9.2-universal', 'One noise for all images', '一个噪音骗过所有图像', function=one_noise_for_all),
-    WorkedExample('9.2-patch', 'A patch that may lie anywhere', '放在哪里都行的贴片', function=a_patch),
+    WorkedExample('9.2-patch', 'A patch that may lie anywhere', '放在哪里都行的贴片', function=a_patch,
+                  limits={'target': (0, math.inf)}),
 ]
 
 

@@ -178,9 +178,6 @@ def learn_to_descend(run, problem='quadratics', size=10, problems=16, unroll=20,
     seed_everything(run.seed)
     if problem not in _PROBLEMS:
         raise UserError(f'problem={problem}: not one of {", ".join(_PROBLEMS)}')
-    for name, value in (('size', size), ('problems', problems), ('unroll', unroll), ('steps', steps), ('units', units)):
-        if value < 1:
-            raise UserError(f'{name}={value}: give a number from 1 on')
     make = _PROBLEMS[problem]
     network = LearntOptimizer(units, prefix='optimizer_')
     network.initialize(init.Xavier())

@@ -180,7 +180,7 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
         depths = [int(number) for number in layers.split(',')]
     except ValueError:
         raise UserError(f'layers={layers}: give numbers, such as 2,4') from None
-    require(1, layers=min(depths), filters=filters, updates=updates, positions=positions)
+    require(1, layers=min(depths))
     require(20, held=held, engine_positions=engine_positions)
     random, engine = seed_everything(run.seed), load_engine(network, say=lambda words: None, komi=_KOMI, seed=run.seed)
     judge = engine.judge

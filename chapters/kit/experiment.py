@@ -6,12 +6,17 @@ times. Chapter 6 and 8 have kinds of their own. Each names its code by the code 
 import importlib
 import importlib.util
 import inspect
+import math
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, ClassVar, Mapping, Optional, Tuple
 
+from mxnet import gluon
+from mxnet.base import MXNetError
+
 from chapters.kit.data.images import load_images
+from chapters.kit.networks.layer_table import layer_table
 from chapters.kit.training.recipe import Recipe, convert
 from chapters.kit.training.train import train
 from data_tools.errors import UserError
@@ -63,6 +68,8 @@ class Experiment:
         Arguments of its network, or of its function, that differ from their defaults.
     changed : mapping of str to value
         What `but` has changed from the experiment of the book.
+    limits : mapping of str to (float, float)
+        Least and greatest value of settings for which the rule of `require_range` does not hold.
     address : str
         'FILE.py:NAME' or 'module:NAME' of an experiment that is not the book's; empty for the book's.
     """
@@ -73,6 +80,7 @@ class Experiment:
     remark: str = ''
     sizes: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Tuple[float, float]] = field(default_factory=dict)
     address: str = ''
 
     # What a kind may have, for those who ask any experiment.
@@ -85,6 +93,7 @@ class Experiment:
     detects: ClassVar[bool] = False  # whether what it trains finds boxes (`detect`)
     lowers: ClassVar[bool] = False  # whether it can train in 16 bits (`--dtype`)
     stand_in: ClassVar[Any] = ''  # data that come with the project, for where the book's are not at hand
+    shown_samples: ClassVar[bool] = False  # whether its network takes samples of `sample_shape`, whatever its other sizes are
     snapshots: ClassVar[Any] = ()
     fast: ClassVar[Any] = None
 
@@ -115,8 +124,15 @@ class Experiment:
         return None
 
     def settings(self):
-        """{name: default} of what `but` can change."""
+        """{name: value} of what `but` can change."""
         return {}
+
+    def defaults(self):
+        """{name: default} of the arguments of its function, or of its network."""
+        return {}
+
+    def require_network(self):
+        """Raise a `UserError` where sizes were changed, and there is no such network."""
 
     def by(self, recipe_name):
         """The same by another recipe (`--recipe`), where there is one."""
@@ -130,15 +146,17 @@ class Experiment:
         Raises
         ------
         UserError
-            There is no setting of that name, or the value is not of its type.
+            There is no setting of that name, or the value is not of its type, or out of range.
         """
-        known = self.settings()
+        known, defaults = self.settings(), self.defaults()
         converted = {}
         for name, value in changes.items():
             if name not in known:
                 raise UserError(f'{self.section}: there is nothing called {name!r} to set; there is '
                                 f'{", ".join(known) or "nothing"}')
-            converted[name] = convert(name, value, type(known[name]))
+            converted[name] = convert(name, value, known[name])
+            if name in defaults:  # the fields of a recipe have limits of their own
+                require_range(name, converted[name], defaults[name], self.limits.get(name), bool(self.address))
         return replace(self._with(converted), changed={**self.changed, **converted})
 
     def _with(self, changes):
@@ -165,7 +183,10 @@ class WorkedExample(Experiment):
         return self.function(run, **self.sizes)
 
     def settings(self):
-        return {**defaults_of(self.function), **self.sizes}
+        return {**self.defaults(), **self.sizes}
+
+    def defaults(self):
+        return defaults_of(self.function)
 
     def _with(self, changes):
         return replace(self, sizes={**self.sizes, **changes})
@@ -230,6 +251,7 @@ class Training(Experiment):
     shared = True
     trains = True
     lowers = True
+    shown_samples = True
 
     @property
     def source(self):
@@ -319,6 +341,33 @@ class Training(Experiment):
             sizes['prefix'] = f'{self.network.__name__.lower()}_'
         return self.network(**sizes)
 
+    def require_network(self):
+        """Raise a `UserError` where sizes were changed, and there is no such network: 3 groups of 16 filters, say.
+
+        Known before data are read and a folder is made, from the shapes of all layers; nothing is computed.
+        """
+        changed = {name: value for name, value in self.changed.items() if name in self._network_sizes()}
+        if not changed:
+            return
+        by_mistake: Any = (MXNetError,)
+        if not self.address:  # the reader's own network may have a bug, and that keeps its traceback
+            by_mistake += (ArithmeticError, LookupError, TypeError, ValueError)
+        of_another_size = self.recipe.pixels or 'crop=' in self.recipe.augmentation
+        reason = ''
+        try:
+            network = self.build()
+            if self.input_shape and self.shown_samples and not of_another_size and isinstance(network, gluon.HybridBlock):
+                try:
+                    layer_table(network, self.input_shape)
+                except UserError as error:
+                    reason = str(error).rstrip(')')
+        except by_mistake as error:
+            reason = str(error).partition('\n')[0]
+        if reason:  # "MXNetError: WHAT", or "Error in operator NAME: FILE:LINE: Check failed: CONDITION: WHAT"
+            reason = reason.rpartition('Check failed: ')[2].rpartition('Error: ')[2]
+            raise UserError(f'{self.section}: there is no network with '
+                            f'{", ".join(f"{name}={value}" for name, value in changed.items())} ({reason})')
+
     def symbolic_form(self):
         """The module of `book_code` with this experiment's listing.
 
@@ -351,14 +400,17 @@ class Training(Experiment):
     def settings(self):
         return {**vars(self.recipe), **self._network_sizes()}
 
+    def defaults(self):
+        return defaults_of(self.network)
+
     def _with(self, changes):
-        for_recipe = {name: value for name, value in changes.items() if hasattr(self.recipe, name)}
+        for_recipe = {name: value for name, value in changes.items() if name in vars(self.recipe)}
         sizes = {name: value for name, value in changes.items() if name not in for_recipe}
         return replace(self, recipe=self.recipe.but(**for_recipe), sizes={**self.sizes, **sizes})
 
     def _network_sizes(self):
         """{name: value} of the network's constructor."""
-        return {name: self.sizes.get(name, default) for name, default in defaults_of(self.network).items()}
+        return {name: self.sizes.get(name, default) for name, default in self.defaults().items()}
 
 
 @dataclass(frozen=True)
@@ -388,6 +440,34 @@ class Study(Training):
 
     def settings(self):
         return {name: value for name, value in super().settings().items() if name not in self.ignores}
+
+
+def require_range(name, value, default, limits=None, own=False):
+    """Raise a `UserError` unless a number is one that its setting can have.
+
+    What is counted or has a size has a positive whole number as its default, and no other can take its place. Where the
+    default is 0, that means "none" or "all", and stays. Fractions are finite, and not below 0.
+
+    Parameters
+    ----------
+    name : str
+    value, default : number, or tuple of numbers
+        Other settings have no range.
+    limits : (float, float), optional
+        In place of the rule.
+    own : bool
+        Of a network of the reader's, whose padding may well be 0 where 1 is the default.
+    """
+    several = isinstance(value, tuple)
+    for number, usual in zip(value, default * len(value)) if several else [(value, default)]:
+        if isinstance(number, (bool, str)) or not isinstance(usual, (int, float)) or usual < 0:
+            continue
+        least, most = limits or (1 if isinstance(usual, int) and usual and not own else 0, math.inf)
+        if not least <= number <= most or not math.isfinite(number) or several and not number:
+            wanted = 'above 0' if several and not least else f'from {least} to {most}' if most < math.inf else \
+                f'from {least} on' if least > -math.inf else 'that is finite'
+            raise UserError(f'{name}={",".join(map(str, value)) if several else value}: give '
+                            f'{"numbers" if several else "a number"} {wanted}')
 
 
 def defaults_of(function):

@@ -15,6 +15,7 @@ import pytest
 
 import chapters
 from chapters.__main__ import main
+from data_tools.errors import UserError
 
 ROOT = Path(chapters.__file__).parents[1]
 
@@ -238,6 +239,15 @@ def test_missing_file(tmp_path, capsys):
     (['run', '9.2', '--data', 'mnist'], ['--set data=']),
     (['run', 'my_network.py'], ['my_network.py:NAME']),
     (['run', '8.5.2-wavenet', '--set', 'width=0'], ['width=0']),
+    (['run', '8.5.3-made', '--set', 'updates=0'], ['updates=0']),
+    (['run', '4.4', '--data', 'digits', '--set', 'num_filters=0'], ['num_filters=0', 'from 1 on']),
+    (['run', '4.4', '--data', 'digits', '--set', 'num_filters=8,8,8'], ['4.4', '(8, 8, 8)', 'kernel size exceed input']),
+    (['show', '3.4.2', '--set', 'dropout=2'], ['dropout=2.0', '[0,1]']),
+    (['run', '5.5.7', '--data', 'cifar10', '--set', 'filters=8,8'], ['filters=(8, 8)', 'give 4']),
+    (['run', '5.7.3', '--set', 'ratios=0,1'], ['ratios=0.0,1.0', 'above 0']),
+    (['run', '5.7.3', '--set', 'step=3'], ['step=3: give 8']),
+    (['run', '9.2-patch', '--set', 'target=-1'], ['target=-1']),
+    (['run', '3.4.2', '--data', 'digits', '--set', 'augmentation=crop=0'], ['crop=0']),
     (['run', '9.4.1-optimizer-network', '--set', 'steps=0'], ['steps=0']),
     (['run', '3.4.2', '--data', 'digits', '--set', 'nonsense=1'], ['nonsense', 'learning_rate']),
     (['run', '3.4.2', '--data', 'digits', '--set', 'epochs=many'], ['epochs', 'many']),
@@ -262,6 +272,42 @@ def test_mistakes(tmp_path, capsys, monkeypatch, arguments, words):
     line = _mistake(capsys, *arguments)
     assert all(word in line for word in words), line
     assert not list(tmp_path.glob('runs/*'))
+
+
+def test_what_is_counted_stays_positive_whatever_the_experiment():
+    checked = 0
+    for row in chapters.catalogue():
+        experiment = chapters.find(row['section'])
+        for name, usual in experiment.defaults().items():
+            if type(usual) is int and usual >= 0 and name in experiment.settings() and name not in experiment.limits:
+                for wrong in (-1, *[0] * (usual > 0)):
+                    with pytest.raises(UserError, match=f'{name}={wrong}: give a number from {int(usual > 0)} on'):
+                        experiment.but(**{name: str(wrong)})
+                assert experiment.but(**{name: str(usual)}).settings()[name] == usual
+                checked += 1
+    assert checked > 300
+    assert chapters.find('2.3.6').but(x1=-1).sizes['x1'] == -1 and chapters.find('6.2.6').but(move=0).sizes['move'] == 0
+
+
+def test_the_padding_of_a_reader_s_own_network_may_be_nothing(tmp_path, capsys):
+    own = tmp_path / 'own.py'
+    own.write_text('''\
+from mxnet.gluon import nn
+
+from chapters.kit.experiment import Training
+
+
+class Net(nn.HybridSequential):
+    def __init__(self, padding=1, classes=10, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.add(nn.Conv2D(4, kernel_size=3, padding=padding), nn.Dense(classes))
+
+
+MINE = Training('mine', 'Mine', network=Net, sample_shape=(1, 28, 28))
+''')
+    assert main(['show', f'{own}:MINE', '--set', 'padding=0']) == 0 and '26' in capsys.readouterr().out
+    assert 'padding=-1' in _mistake(capsys, 'show', f'{own}:MINE', '--set', 'padding=-1')
 
 
 def test_unwritable_out(tmp_path, capsys):

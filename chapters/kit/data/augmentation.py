@@ -62,7 +62,8 @@ class Augmentation:
         Raises
         ------
         UserError
-            A word that is none of the attributes, or a value that is no number.
+            A word that is none of the attributes, or a value that is no number or out of range; what is not to happen is
+            left out.
         """
         kinds = {field.name: type(field.default) for field in fields(cls)}
         values = {}
@@ -70,11 +71,14 @@ class Augmentation:
             name, _, value = word.partition('=')
             try:
                 values[name] = kinds[name](value) if kinds[name] is not bool else {'': True}[value]
-                if values[name] < 0:
-                    raise ValueError
             except (KeyError, ValueError):
                 raise UserError(f'augmentation: {word!r} is not one of '
                                 + ', '.join(name + '=NUMBER' * (kinds[name] is not bool) for name in kinds)) from None
+            most = _MOST.get(name, 1 << 14)
+            if not 0 < values[name] <= most:  # false for NaN as well
+                raise UserError(f'augmentation: {word}: give a number above 0, at most {most}, or leave {name} out')
+        if values.get('smallest', 1) > values.get('largest', 1):
+            raise UserError(f'augmentation: {text}: smallest is above largest; each is 1 where left out')
         if values.get('mirror') and values.get('alternate') or values.get('shift') and values.get('reflect'):
             raise UserError(f'augmentation: {text}: mirror and alternate exclude each other, shift and reflect as well')
         return cls(**values)
@@ -83,6 +87,14 @@ class Augmentation:
     def only_of_arrays(self):
         """{name: value} of what MXNet's reader of packs cannot do."""
         return {name: getattr(self, name) for name in ('shift', 'erase', 'alternate', 'reflect', 'cutout')}
+
+    def require_fit(self, height, width):
+        """Raise a `UserError` if an image would be moved, mirrored at an edge, or set to 0 by more than there is of it."""
+        side = min(height, width)
+        for name, most in (('shift', side - 1), ('reflect', (side - 1) // 2), ('erase', side), ('cutout', side)):
+            value = getattr(self, name)
+            if value > most:
+                raise UserError(f'augmentation: {name}={value}: images are of {height}x{width} pixels; give {most} at most')
 
     def of_arrays(self):
         """Whether arrays can be augmented so, without `ImageRecordIter`."""
@@ -137,6 +149,9 @@ class Augmentation:
         result = np.empty((len(numbers),) + images.shape[1:], images.dtype)
         _augment(images, numbers, mirrored, amounts, bool(self.reflect), sides, corners, result)
         return result
+
+
+_MOST = {'rotate': 360, 'aspect': 1, 'shear': 1, 'hue': 180, 'saturation': 255, 'lightness': 255, 'smallest': 10, 'largest': 10}
 
 
 @numba.njit(nogil=True, cache=True)

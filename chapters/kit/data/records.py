@@ -104,6 +104,7 @@ def load_packs(packs, augmentation, side, resize, scale, recipe, seed=0):
     elif (look.smallest, look.largest) != ((resize, resize),) * 2:
         sizes = _words(look.smallest) + (f' to {_words(look.largest)}' if look.largest != look.smallest else '')
         said += f'; images of {sizes} pixels: the shorter side to {resize}, then {_words(size)} of it'
+    augmentation.require_fit(*size)
     channels = 1 if look.gray else 3
     shape = (channels,) + size
     train, train_y = packs.train, read_labels(packs.train)[:recipe.train_samples or None]

@@ -142,9 +142,12 @@ def by_recipe(data, recipe, seed):
         data = replace(data, train_y=with_noise(data.train_y, recipe.label_noise, seed))
     augmentation = Augmentation.parse(recipe.augmentation)
     if augmentation != Augmentation():
+        if data.train_x.ndim != 4:
+            raise UserError(f'augmentation: {data.name} is no set of images; leave augmentation out')
         if data.batch or not augmentation.of_arrays():
             raise UserError(f'augmentation: {data.name} is no set of images in files, so that what needs '
                             'MXNet\'s reader is not at hand')
+        augmentation.require_fit(*data.train_x.shape[2:])
         x, y = data.train_x, data.train_y
         data = replace(data, batch=lambda numbers, random, epoch=0: (augmentation(x, numbers, random, epoch), y[numbers]))
     return data

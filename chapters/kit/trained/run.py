@@ -71,6 +71,7 @@ class Run:
                  quiet: bool = False, purpose: str = '', workers: Workers = Workers(), watch: Any = None):
         if seed < 0:
             raise UserError(f'--seed {seed}: give a number from 0 on')
+        experiment.require_network()
         data = _absolute(data)
         self.recipe: Any = experiment.recipe
         self.data_name = data or experiment.data

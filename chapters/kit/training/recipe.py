@@ -168,12 +168,12 @@ class Recipe:
         UserError
             A field that recipes do not have, or a value that it cannot take.
         """
-        kinds = {field.name: type(field.default) for field in dataclasses.fields(self)}
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
         converted = {}
         for name, value in changes.items():
-            if name not in kinds:
-                raise UserError(f'recipe: there is no field {name!r}; there are {", ".join(kinds)}')
-            converted[name] = convert(name, value, kinds[name])
+            if name not in defaults:
+                raise UserError(f'recipe: there is no field {name!r}; there are {", ".join(defaults)}')
+            converted[name] = convert(name, value, defaults[name])
         return dataclasses.replace(self, **converted)
 
     def __str__(self):
@@ -182,19 +182,22 @@ class Recipe:
                          if getattr(self, field.name) != field.default or field.name in _ALWAYS_SHOWN)
 
 
-def convert(name, value, kind):
-    """The text of a `--set` as the type of the field that it sets; a `UserError` if it is none."""
+def convert(name, value, default):
+    """The text of a `--set` as the type of its setting's default; a `UserError` if it is none."""
+    kind = type(default)
     if isinstance(value, kind) and not isinstance(value, bool):
         return value
+    of_each = float if kind is tuple and any(isinstance(part, float) for part in default) else int
     try:
         if kind is bool:
             return {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}[
                 str(value).lower()]
         if kind is tuple:
-            return tuple(int(part) for part in str(value).strip(' ()[]').rstrip(',').split(','))
+            return tuple(of_each(part) for part in str(value).strip(' ()[]').rstrip(',').split(','))
         return kind(value)
     except (ValueError, TypeError, KeyError):
-        wanted = 'whole numbers such as 8,16' if kind is tuple else f'a value of type {kind.__name__}'
+        wanted = 'numbers such as 0.5,2' if of_each is float else 'whole numbers such as 8,16' if kind is tuple else \
+            f'a value of type {kind.__name__}'
         raise UserError(f'--set {name}={value}: not {wanted}') from None
 
 

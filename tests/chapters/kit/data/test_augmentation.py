@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+import chapters
 from chapters.kit.data.augmentation import Augmentation
 from data_tools.errors import UserError
 
@@ -112,7 +113,20 @@ def test_mirror_after_reflect_is_mirrored_image_reflected():
 
 
 @pytest.mark.parametrize('text', ['mirror alternate', 'shift=1 reflect=1',
-                                  'mirror=perhaps', 'zoom=3', 'shift', 'shift=-1', 'rotate=x'])
+                                  'mirror=perhaps', 'zoom=3', 'shift', 'shift=-1', 'rotate=x', 'crop=0', 'erase=0', 'shear=nan',
+                                  'rotate=400', 'crop=100000', 'smallest=2', 'smallest=0.9 largest=0.8'])
 def test_nonsense_is_refused(text):
     with pytest.raises(UserError, match='augmentation'):
         Augmentation.parse(text)
+
+
+@pytest.mark.parametrize('text, most', [('shift=28', 27), ('reflect=14', 13), ('erase=29', 28), ('cutout=29', 28)])
+def test_no_image_is_moved_or_covered_beyond_its_side(text, most):
+    name = text.partition('=')[0]
+    with pytest.raises(UserError, match=f'{text}: images are of 28x28 pixels; give {most} at most'):
+        chapters.find('4.4').but(augmentation=text).load('digits')
+    data = chapters.find('4.4').but(augmentation=f'{name}={most}').load('digits')
+    x, _ = data.batch(np.arange(200), np.random.default_rng(0))
+    assert x.shape == (200, 1, 28, 28) and np.isfinite(x).all() and 0 <= x.min() and x.max() <= 1
+    with pytest.raises(UserError, match='no set of images'):
+        chapters.find('2.2.8').but(augmentation='mirror').load()

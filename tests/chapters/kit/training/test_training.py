@@ -52,10 +52,10 @@ def test_warmup_and_the_rule_for_larger_batches():
 
 
 def test_numbers_of_a_setting_are_read_as_they_are_shown():
-    assert convert('num_filters', '8,16', tuple) == convert('num_filters', '(8, 16)', tuple) == (8, 16)
-    assert convert('num_filters', '(8,)', tuple) == (8,)
+    assert convert('num_filters', '8,16', (32, 64)) == convert('num_filters', '(8, 16)', (32, 64)) == (8, 16)
+    assert convert('num_filters', '(8,)', (32, 64)) == (8,) and convert('ratios', '0.5,2', (1.0,)) == (0.5, 2.0)
     with pytest.raises(UserError, match='num_filters=many: not whole numbers such as 8,16'):
-        convert('num_filters', 'many', tuple)
+        convert('num_filters', 'many', (32, 64))
 
 
 def test_small_images_first_then_whole_ones(tmp_path, monkeypatch):
