@@ -12,14 +12,14 @@ import chapters
 from chapters.ch07_policy_net import POLICY
 from chapters.kit.runtime import HOW_TO_INSTALL
 from chapters.script import add_distributed, add_run_options, changes_of, console, run_all
-from data_tools.errors import UserError, one_line_errors
+from data_tools.errors import Parser, UserError, one_line_errors
 
 _WIDTH = max(60, min(120, shutil.get_terminal_size((80, 24)).columns))
 
 
 def parser():
     """The parser of all commands."""
-    parser = argparse.ArgumentParser('python -m chapters', description=__doc__.splitlines()[0])
+    parser = Parser('python -m chapters', description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest='command', metavar='COMMAND')
     listed = commands.add_parser('list', help='the experiments, with the book\'s figure and the last measured one')
     listed.add_argument('section', nargs='?', default='', help='only those that begin so, such as 5 or 4.4')
@@ -302,6 +302,8 @@ def _style(options):
         return
     from chapters.kit.perform import run_experiment
     from chapters.script import print_result
+    if options.out and os.path.exists(options.out):
+        raise UserError(f'{options.out}: exists already and is kept as it is; choose another --out')
     experiment = chapters.find('5.8').but(
         content=options.content, style=options.style, size=options.size, iterations=options.iterations,
         content_weight=options.content_weight, keep_colours='true' if options.keep_colours else 'false')

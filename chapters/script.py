@@ -1,8 +1,7 @@
 """The options of a run, and a chapter's script as a program: `python -m chapters.ch04_cnn.lenet --data digits`."""
-import argparse
 import sys
 
-from data_tools.errors import UserError, one_line_errors
+from data_tools.errors import Parser, UserError, one_line_errors
 
 
 def run_script(experiment):
@@ -12,7 +11,8 @@ def run_script(experiment):
     ----------
     experiment : chapters.kit.experiment.Experiment
     """
-    parser = argparse.ArgumentParser(description=f'{experiment.section} {experiment.title} {experiment.title_zh}')
+    parser = Parser(f'python -m {sys.modules["__main__"].__spec__.name}',
+                    description=f'{experiment.section} {experiment.title} {experiment.title_zh}')
     add_run_options(parser)
     add_distributed(parser)
     sys.exit(one_line_errors(run_all)([] if '--resume' in sys.argv else [experiment], parser.parse_args()))

@@ -1,11 +1,10 @@
 """`python -m data_tools`: pack images, look into packs, arrange and download data sets."""
-import argparse
 import importlib
 import shlex
 import sys
 from typing import Optional, Sequence
 
-from data_tools.errors import one_line_errors
+from data_tools.errors import Parser, one_line_errors
 
 # Command -> the module whose `add_commands(subparsers)` adds it, and what it is for. Only the module of the
 # command that is called is imported, so that no command waits for what another needs.
@@ -32,7 +31,7 @@ def command_line(arguments: Sequence[str]) -> str:
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog='python -m data_tools', description=__doc__.split(': ', 1)[1])
+    parser = Parser(prog='python -m data_tools', description=__doc__.split(': ', 1)[1])
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     called = next((argument for argument in arguments if not argument.startswith('-')), None)
     for command, (module, purpose) in COMMANDS.items():

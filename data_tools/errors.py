@@ -1,8 +1,9 @@
 """The one way in which every command of this project reports a user's mistake."""
+import argparse
 import functools
 import os
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 
 class UserError(Exception):
@@ -10,6 +11,12 @@ class UserError(Exception):
 
     Commands print it on stderr and exit with code 2; a bug of the program keeps its traceback.
     """
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of arguments that tells a mistake in one line, and how to see the usage, in place of the usage itself."""
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'error: {" ".join(message.split())}; {self.prog} --help tells how to use it\n')
 
 
 def one_line_errors(main: Callable[..., Any]) -> Callable[..., Any]:

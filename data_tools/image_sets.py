@@ -555,9 +555,9 @@ def _pack(tree: _Folder, layout: _Layout, split: float, folder: Path) -> Dict[st
         begun, plan = folder / 'begun', f'{tree.path}\n{job}\n'
         resume = begun.is_file() and begun.read_text(encoding='utf-8', errors='surrogateescape') == plan
         begun.write_text(plan, encoding='utf-8', errors='surrogateescape')
-        print(f'packing {tree.path} into {folder}, once', file=sys.stderr)
         with tree.to_read(folder) as path:
             train, validation, notes = _batches(path, layout) if layout.batches else _class_folders(path, layout, split)
+            print(f'packing {tree.path} into {folder}, once', file=sys.stderr)
             total = sum(source.count + sum(reason != _STRANGER for _, reason in source.bad)
                         for source in (train, validation))
             if not (resume and (folder / 'val.rec').is_file() and not (folder / 'val.part').exists()):

@@ -14,7 +14,6 @@ width, and figures that agree as far as two processors can be expected to agree 
 since a last bit decides which of several solutions a training finds, the cell is tagged `figures-vary`, and only its
 words are compared. What only the cells themselves can tell, an edit that was never run, a digest of them tells.
 """
-import argparse
 import asyncio
 import base64
 import hashlib
@@ -31,7 +30,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from PIL import Image
 
 from data_tools.atomic import atomic_write
-from data_tools.errors import UserError, one_line_errors
+from data_tools.errors import Parser, UserError, one_line_errors
 
 FOLDER = Path(__file__).parent
 MOST_BYTES = 1500000
@@ -44,7 +43,7 @@ _NUMBER = re.compile(r'[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?')
 @one_line_errors
 def main(arguments=None):
     """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser('python -m notebooks.build', description=__doc__.splitlines()[0])
+    parser = Parser('python -m notebooks.build', description=__doc__.splitlines()[0])
     parser.add_argument('names', nargs='*', metavar='NAME', help='such as ch02_neuron; default: all')
     parser.add_argument('--check', action='store_true', help='change nothing, and fail on what a reader should not see')
     options = parser.parse_args(arguments)

@@ -141,7 +141,7 @@ def _lists_of(folder, name):
 
 
 @contextlib.contextmanager
-def folder_of(name, data_root):
+def folder_of(name, data_root, wanted='pictures with boxes: give a folder or archive in the layout of Pascal VOC or COCO'):
     """The folder or JSON file that `name` means, for as long as it is read; archives are unpacked to a place of their own."""
     check_root(data_root)
     path, looked = Path(name).expanduser(), []
@@ -154,8 +154,7 @@ def folder_of(name, data_root):
                 break
             looked.append(str(folder))
         else:
-            raise UserError(f'{name}: no such pictures with boxes: give a folder or archive in the layout of Pascal VOC or '
-                            f'COCO, or scenes, which needs none (looked in {", ".join(looked)})')
+            raise UserError(f'{name}: no such {wanted}, or scenes, which needs none (looked in {", ".join(looked)})')
     if path.is_dir() or path.suffix == '.json':
         yield path
         return

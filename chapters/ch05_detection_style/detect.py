@@ -17,12 +17,11 @@ from chapters.ch05_detection_style.annotated import to_size
 from chapters.ch05_detection_style.detector import detect, draw, measure
 from chapters.ch05_detection_style.drawing import SHOWN, draw_misses, draw_picture, pasted
 from chapters.ch05_detection_style.yolo import Detector
-from chapters.kit.data.pictures import read_picture
+from chapters.kit.data.pictures import read_all, read_picture
 from chapters.kit.data.training_data import Facts
 from chapters.kit.proof.symbolic import load_into
 from chapters.kit.report import figures
 from chapters.kit.trained.run import experiment_of, last_export, read_config, save_figure
-from chapters.kit.trained.saved import IMAGE_ENDINGS
 from chapters.kit.trained.zoo import results_folder, run_folder
 from chapters.kit.training.checkpoint import Checkpoint, restore_model
 from data_tools.atomic import atomic_write, make_folder
@@ -127,15 +126,8 @@ def detect_files(saved, paths, out, least=SHOWN):
     """
     if not 0 < least <= 1:
         raise UserError(f'--least {least}: give a number above 0, at most 1')
-    files = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise UserError(f'{path}: no such file or folder')
-        files += sorted(file for file in path.rglob('*') if file.suffix.lower() in IMAGE_ENDINGS) if path.is_dir() else [path]
-    if not files:
-        raise UserError(f'{", ".join(map(str, paths))}: no pictures there ({", ".join(IMAGE_ENDINGS)})')
-    for file in files:  # all of them before any is drawn: a broken one leaves nothing half done
-        read_picture(file, 3)
+    # all of them before any is drawn: a broken one leaves nothing half done
+    files = [file for file, _ in read_all(paths, lambda file: read_picture(file, 3).shape)]
     make_folder(out)
     out, told, names = Path(out), [], saved.facts.class_names
     for number, file in enumerate(files):

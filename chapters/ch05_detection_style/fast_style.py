@@ -17,13 +17,12 @@ from mxnet.gluon import nn
 
 from chapters.ch05_detection_style.style import Transfer, base_of, image_of, picture_of
 from chapters.kit.data.pictures import photographs as photographs_at_hand
-from chapters.kit.data.pictures import read_picture
+from chapters.kit.data.pictures import read_all, read_picture
 from chapters.kit.experiment import WorkedExample
 from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
 from chapters.kit.trained.export import trained_graph
 from chapters.kit.trained.run import read_config
-from chapters.kit.trained.saved import IMAGE_ENDINGS
 from chapters.kit.training.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.training.epochs import seed_everything, train_epochs
 from chapters.script import run_script
@@ -214,10 +213,7 @@ def _pictures(folder, style):
     """What to learn from: all images of a folder, or those at hand but the style itself."""
     if not folder:
         return [picture for name, picture in photographs_at_hand().items() if name != style]
-    paths = sorted(path for path in Path(folder).expanduser().rglob('*') if path.suffix.lower() in IMAGE_ENDINGS)
-    if not paths:
-        raise UserError(f'photographs={folder}: no images there ({", ".join(IMAGE_ENDINGS)})')
-    return [read_picture(path, 3) for path in paths]
+    return [picture for _, picture in read_all([Path(folder).expanduser()], lambda path: read_picture(path, 3))]
 
 
 def _seconds(network):

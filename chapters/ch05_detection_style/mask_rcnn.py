@@ -136,7 +136,8 @@ def load_outlined(experiment, name, data_root, seed):
         classes, said = CLASSES, ''
         parts = [(pixels, [rows_of(*both) for both in zip(objects, masks)], masks) for pixels, objects, masks in made]
     else:
-        with folder_of(name, data_root) as folder:
+        with folder_of(name, data_root, 'pictures with masks: give a folder or archive of images/* with labels/*.png of the '
+                       'same names') as folder:
             files = sorted(path for path in Path(folder).glob('images/*') if path.is_file())
             if len(files) < 5:
                 raise UserError(f'{name}: give a folder of at least five images/* with labels/*.png of the same names')

@@ -6,7 +6,6 @@ The protocol: Go Text Protocol, draft 2
 (https://www.lysator.liu.se/~gunnar/gtp/gtp2-spec-draft2/gtp2-spec.html); what windows and servers add to it: `gogui-`,
 `kgs-`, and the analysis of Leela Zero and KataGo, `lz-` and `kata-`.
 """
-import argparse
 import queue
 import re
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 
 from chapters.ch07_policy_net import POLICY
 from chapters.ch07_policy_net.clock import Clock
-from data_tools.errors import UserError, one_line_errors
+from data_tools.errors import Parser, UserError, one_line_errors
 from data_tools.go import sgf
 from data_tools.go.board import BLACK, EMPTY, MAX_SIZE, WHITE, Position, move_of, star_points, vertex
 
@@ -476,7 +475,7 @@ def engine_options(program, description, temperature):
     -------
     argparse.ArgumentParser
     """
-    parser = argparse.ArgumentParser(f'python -m chapters.ch07_policy_net.{program}', description=description)
+    parser = Parser(f'python -m chapters.ch07_policy_net.{program}', description=description)
     parser.add_argument('--run', default=POLICY, metavar='RUN',
                         help=f'the run folder of a policy network (default: {POLICY}, which comes along)')
     parser.add_argument('--visits', type=int, default=0, metavar='N',

@@ -7,7 +7,6 @@ The head is trained on how games ended, the body stays as it is; RUN/ownership.p
 of that run's engine. A result is one number a game (6.4.1's value network); the owners of the points are 361, which
 games that were played to their end have.
 """
-import argparse
 import json
 import re
 import sys
@@ -25,7 +24,7 @@ from chapters.kit.progress import tqdm
 from chapters.kit.trained.prediction import Predictor, in_both
 from chapters.kit.trained.zoo import refuse_to_change, run_folder
 from data_tools.atomic import atomic_path, atomic_write
-from data_tools.errors import UserError, one_line_errors
+from data_tools.errors import Parser, UserError, one_line_errors
 from data_tools.go import sgf
 from data_tools.go.board import BLACK, TO_MOVE, Position
 from data_tools.go.dat import states_of
@@ -332,7 +331,7 @@ def load_head(folder):
 @one_line_errors
 def main(arguments=None):
     """The command line."""
-    parser = argparse.ArgumentParser('python -m chapters.ch07_policy_net.ownership',
+    parser = Parser('python -m chapters.ch07_policy_net.ownership',
                                      description=__doc__.splitlines()[0])
     parser.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
     parser.add_argument('--data', required=True, nargs='+', metavar='SGF', help='games, as `go pack` takes them')

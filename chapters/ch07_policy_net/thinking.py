@@ -349,7 +349,8 @@ def _draw_tree(empty, tree):
 
 _SIX_BOARDS = WorkedExample(
     '6.2.6', "Six boards of one position: move 78 of Lee Sedol's game 4", '同一局面的六张图：李世石第四局第 78 手',
-    function=six_boards, limits={'move': (0, math.inf)}, book=(BookFigure(1, 'rank_L10', note="the book's network; AlphaGo answered K10"),),
+    function=six_boards, limits={'move': (0, math.inf)},
+    book=(BookFigure(1, 'rank_L10', note="the book's network; AlphaGo answered K10"),),
     remark="Figures 6-18 to 6-20 show an informal game whose moves are not published: there the search's choice has 35% of the "
            'policy, which gives 60% to another move, 54% by the value, 53% by the tree, 51% by games played out, which give '
            '55% to another. With game=FILE.sgf move=N any position is shown so.')

@@ -7,7 +7,6 @@ The judge is a run of 4.4 on the same images. For every kept number of epochs: t
 features, the mean confidence of its answers and the share of each class among them. The published scores use
 a network trained on ImageNet: these here compare runs that had the same judge, and nothing else.
 """
-import argparse
 import csv
 import sys
 
@@ -20,7 +19,7 @@ from chapters.kit.report import figures
 from chapters.kit.trained.run import validation_accuracy
 from chapters.kit.trained.saved import load_run
 from data_tools.atomic import atomic_write
-from data_tools.errors import UserError, one_line_errors
+from data_tools.errors import Parser, UserError, one_line_errors
 
 
 def inception_score(q):
@@ -136,7 +135,7 @@ def score(judge, made, real):
 @one_line_errors
 def main(arguments=None):
     """Score a run of 8.3: `scores.csv` and `figures/scores.png` in its folder."""
-    parser = argparse.ArgumentParser('python -m chapters.ch08_gan.scores', description=__doc__.splitlines()[0])
+    parser = Parser('python -m chapters.ch08_gan.scores', description=__doc__.splitlines()[0])
     parser.add_argument('run', help='a run folder of 8.3')
     parser.add_argument('--judge', required=True, metavar='RUN', help='a run folder of 4.4 on the same data')
     parser.add_argument('--samples', type=int, default=5000, metavar='N', help='images to make (default 5000)')

@@ -13,8 +13,8 @@ from chapters.ch05_deep_cnn.pretrained import class_names
 from chapters.ch05_deep_cnn.squeezenet import SqueezeNet
 from chapters.ch09_adversarial.attacks import Victim
 from chapters.ch09_adversarial.small import image_set, learn, small_net
-from chapters.kit.data.pictures import photographs, read_picture
-from chapters.kit.trained.saved import IMAGE_ENDINGS, load_run
+from chapters.kit.data.pictures import photographs, read_all, read_picture
+from chapters.kit.trained.saved import load_run
 from data_tools.errors import UserError
 
 IMAGENET, DIGITS = 'imagenet', 'digits'
@@ -58,15 +58,10 @@ class Subject:
 
     def read_all(self, paths):
         """[(name, pixels)] of image files, and of those in the folders among `paths`."""
-        files = []
-        for path in map(Path, paths):
-            inside = [path]
-            if path.is_dir():
-                inside = sorted(file for file in path.rglob('*') if file.suffix.lower() in IMAGE_ENDINGS)
-            if not inside:
-                raise UserError(f'{path}: no images there ({", ".join(IMAGE_ENDINGS)})')
-            files += inside
-        return [(file.stem, self.read(file)) for file in files]
+        named = [path for path in map(str, paths) if not Path(path).exists()]  # photographs at hand
+        files = [path for path in paths if str(path) not in named]
+        return [(name, self.read(name)) for name in named] + [
+            (file.stem, pixels) for file, pixels in (read_all(files, self.read) if files else ())]
 
     def test_images(self, count, data='', correct=False):
         """The first validation images of its run, and their labels.

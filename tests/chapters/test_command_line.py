@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -12,6 +13,7 @@ from unicodedata import east_asian_width
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import chapters
 from chapters.__main__ import main
@@ -259,6 +261,9 @@ def test_missing_file(tmp_path, capsys):
     (['run', '3.4.2', '--data', 'nosuchset'], ['nosuchset', 'digits']),
     (['run', '8.4-bigan', '--form', 'symbolic'], ['8.4-bigan', '--form']),
     (['run', '8.3', '--set', 'mixup=0.2'], ['8.3', 'mixup']),
+    (['style', 'temple', 'flower', '--out', '/tmp'], ['/tmp: exists already', 'choose another --out']),
+    (['run', '5.7.4', '--data', 'nosuchset'], ['nosuchset: no such pictures with masks', 'labels/*.png']),
+    (['run', '5.7.2', '--data', 'nosuchset'], ['nosuchset: no such pictures with boxes', 'COCO']),
     (['demo', '--out', '/dev/null/demo'], ['/dev/null/demo', 'choose another --out']),
     (['run', '8.4-bigan', '--set', 'augmentation=mirror'], ['8.4-bigan', 'augmentation']),
     (['run', '5.3', '--set', 'small_pixels=16', '--set', 'small_epochs=1'], ['5.3', 'small_pixels']),
@@ -272,6 +277,17 @@ def test_mistakes(tmp_path, capsys, monkeypatch, arguments, words):
     line = _mistake(capsys, *arguments)
     assert all(word in line for word in words), line
     assert not list(tmp_path.glob('runs/*'))
+
+
+@pytest.mark.parametrize('command', [['chapters', 'run', '4.4', '--wrong'], ['chapters', 'predict'], ['data_tools', 'pack'],
+                                     ['chapters.ch04_cnn.lenet', '--epochs', 'many'], ['chapters.ch07_policy_net.gtp', '--no']])
+def test_a_wrong_command_line_is_told_in_one_line_with_the_way_to_the_usage(command):
+    answer = subprocess.run([sys.executable, '-m', *command], capture_output=True, text=True)
+    assert answer.returncode == 2 and not answer.stdout
+    (line,) = answer.stderr.splitlines()
+    said = re.fullmatch(r'error: .+; (python -m .+ --help) tells how to use it', line)[1]
+    usage = subprocess.run([sys.executable, *said.split()[1:]], capture_output=True, text=True)
+    assert usage.returncode == 0 and usage.stdout.startswith('usage: ')
 
 
 def test_what_is_counted_stays_positive_whatever_the_experiment():
@@ -308,6 +324,27 @@ MINE = Training('mine', 'Mine', network=Net, sample_shape=(1, 28, 28))
 ''')
     assert main(['show', f'{own}:MINE', '--set', 'padding=0']) == 0 and '26' in capsys.readouterr().out
     assert 'padding=-1' in _mistake(capsys, 'show', f'{own}:MINE', '--set', 'padding=-1')
+
+
+@pytest.mark.parametrize('wrong', [['--set', 'optimizer=magic'], ['--set', 'initializer=zeros'], ['--init', 'nowhere.params'],
+                                   ['--out', '.'], ['--set', 'num_filters=8,8,8'], ['--set', 'augmentation=crop=0']])
+def test_nothing_is_packed_before_a_mistake_is_told(tmp_path, capsys, monkeypatch, wrong):
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    for number in range(8):
+        place = tmp_path / 'photos' / f'class{number % 2}' / f'{number}.png'
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(place)
+    _mistake(capsys, 'run', '4.4', '--data', tmp_path / 'photos', *wrong)
+    assert not (tmp_path / 'home' / '.bookcnn' / 'packs').exists()
+
+
+def test_the_line_that_data_are_packed_is_not_said_where_they_cannot_be(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    for number in range(2):  # one of each class: none can be set aside
+        place = tmp_path / 'photos' / f'class{number}' / '0.png'
+        place.parent.mkdir(parents=True)
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(place)
+    assert 'no class has two images' in _mistake(capsys, 'run', '4.4', '--data', tmp_path / 'photos', '--out', tmp_path / 'run')
 
 
 def test_unwritable_out(tmp_path, capsys):

@@ -1,4 +1,7 @@
 """An image file of anybody's as a sample for a trained network, by the facts that its run folder keeps; photographs."""
+import sys
+from pathlib import Path
+
 import mxnet as mx
 import numpy as np
 from PIL import Image, ImageOps
@@ -6,6 +9,7 @@ from PIL import Image, ImageOps
 from data_tools.datasets import HOME, folders_of
 from data_tools.errors import UserError
 
+IMAGE_ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 _STROKES, _SIDE = 20, 28  # of MNIST: the figure's larger side, and the picture's
 _DARK = 32  # of 255: darker is background
 
@@ -22,6 +26,46 @@ def photographs(*names):
         for path in sorted(folder.glob('*.jpg')):
             if path.stem not in found and (not names or path.stem in names):
                 found[path.stem] = read_picture(path, 3)
+    return found
+
+
+def read_all(paths, read):
+    """Image files, and those in the folders among `paths`, by name.
+
+    A file of a folder that cannot be read is left out, and told of on stderr, as training does; one that was named must be
+    readable.
+
+    Parameters
+    ----------
+    paths : list of path-like
+    read : callable
+        `read(path)`; raises a `UserError` if the file is no image.
+
+    Returns
+    -------
+    list of (Path, what `read` gave)
+
+    Raises
+    ------
+    UserError
+        No such file or folder, no images there, or none that can be read.
+    """
+    found, broken = [], []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise UserError(f'{path}: no such file or folder')
+        if not path.is_dir():
+            found.append((path, read(path)))
+            continue
+        for file in sorted(file for file in path.rglob('*') if file.suffix.lower() in IMAGE_ENDINGS and file.is_file()):
+            try:
+                found.append((file, read(file)))
+            except UserError as error:
+                broken.append(str(error))
+    if not found:
+        raise UserError('; '.join(broken[:3]) or f'{", ".join(map(str, paths))}: no images there ({", ".join(IMAGE_ENDINGS)})')
+    for line in broken:
+        print(f'left out: {line}', file=sys.stderr)
     return found
 
 

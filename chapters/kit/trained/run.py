@@ -22,6 +22,7 @@ from chapters.kit.report import figures
 from chapters.kit.runtime import device
 from chapters.kit.trained.zoo import is_of_zoo, run_folder
 from chapters.kit.training.checkpoint import Checkpoint
+from chapters.kit.training.from_recipe import require_known
 from chapters.kit.training.precision import require_dtype
 from chapters.kit.training.workers import Workers
 from data_tools.atomic import atomic_path, atomic_write, make_folder
@@ -84,9 +85,14 @@ class Run:
                 raise UserError(f'--dtype {self.recipe.dtype}: the {form} training of {experiment.section} knows '
                                 'float32 only')
             require_dtype(self.recipe.dtype, self.devices[0])
+        if out is not None and not resume and not workers.rank:
+            self._require_free(Path(out))
         self.data: Any = None
         facts = Facts()
         if isinstance(experiment, Training):
+            require_known(self.recipe)  # before the data are read, which may take its time
+            if init and init != 'zoo' and not is_of_zoo(init) and not Path(init).is_file() and not workers.rank:
+                raise UserError(f'{init}: there is no such file of parameters')
             known = Facts.of_config(read_config(out)) if resume and not workers.rank else None
             self.data = experiment.load(data, data_root, seed, known)
             facts = self.data.facts
@@ -164,6 +170,12 @@ class Run:
         path = last_export(run_folder(self.init)) if is_of_zoo(self.init) else self.init
         load_into(network, path, symbols, self.devices, self.recipe.fresh.split())
 
+    @staticmethod
+    def _require_free(folder):
+        if folder.exists():
+            raise UserError(f'{folder}: exists already and is kept as it is; choose another --out, or --resume {folder} to go '
+                            'on with it')
+
     def _new_folder(self, out):
         folder = out
         try:
@@ -172,9 +184,7 @@ class Run:
                 atexit.register(shutil.rmtree, folder, ignore_errors=True)
             elif out is not None:
                 folder = Path(out)
-                if folder.exists():
-                    raise UserError(f'{folder}: exists already and is kept as it is; choose another --out, or '
-                                    f'--resume {folder} to go on with it')
+                self._require_free(folder)  # another may have made it meanwhile
                 folder.mkdir(parents=True)
             else:
                 folder = free_folder(self.experiment.section, self.data_name, self.seed, self.form,

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import mxnet as mx
 
-from chapters.kit.data.pictures import read_picture, sample_of
+from chapters.kit.data.pictures import read_all, read_picture, sample_of
 from chapters.kit.data.training_data import Facts
 from chapters.kit.proof.symbolic import load_into
 from chapters.kit.trained.run import experiment_of, last_export, read_config, save_figure
 from chapters.kit.trained.zoo import results_folder, run_folder
 from chapters.kit.training.checkpoint import Checkpoint, restore_model
 from data_tools.errors import UserError
-
-IMAGE_ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 
 
 @dataclass
@@ -98,16 +96,8 @@ class SavedRun:
         return sample_of(read_picture(path, self.facts.shape[0]), self.facts)
 
     def read_images(self, paths):
-        """[(path, image)] of image files, and of all those in the folders among `paths`, by name."""
-        files = []
-        for path in map(Path, paths):
-            if not path.exists():
-                raise UserError(f'{path}: no such file or folder')
-            files += sorted(file for file in path.rglob('*') if file.suffix.lower() in IMAGE_ENDINGS) \
-                if path.is_dir() else [path]
-        if not files:
-            raise UserError(f'{", ".join(map(str, paths))}: no images there ({", ".join(IMAGE_ENDINGS)})')
-        return [(file, self.read_image(file)) for file in files]
+        """[(path, image)]; see `chapters.kit.data.pictures.read_all`."""
+        return read_all(paths, self.read_image)
 
 
 def detects(folder, find):

@@ -112,6 +112,14 @@ def make_optimizer_settings(recipe, updates_per_epoch):
     return settings
 
 
+def require_known(recipe):
+    """Raise a `UserError` if a recipe names an initializer or an optimizer that there is not."""
+    from chapters.kit.training import optimizers  # noqa: F401  with it MXNet knows the others
+    make_initializer(recipe.initializer)
+    if recipe.optimizer.lower() not in mx.optimizer.Optimizer.opt_registry:
+        raise UserError(f'optimizer={recipe.optimizer}: there is no such optimizer; try sgd, adam, nagw or muon')
+
+
 def make_optimizer(recipe, updates_per_epoch, network):
     """The optimizer of a recipe, with its schedule; it divides gradients by the batch size.
 

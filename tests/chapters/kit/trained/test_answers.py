@@ -35,6 +35,24 @@ def test_predict_reads_image_files(trained, tmp_path, capsys):
     assert (folder / 'figures' / 'predict.png').exists()
 
 
+def test_a_broken_picture_of_a_folder_is_left_out_and_named(trained, tmp_path, capsys):
+    folder, _ = trained
+    Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save(tmp_path / 'whole.png')
+    broken = tmp_path / 'broken.png'
+    broken.write_bytes((tmp_path / 'whole.png').read_bytes()[:40])
+    assert main(['predict', str(folder), str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert '/whole.png' in said.out and '/broken.png' not in said.out
+    (line,) = said.err.splitlines()
+    assert line.startswith(f'left out: {broken}: not a readable image')
+    for paths in ([broken], [tmp_path / 'whole.png', broken]):  # one that is named must be whole
+        assert main(['predict', str(folder), *map(str, paths)]) == 2
+        assert capsys.readouterr().err.startswith(f'error: {broken}: not a readable image')
+    (tmp_path / 'whole.png').unlink()
+    assert main(['predict', str(folder), str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 @pytest.mark.parametrize('paper, ink', [(255, 0), (0, 255), (214, 40)])
 def test_digits_drawn_by_anybody_are_made_like_those_learnt(trained, tmp_path, capsys, paper, ink):
     """Dark on light, large, off the centre: as people photograph what they have written."""
