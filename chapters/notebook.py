@@ -10,6 +10,7 @@ import inspect
 import io
 import json
 import os
+import re
 import tempfile
 import time
 from fnmatch import fnmatch
@@ -17,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+from IPython import display as forms
 from IPython import get_ipython
-from IPython.display import Image, Markdown, display
+from IPython.display import Image, display
 
 import chapters
 from chapters import source_code
@@ -36,6 +38,15 @@ _DOTS_PER_INCH = 80
 _colours = 64
 _MOST_ROWS = 12  # of a table
 _WIDGET = 'application/vnd.jupyter.widget-view+json'
+
+
+class Markdown(forms.Markdown):
+    """Markdown that can be read where it is not rendered: Jupyter's classic page shows a notebook that was not run there by its
+    plain text only.
+    """
+    def __repr__(self):
+        plain = re.sub(r'</?(?:table|tr|th|td|div|sub|br|details|summary)\b[^>\n]*>|^```.*\n', '', self.data, flags=re.M)
+        return re.sub(r'\n{3,}', '\n\n', re.sub(r'\[([^]\n]+)\]\([^)\n]+\)', r'\1', plain)).strip()
 
 
 class Notebook:

@@ -10,6 +10,7 @@ from nbclient import NotebookClient
 
 import book_code
 import chapters
+from chapters.notebook import Markdown
 from notebooks import build
 
 PATHS = sorted(build.FOLDER.glob('ch*.ipynb'))
@@ -130,7 +131,9 @@ def test_committed_outputs_are_of_a_whole_run_without_complaints(notebook):
     for cell in cells:
         assert bool(cell.outputs) == bool(re.search(r'book\.(?!colours)\w+\(|print\(', cell.source)), cell.source
         for output in cell.outputs:
-            assert not set(output.get('data', {})) - {'image/png', 'text/markdown', 'text/plain'}
+            data = output.get('data', {})
+            assert not set(data) - {'image/png', 'text/markdown', 'text/plain'}
+            assert 'text/markdown' not in data or data['text/plain'] == repr(Markdown(data['text/markdown']))
     pictures = [output for cell in cells for output in cell.outputs if 'image/png' in output.get('data', {})]
     assert len(pictures) >= 3
 
