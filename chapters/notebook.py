@@ -493,12 +493,13 @@ class _Live:
         if self._silent or now - self._drawn < 1 or 'train_loss' not in history[0] and 'train_mse' not in history[0]:
             return
         self._drawn = now
-        words = f'epoch 轮 {len(history)} / {run.recipe.epochs}'
+        words = f'epoch {len(history)} / {run.recipe.epochs}', f'第 {len(history)} / {run.recipe.epochs} 轮'
         if len(self._seen) > 1:
-            left = (now - self._seen[0]) / (len(self._seen) - 1) * (run.recipe.epochs - len(history))
-            words += f', {int(left) // 60}:{int(left) % 60:02d} left 剩余'
+            left = int((now - self._seen[0]) / (len(self._seen) - 1) * (run.recipe.epochs - len(history)))
+            left = f'{left // 60}:{left % 60:02d}'
+            words = f'{words[0]}, {left} left', f'{words[1]}，剩余 {left}'
         figure = figures.curves(history, self._experiment, run)
-        figure.suptitle(words, y=1.05)
+        figure.suptitle(figures.text(*words), y=1.05)
         picture = Image(_png(figure))
         if self._handle is None:
             self._handle = display(picture, display_id=True)

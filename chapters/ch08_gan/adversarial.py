@@ -413,7 +413,7 @@ def _train_epoch(step, data, recipe, random, batches, codes, label, device, work
         if not bar.disable and time.monotonic() - shown > 0.5:
             shown = time.monotonic()
             bar.set_postfix_str(f'D {(totals[0][0] + totals[1][0]).asscalar() / count:.3f}, '
-                                f'G {totals[2][0].asscalar() / count:.3f}')
+                                f'G {totals[2][0].asscalar() / count:.3f}', refresh=False)
     means = np.stack([total.asnumpy() for total in totals]) / count
     part = workers.share(size)
     return workers.mean(means.ravel(), part.stop - part.start).reshape(means.shape)

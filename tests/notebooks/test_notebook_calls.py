@@ -303,7 +303,7 @@ def test_a_live_curve_redraws_in_place_has_time_left_and_leaves_nothing(monkeypa
     live.end()
     assert len(first) == 1 and first[0][1] == {'display_id': True}
     assert updates == ['picture', 'picture', {'text/plain': ''}]
-    assert figure_titles[-1] == 'epoch 轮 3 / 20, 2:50 left 剩余'
+    assert figure_titles[-1] == module.figures.text('epoch 3 / 20, 2:50 left', '第 3 / 20 轮，剩余 2:50')
     monkeypatch.setenv('TQDM_DISABLE', '1')
     module._Live(experiment)(run, history)
     assert len(first) == 1

@@ -319,6 +319,6 @@ def one_epoch(step, batches, random, epoch=0, label=''):
             totals = statistics.copy() if totals is None else nd.elemwise_add(totals, statistics, out=totals)
             if not bar.disable and time.monotonic() - shown > 0.5:  # the only wait for the device in an epoch
                 shown = time.monotonic()
-                bar.set_postfix_str(f'loss {totals[0].mean().asscalar() / number:.4f}')
+                bar.set_postfix_str(f'loss {totals[0].mean().asscalar() / number:.4f}', refresh=False)  # else it would stay
     step.synchronize()
     return workers.mean(totals.mean(axis=1).asnumpy() / batches.number, totals.shape[1])

@@ -218,3 +218,16 @@ def _by_shape(folder):
             array = arrays[name].asnumpy()
             found[array.shape, sum(key[0] == array.shape for key in found)] = array
     return found
+
+
+def test_a_bar_that_was_too_short_to_be_shown_leaves_nothing(monkeypatch, tmp_path):
+    """Its loss was drawn before its time, and tqdm takes away only what it has drawn itself."""
+    import io
+
+    from chapters.kit.training import train
+    shown, ticks, bar = io.StringIO(), iter(range(10000)), train.tqdm
+    monkeypatch.setattr(train.time, 'monotonic', ticks.__next__)
+    monkeypatch.setattr(train, 'tqdm', lambda *arguments, **settings: bar(
+        *arguments, **{**settings, 'disable': False, 'file': shown, 'delay': 3600}))
+    run_experiment(chapters.find('3.4.2').but(epochs=1, train_samples=320), data='digits', out=tmp_path / 'run', quiet=True)
+    assert next(ticks) > 10 and shown.getvalue() == ''
