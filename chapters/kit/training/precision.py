@@ -7,12 +7,16 @@ the optimizer sees stay in float32. Micikevicius et al., "Mixed precision traini
 import mxnet as mx
 from mxnet import autograd, gluon, nd
 from mxnet.contrib import amp
+from mxnet.contrib.amp.lists import symbol_bf16
 from mxnet.contrib.amp.loss_scaler import LossScaler
 
 from chapters.kit.runtime import quiet_stderr
 from data_tools.errors import UserError
 
 DTYPES = ('float32', 'bfloat16', 'float16')
+# These only hand numbers on. AMP's list keeps them in 32 bits for bfloat16; a pooling or a `concat` that has such planes
+# beside ones in 16 bits then gets two formats, and the graph cannot be bound.
+_HANDED_ON = 'space_to_depth', '_copy'
 
 
 def lowered(network, dtype):
@@ -32,13 +36,18 @@ def lowered(network, dtype):
     """
     if dtype == 'float32':
         return network
-    x = mx.sym.var('x', dtype='float32')
-    return gluon.SymbolBlock(lowered_graph(network(x), dtype), x, params=network.collect_params())
+    # AMP takes a variable with a format for a parameter, and then does not know what a Dropout gets; Gluon wants one.
+    graph, x = lowered_graph(network(mx.sym.var('x')), dtype), mx.sym.var('x', dtype='float32')
+    return gluon.SymbolBlock(graph(x=x), x, params=network.collect_params())
 
 
 def lowered_graph(symbol, dtype):
     """What a graph computes, a `mxnet.sym.Symbol` with one output, its heavy operators in one of `DTYPES`; gives float32."""
-    return symbol if dtype == 'float32' else mx.sym.cast(amp.convert_symbol(symbol, dtype), dtype='float32')
+    if dtype == 'float32':
+        return symbol
+    lists = dict(target_dtype_ops=symbol_bf16.BF16_FUNCS + list(_HANDED_ON),
+                 fp32_ops=[name for name in symbol_bf16.FP32_FUNCS if name not in _HANDED_ON]) if dtype == 'bfloat16' else {}
+    return mx.sym.cast(amp.convert_symbol(symbol, dtype, **lists), dtype='float32')
 
 
 class _NoScaler:

@@ -4,8 +4,9 @@ import json
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import nd
+from mxnet import autograd, nd
 
+import chapters
 from chapters.ch03_mlp.mnist import MLP
 from chapters.ch04_cnn.lenet import LeNet
 from chapters.kit.training.compiled_step import CompiledStep
@@ -63,7 +64,30 @@ def test_a_device_that_cannot_says_what_is_needed(capfd):
     assert capfd.readouterr().err == ''
 
 
-@pytest.mark.skipif(not can('bfloat16'), reason='this processor does not compute in bfloat16: it has no AVX-512')
+NEEDS_BFLOAT16 = pytest.mark.skipif(not can('bfloat16'),
+                                    reason='this processor does not compute in bfloat16: it has no AVX-512')
+
+
+@NEEDS_BFLOAT16
+@pytest.mark.parametrize('section, sizes', [
+    ('5.7.1-scenes', {}), ('5.7.2', {'filters': 16, 'squeezed': 8}), ('5.7.2-cells', {'filters': 16, 'squeezed': 8})])
+def test_networks_that_join_finer_planes_or_drop_out_compute_in_bfloat16(section, sizes):
+    """After a pooling, a joining, a dropout: near to what 32 bits give, and back to all parameters."""
+    seed_everything(0)
+    network = chapters.find(section).but(**sizes, normalised=False).build()
+    side = 96
+    initialize(network, Recipe(), np.zeros((1, 3, side, side), 'float32'), [mx.cpu()])
+    low, x = lowered(network, 'bfloat16'), nd.random.uniform(shape=(2, 3, side, side))
+    there, here = network(x).asnumpy(), low(x).asnumpy()
+    assert (there != here).any() and np.abs(there - here).max() < 0.02 * np.abs(there).max()
+    with autograd.record():
+        loss = (low(x) ** 2).sum()
+    loss.backward()
+    assert all(np.abs(parameter.grad().asnumpy()).max() > 0 for name, parameter in network.collect_params().items()
+               if parameter.grad_req != 'null' and name.endswith('weight'))
+
+
+@NEEDS_BFLOAT16
 def test_bfloat16_learns_what_float32_learns():
     random = np.random.default_rng(0)
     x, y = nd.array(random.random((32, 1, 28, 28))), nd.array(random.integers(0, 10, 32))
