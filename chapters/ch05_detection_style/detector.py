@@ -115,6 +115,8 @@ def train_detector(run):
     initialize(network, recipe, sample, run.devices)
     if run.init:
         run.load_parameters(network)
+    elif experiment.prepare and not run.checkpoint.exists:
+        experiment.prepare(network, data)
     prepare_transfer(network, recipe)
     objective = experiment.objective_of(network)
     loss = objective.loss

@@ -29,6 +29,13 @@ IMPROVEMENTS = {1: 'batch normalisation', 2: 'larger pictures before', 3: 'no de
                 6: 'shapes by k-means', 7: 'direct centres', 8: 'passthrough', 9: 'several sizes', 10: 'larger pictures'}
 
 
+def step_words(improvements, before):
+    """What a row of table 5-11 has that the one before had not, and what it has no longer."""
+    new, gone = sorted(set(improvements) - set(before)), sorted(set(before) - set(improvements))
+    words = [f'+ {IMPROVEMENTS[number]}' for number in new] + [f'- {IMPROVEMENTS[number]}' for number in gone]
+    return ', '.join(words) or 'YOLO'
+
+
 def tables(run):
     """Tables 5-10 and 5-11 drawn.
 
@@ -43,13 +50,11 @@ def tables(run):
         left.annotate(name, (speed, precision), fontsize=8, xytext=(4, 4), textcoords='offset points')
     left.set(xlabel='pictures a second', ylabel='mAP, %', xlim=(0.4, 400), title=figures.text('Table 5-10', '表 5-10'))
     plain_numbers(left.xaxis)
-    steps, before = [precision for precision, _ in TABLE_5_11], set()
+    steps, before = [precision for precision, _ in TABLE_5_11], ()
     right.plot(steps, range(len(steps)), 'o-')
     for place, (precision, improvements) in enumerate(TABLE_5_11):
-        new, gone = sorted(set(improvements) - before), sorted(before - set(improvements))
-        words = ', '.join([f'+ {IMPROVEMENTS[number]}' for number in new] + [f'- {IMPROVEMENTS[number]}' for number in gone])
-        right.text(precision + 0.3, place, words or 'YOLO v1', fontsize=8, va='center')
-        before = set(improvements)
+        right.text(precision + 0.3, place, step_words(improvements, before), fontsize=8, va='center')
+        before = improvements
     right.set(xlabel='mAP, %', xlim=(62, 91), yticks=[], title=figures.text('Table 5-11', '表 5-11'))
     right.invert_yaxis()
     for axis in (left, right):

@@ -23,7 +23,9 @@ from data_tools.errors import UserError
 
 # Stages of convolutions (filters, kernel) with a pooling 2x2 between; the passthrough starts before the last pooling.
 BASES = {'darknet19': STAGES['19'],
-         'small': [[(16, 3)], [(32, 3)], [(64, 3)], [(96, 3)], [(128, 3)]]}
+         'small': [[(16, 3)], [(32, 3)], [(64, 3)], [(96, 3)], [(128, 3)]],
+         'small-darknet': [[(16, 3)], [(32, 3)], [(64, 3), (32, 1), (64, 3)], [(96, 3), (48, 1), (96, 3)],
+                           [(128, 3), (64, 1), (128, 3)]]}
 # Widths and heights in cells, width after height, of the authors for Pascal VOC; and of nobody's data, as Faster R-CNN
 # chooses them: two areas, three proportions less one.
 VOC_SHAPES = (1.3221, 1.73145, 3.19275, 4.00944, 5.05587, 8.09892, 9.47112, 4.84053, 11.2364, 10.0071)
@@ -88,7 +90,7 @@ class YOLOv2(gluon.HybridBlock):
     Parameters
     ----------
     base : str
-        'darknet19', 'small', or 'squeezenet' with what ImageNet has taught it (`--init zoo`).
+        'darknet19', 'small', 'small-darknet', or 'squeezenet' with what ImageNet has taught it (`--init zoo`).
     filters : int
         Of the three convolutions.
     passthrough : bool
@@ -134,7 +136,7 @@ class YOLOv2(gluon.HybridBlock):
             for _ in range(2):
                 self.coarse.add(*convolution(filters, 3, normalised))
             self.beside = nn.HybridSequential()
-            if squeezed:
+            if passthrough and squeezed:
                 self.beside.add(*convolution(squeezed, 1, normalised))
             self.last = nn.HybridSequential()
             self.last.add(*convolution(filters, 3, normalised))
