@@ -6,7 +6,7 @@ Redmon, Divvala, Girshick, Farhadi, "You only look once: unified, real-time obje
 (https://arxiv.org/abs/1506.02640).
 """
 import numpy as np
-from mxnet import gluon
+from mxnet import gluon, init
 from mxnet.gluon import nn
 
 from chapters.ch05_deep_cnn.layers import batch_norm, choose, padded_convolution
@@ -59,9 +59,10 @@ class YOLOv1(gluon.HybridBlock):
                                       nn.LeakyReLU(0.1))
                 else:
                     self.features.add(nn.MaxPool2D())
+            # small first weights: after batch normalisation large ones would give boxes many times the picture's size
             self.dense = nn.HybridSequential()
             self.dense.add(nn.Dense(hidden), nn.LeakyReLU(0.1), nn.Dropout(dropout),
-                           nn.Dense(cells * cells * (boxes * 5 + classes)))
+                           nn.Dense(cells * cells * (boxes * 5 + classes), weight_initializer=init.Normal(0.01)))
 
     def hybrid_forward(self, F, x):
         return F.reshape(self.dense(self.features(x)), shape=(0, -1, self.cells, self.cells))

@@ -1,6 +1,8 @@
 """Several trainings within one run: each in a folder of its own inside the run's, and their curves."""
+from dataclasses import replace
+
 from chapters.kit.report import figures
-from chapters.kit.trained.run import Run
+from chapters.kit.trained.run import Run, read_config
 from chapters.kit.training.epochs import Diverged
 from chapters.kit.training.train import train
 
@@ -35,9 +37,15 @@ def trained(run, name, experiment, seed=None, data='', init=None, may_diverge=Fa
         The loss became infinite.
     """
     folder = run.folder / name
+    resume = (folder / 'config.json').exists()
+    if resume:  # with the sizes that its data have decided
+        known = read_config(folder)
+        experiment = replace(experiment, sizes={**experiment.sizes, **{
+            size: tuple(value) if isinstance(value, list) else value
+            for size, value in known['sizes'].items() if size in known.get('settled', ())}})
     part = Run(experiment, data or run.data_name, run.config['data_root'] or None, folder,
                run.seed if seed is None else seed, run.config['device'], init=init, short=run.short,
-               resume=(folder / 'config.json').exists(), quiet=run.quiet)
+               resume=resume, quiet=run.quiet)
     run.say(f'{name}: {part.recipe}')
     try:
         return (*how(part), part.data)
