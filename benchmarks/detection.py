@@ -120,6 +120,7 @@ class GluonCV:
         nd.waitall()
 
     def done(self):
+        # it also forgets the graph, which is another in training
         self.network.set_nms(nms_thresh=0.45, nms_topk=400)
 
     def find(self, images, scale):

@@ -42,14 +42,15 @@ def test_gluoncvs_detector_learns_from_the_same_boxes_as_ours():
     assert sorted(targets[targets[:, 0] == 1, 7:].argmax(axis=1)) == sorted(objects[:, 0])
     assert not sides[0].targets(objects[:0], (96, 96))[:, 0].any()
     for side in sides:
+        found = side.find(data.validation_x[:9], data.scale)  # before it learns: boxes of the anchors, everywhere
+        assert found.shape == (9, 100, 6)
+        assert 0 < np.median(found[found[..., 0] >= 0, 2:].mean(axis=1)) < 1  # parts of the picture, not pixels
+        side.done()  # the graph that finds takes no targets
         parameters = side.network.collect_params('.*conv.*weight')
         weights = {name: parameter.data().asnumpy() for name, parameter in parameters.items()}
         views = detection.Views(data, '', [(96, 96)], side.targets)
         assert detection.learn(side, views, 8, 4, 0.02, 'test') >= 4
         assert all((parameters[name].data().asnumpy() != old).any() for name, old in weights.items())
-        found = side.find(data.validation_x[:9], data.scale)
-        assert found.shape == (9, 100, 6)
-        assert -1 < np.median(found[found[..., 0] >= 0, 2]) < 2  # parts of the picture, not pixels
 
 
 def test_a_benchmark_of_detectors_without_time_is_refused(capsys):
