@@ -25,6 +25,7 @@ from chapters.kit.training.from_recipe import make_optimizer
 from chapters.kit.training.train import Objective
 from chapters.kit.variants import trained
 from chapters.script import run_script
+from data_tools.errors import UserError
 
 _CELL = 16  # pixels; of both networks
 _HAND_CELLS = 13  # across the pictures that the hand-made shapes were made for
@@ -72,7 +73,10 @@ def classify_first(network, data, recipe):
     random = np.random.default_rng(0)
     size, chosen = data.train_x.shape[2:], []
     for pixels, objects in zip(data.train_x, data.train_y):
-        label, *edges = objects[random.integers((objects[:, 0] >= 0).sum())]
+        number = int((objects[:, 0] >= 0).sum())
+        if not number:
+            continue
+        label, *edges = objects[random.integers(number)]
         left, top, right, bottom = np.round(np.array(edges) * np.tile(size[::-1], 2)).astype(int)
         chosen.append((to_size(pixels[:, top:max(bottom, top + 1), left:max(right, left + 1)].transpose(1, 2, 0), size), label))
     x, y = (np.stack(part) for part in zip(*chosen))
@@ -100,7 +104,16 @@ def ladder(run):
     -------
     dict
         'step0_mAP' of YOLO, to 'step8_mAP' of all improvements; 'gain' in points.
+
+    Raises
+    ------
+    UserError
+        Pictures of a size that is no multiple of the cells'.
     """
+    side = run.data.train_x.shape[2]
+    if side % _CELL:
+        raise UserError(f'{run.experiment.section}: pictures of {side}x{side}: give a side that is a multiple of {_CELL} '
+                        '(--set pixels=N)')
     found, before = [], ()
     for number, (book, improvements) in enumerate(TABLE_5_11):
         words = step_words(improvements, before)

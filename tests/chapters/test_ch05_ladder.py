@@ -13,6 +13,7 @@ from chapters.ch05_detection_style.tables import IMPROVEMENTS, TABLE_5_11, step_
 from chapters.ch05_detection_style.yolo_v1 import YOLOv1
 from chapters.kit.perform import resume, run_experiment
 from chapters.kit.report import figures
+from data_tools.errors import UserError
 
 SHORT = chapters.find('5.7.2-ladder').but(epochs=1, train_samples=16, batch_size=8, pixels=32)
 
@@ -46,6 +47,7 @@ def test_every_row_of_the_table_adds_what_its_words_say():
 @pytest.mark.parametrize('number', [2, 6])
 def test_the_convolutions_learn_the_classes_before(number):
     network, data = built(number), step_of(SHORT.but(train_samples=96), ()).load()
+    data.train_y[5] = -1  # a picture without objects
     parameters = network.collect_params()
     before = {name: parameter.data().asnumpy() for name, parameter in parameters.items()}
     classify_first(network, data, SHORT.recipe)
@@ -68,6 +70,12 @@ def test_a_ladder_goes_on_where_it_stopped(tmp_path):
     resume(run.folder, chapters.find)
     assert (run.folder / 'step-7' / 'history.csv').stat().st_mtime_ns == began
     assert (run.folder / 'step-8' / 'history.csv').read_text().splitlines()[1].split(',')[3:8] == losses
+
+
+def test_pictures_that_do_not_divide_into_cells_are_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(UserError, match='pictures of 40x40: give a side that is a multiple of 16 '):
+        run_experiment(SHORT.but(pixels=40), out=tmp_path / 'run', quiet=True)
+    assert not (tmp_path / 'run').exists()
 
 
 def test_the_table_and_ours_stand_side_by_side():
