@@ -36,13 +36,17 @@ if __name__ == '__main__':
     model = network([given[name] for name in sorted(given.files) if name.startswith('parameter')])
     x, labels = torch.from_numpy(given['x']), torch.from_numpy(given['labels'])
     epsilons, steps = [float(epsilon) for epsilon in given['epsilons']], int(given['steps'])
-    torch.manual_seed(0)
     seen = foolbox.PyTorchModel(model, bounds=(0, 1), device='cpu')
+    pgd = foolbox.attacks.LinfPGD
     accuracies = {}
-    for name, attack in (('FGSM', foolbox.attacks.LinfFastGradientAttack()),
-                         ('iterated', foolbox.attacks.LinfPGD(rel_stepsize=2.5 / steps, steps=steps, random_start=False)),
-                         ('PGD', foolbox.attacks.LinfPGD(rel_stepsize=2.5 / steps, steps=steps, random_start=True))):
-        _, clipped, _ = attack(seen, x, labels, epsilons=epsilons)
-        accuracies[name] = [float((model(images).argmax(1) == labels).float().mean()) for images in clipped]
+    for name, attack, starts in (
+            ('FGSM', foolbox.attacks.LinfFastGradientAttack(), 1),
+            ('iterated', pgd(rel_stepsize=2.5 / steps, steps=steps, random_start=False), 1),
+            ('PGD', pgd(rel_stepsize=2.5 / steps, steps=steps, random_start=True), int(given['starts']))):
+        accuracies[name] = []  # (starts, epsilons)
+        for seed in range(starts):
+            torch.manual_seed(seed)
+            _, clipped, _ = attack(seen, x, labels, epsilons=epsilons)
+            accuracies[name].append([float((model(images).argmax(1) == labels).float().mean()) for images in clipped])
     with torch.no_grad():
         np.savez(sys.argv[2], logits=model(x).numpy(), **accuracies)
