@@ -30,7 +30,7 @@ class DeepForest:
     step : int
         Pixels from one square to the next.
     scan_trees : int
-        Of the forest that looks at squares of one size.
+        Of a forest that looks at squares of one size.
     patches : int
         Squares that such a forest learns from, at most.
     forests, trees : int
@@ -53,8 +53,12 @@ class DeepForest:
         `estimates` then holds, a layer, the accuracy on samples that its forests had not seen.
         """
         self.classes = int(y.max()) + 1
-        self.scanners = [self._learn_squares(x, y, window) for window in self.windows]
-        scanned = self.scan(x)
+        self.scanners, parts = [], []
+        for window in self.windows:
+            forests, shares = self._learn_squares(x, y, window)
+            self.scanners.append(forests)
+            parts.append(shares)
+        scanned = np.hstack(parts) if parts else self.scan(x)
         say(f'{scanned.shape[1]} numbers an image after scanning')
         answers = np.zeros((len(x), 0), np.float32)
         self.cascade, self.estimates = [], []
@@ -84,44 +88,48 @@ class DeepForest:
         return np.stack(found)
 
     def scan(self, x):
-        """What forests say of every square of the images: (N, D); the pixels where there are no windows."""
+        """What forests say of every square of new images: (N, D); the pixels where there are no windows."""
         if not self.windows:
             return x.reshape(len(x), -1)
         parts = []
-        for window, forest in zip(self.windows, self.scanners):
-            squares = squares_of(x, window, self.step)  # (N, places, D)
-            flat = squares.reshape(-1, squares.shape[2])
-            shares = np.concatenate([forest.predict_proba(flat[start:start + 50000])[:, 1:].astype(np.float32)
-                                     for start in range(0, len(flat), 50000)])  # the first follows from the others
-            parts.append(shares.reshape(len(x), -1))
+        for window, forests in zip(self.windows, self.scanners):
+            squares = squares_of(x, window, self.step)
+            parts.append(np.mean([_said(forest, squares) for forest in forests], axis=0))
         return np.hstack(parts)
 
     def _learn_squares(self, x, y, window):
-        """A forest that tells the class of the image from one square of it.
+        """Forests, a fold each, that tell the class of the image from one square of it; what they say of squares of images
+        that they have not seen.
 
-        The paper has one extremely randomized forest beside it, whose answers to squares are so poor that the cascade is
-        better off without. Leaves are large, since the cascade sees answers to squares that were learnt.
+        The paper has an extremely randomized forest beside each, whose answers to squares are so poor that the cascade is
+        better off without.
         """
-        random = np.random.default_rng([self.seed, window])
-        squares = squares_of(x, window, self.step)
-        image, place = np.unravel_index(
-            random.permutation(len(x) * squares.shape[1])[:self.patches], squares.shape[:2])
-        return self._forest(0, self.scan_trees, window, min_samples_leaf=20).fit(squares[image, place], y[image])
+        random, squares = np.random.default_rng([self.seed, window]), squares_of(x, window, self.step)
+        forests, answers = [], np.zeros((len(x), squares.shape[1] * (self.classes - 1)), np.float32)
+        for learnt, held in self._split(x, y, window):
+            image, place = np.unravel_index(random.permutation(len(learnt) * squares.shape[1])[:self.patches],
+                                            (len(learnt), squares.shape[1]))
+            forests.append(self._forest(0, self.scan_trees, window, min_samples_leaf=10).fit(
+                squares[learnt[image], place], y[learnt[image]]))
+            answers[held] = _said(forests[-1], squares[held])
+        return forests, answers
 
     def _learn_layer(self, features, y, layer):
         """[[forests of one kind, a fold]], and what they say of the samples that they have not seen (N, forests * classes)."""
         machines, answers = [], np.zeros((len(y), self.forests, self.classes), np.float32)
         bar = tqdm(total=self.forests * self.folds, desc=f'layer {layer + 1}', leave=False, disable=None)
         for number in range(self.forests):
-            folds = StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + layer)
             machines.append([])
-            for learnt, held in folds.split(features, y):
+            for learnt, held in self._split(features, y, layer):
                 machine = self._forest(number % 2, self.trees, 100 * layer + number).fit(features[learnt], y[learnt])
                 answers[held, number] = machine.predict_proba(features[held])
                 machines[-1].append(machine)
                 bar.update()
         bar.close()
         return machines, answers.reshape(len(y), -1)
+
+    def _split(self, x, y, number):
+        return StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + number).split(x, y)
 
     def _forest(self, kind, trees, number, **settings):
         if kind:  # one feature at random a split, as the paper has it
@@ -130,6 +138,13 @@ class DeepForest:
 
     def _mean(self, answers):
         return answers.reshape(len(answers), -1, self.classes).mean(axis=1)
+
+
+def _said(forest, squares):
+    """Shares of the classes (N, places * (classes - 1)), of squares (N, places, D): the first follows from the others."""
+    flat = squares.reshape(-1, squares.shape[2])
+    return np.concatenate([forest.predict_proba(flat[start:start + 50000])[:, 1:].astype(np.float32)
+                           for start in range(0, len(flat), 50000)]).reshape(len(squares), -1)
 
 
 def squares_of(x, window, step):

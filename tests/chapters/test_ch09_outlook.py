@@ -166,14 +166,14 @@ def test_squares_are_cut_out_in_order():
 
 
 def test_gcforest_learns(tmp_path):
-    run, found = figures_of('9.4.2-gcforest', tmp_path, trees=15, scan_trees=3, patches=2000, train_samples=300, layers=2,
-                            folds=2)
+    run, found = figures_of('9.4.2-gcforest', tmp_path, trees=15, scan_trees=5, train_samples=400, layers=2)
     assert found['validation_accuracy'] > 0.8 and found['layers'] >= 1 and drawn(run, 'layers.png')
-    machine = gcforest.DeepForest(trees=5, scan_trees=2, patches=500, layers=1, folds=2)
-    machine.fit(run.data.train_x[:100], run.data.train_y[:100].astype(int))
-    shares = machine.predict(run.data.validation_x[:20])
-    assert shares.shape == (20, 10) and np.allclose(shares.sum(axis=1), 1, atol=1e-5)
-    assert len(machine.cascade) == 1 and machine.estimates[0] > 0.3
+    machine = gcforest.DeepForest(trees=15, scan_trees=5, patches=20000, layers=1, folds=2)
+    machine.fit(run.data.train_x[:300], run.data.train_y[:300].astype(int))
+    shares = machine.predict(run.data.validation_x)
+    assert shares.shape == (len(run.data.validation_x), 10) and np.allclose(shares.sum(axis=1), 1, atol=1e-5)
+    right = np.mean(shares.argmax(axis=1) == run.data.validation_y)
+    assert right > 0.75 and abs(machine.estimates[0] - right) < 0.07  # none is asked what it has learnt
 
 
 # Generalisation
