@@ -150,8 +150,10 @@ def test_overlapping_digits(tmp_path):
     pairs, present, both, alone = capsules.overlapped(x, y, np.arange(30), 3, random)
     assert pairs.shape == (30, 1, 36, 36) and (pairs == alone.max(axis=1)).all()
     assert (both[:, 0] != both[:, 1]).all() and (present.sum(axis=1) == 2).all()
-    run, found = figures_of('9.4.2-overlapping', tmp_path, filters=8, types=2, hidden='64', epochs=2, train_samples=300)
-    assert found['validation_accuracy'] >= 0 and found['error_of_parts'] > 0 and drawn(run, 'overlapping.png')
+    run, found = figures_of('9.4.2-overlapping', tmp_path, filters=16, types=2, hidden='64', epochs=8, train_samples=700,
+                            learning_rate=0.004)
+    assert found['validation_accuracy'] > 0.05 and drawn(run, 'overlapping.png')  # both of the pair; by chance 1 / 45
+    assert found['error_of_parts'] < 0.06  # at first 0.2
     assert run.config['input_shape'] == [1, 36, 36]
 
 
