@@ -15,6 +15,9 @@ from numba import njit
 
 from chapters.ch06_alphago.rules import advance, may_play, terminal_value
 from data_tools.go.board import (
+    CELLS,
+    COLOUR,
+    EMPTY,
     PASS,
     PASSES,
     SIZE,
@@ -400,12 +403,25 @@ def nothing_known(states):
 
 
 @njit(cache=True, nogil=True)
+def pass_probability(states):
+    """(N,), for a policy that knows no pass: as likely as any empty point, but more after the opponent's pass.
+
+    In a seki every move loses, and the pass that saves it must be tried.
+    """
+    chances = np.empty(len(states))
+    for n in range(len(states)):
+        empty = np.sum(states[n, COLOUR:COLOUR + CELLS] == EMPTY)
+        chances[n] = 0.2 if states[n, PASSES] else 1 / (1 + empty)
+    return chances
+
+
+@njit(cache=True, nogil=True)
 def _rollouts(states, komi, rollouts, random, policies, values):
-    state = np.empty(STATE_LENGTH, np.int32)
+    state, passing = np.empty(STATE_LENGTH, np.int32), pass_probability(states)
     for n in range(len(states)):
         size = np.int64(states[n, SIZE])
         total = weigh(states[n], policies[n, :size * size])
-        policies[n, size * size] = 0.01 * total + 1e-3
+        policies[n, size * size] = passing[n] * total + 1e-3
         values[n] = 0
         for _ in range(rollouts):
             state[:] = states[n]
@@ -438,8 +454,3 @@ class Rollouts:
             policies[:, :-1] = self._policy(states)
             policies[:, -1] = pass_probability(states)
         return policies, values
-
-
-def pass_probability(states):
-    """For a policy that knows no pass: next to nothing, but much after the opponent's pass."""
-    return np.where(states[:, PASSES] > 0, 0.2, 1e-4)

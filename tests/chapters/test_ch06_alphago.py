@@ -9,7 +9,8 @@ from chapters.ch06_alphago.mcts import Rollouts, Search, nothing_known
 from chapters.kit.perform import run_experiment
 from chapters.kit.trained.export import trained_graph
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, LOST, WHITE, Position, move_of, position_hash
+from data_tools.go.board import BLACK, LOST, SIZE, WHITE, Position, move_of, position_hash
+from tests.chapters.go_proofs import proves
 
 
 def position_of(text, to_play=BLACK):
@@ -109,6 +110,43 @@ def test_counts_add_up():
                 following = child[node, move]
                 if expanded[following]:
                     assert visits[following].sum() == visits[node, move] - 1
+
+
+SMALL = 'C3 B2 C2 B3 B4 C1'.split()  # GNU Go's regression game 4x4a; black's move
+
+
+def evaluated_by_policy_and_rollouts(komi):
+    """As the engine has it: a policy that knows no pass, here one that likes every point, and a game played out."""
+    return Rollouts(komi, 1, 0, lambda states: np.ones((len(states), states[0, SIZE] ** 2)) / states[0, SIZE] ** 2)
+
+
+def test_search_passes_where_every_move_loses():
+    """4x4, komi 1.5: in this seki white's other moves lose, each proved; with next to no prior the pass was never tried."""
+    game = [move_of(move, 4) for move in [*SMALL, *'C4 B1 D2 A3 A4 D3 A2 A1 D4'.split()]]
+    position = Position(4, superko=True)
+    for move in game:
+        position.play(move)
+    assert proves([*game, 16], WHITE, 2)
+    others = np.flatnonzero(position.legal_moves())[:-1]
+    assert len(others) == 2 and all(proves([*game, int(move)], BLACK, 2) for move in others)
+    search = Search(evaluated_by_policy_and_rollouts(1.5), komi=1.5, seed=0)
+    search.start(position)
+    search.run(300)
+    assert search.choose() == 16 and search.value() > 0.5
+
+
+def test_search_of_4x4_finds_what_wins():
+    """GNU Go's suite calls C4 a tie; read to its end it is won by a point, and A3 by two: komi decides what wins."""
+    game, position = [move_of(move, 4) for move in SMALL], Position(4, superko=True)
+    for move in game:
+        position.play(move)
+    for point, lead in (('C4', 1), ('A3', 2)):
+        assert proves([*game, move_of(point, 4)], BLACK, lead) and proves([*game, move_of(point, 4)], WHITE, lead + 1)
+    for komi, visits, least in ((0.5, 5000, 1), (1.5, 40000, 2)):
+        search = Search(evaluated_by_policy_and_rollouts(komi), komi, seed=0)
+        search.start(position)
+        search.run(visits)
+        assert proves([*game, search.choose()], BLACK, least)
 
 
 def test_no_line_of_the_tree_brings_a_position_back():
