@@ -27,30 +27,35 @@ class MaskedConv2D(nn.Conv2D):
         The first layer must not see the pixel that is to be guessed; later ones may, since it is not in there.
     rows : int, optional
         Of the kernel; 1: it sees its own row only.
+    colours : int
+        Channels belong to so many colours, the first ones to the first; of its own pixel a colour sees those before it, and
+        itself if `own`.
     """
-    def __init__(self, channels, kernel_size, in_channels, own, rows=None, **kwargs):
+    def __init__(self, channels, kernel_size, in_channels, own, rows=None, colours=1, **kwargs):
         kernel = rows or kernel_size, kernel_size
         row, middle = (side // 2 for side in kernel)
         super().__init__(channels, kernel, padding=(row, middle), in_channels=in_channels, **kwargs)
-        mask = np.zeros((1, 1) + kernel, np.float32)
+        mask = np.zeros((channels, in_channels) + kernel, np.float32)
         mask[:, :, :row] = 1
-        mask[:, :, row, :middle + own] = 1
+        mask[:, :, row, :middle] = 1
+        to, of = (np.arange(count) * colours // count for count in (channels, in_channels))
+        mask[:, :, row, middle] = to[:, None] >= of + (not own)
         with self.name_scope():
             self.mask = self.params.get_constant('mask', nd.array(mask))
 
     def hybrid_forward(self, F, x, weight, mask, bias=None):
-        return super().hybrid_forward(F, x, F.broadcast_mul(weight, mask), bias)
+        return super().hybrid_forward(F, x, weight * mask, bias)
 
 
 class Unit(gluon.HybridBlock):
     """Figure 5 of the paper: 1x1 to half the channels, 3x3, 1x1 back; the input goes past."""
-    def __init__(self, width, **kwargs):
+    def __init__(self, width, colours=1, **kwargs):
         super().__init__(**kwargs)
+        half = width // 2
         with self.name_scope():
             self.body = nn.HybridSequential()
-            self.body.add(nn.Activation('relu'), nn.Conv2D(width // 2, 1, in_channels=width), nn.Activation('relu'),
-                          MaskedConv2D(width // 2, 3, width // 2, True), nn.Activation('relu'),
-                          nn.Conv2D(width, 1, in_channels=width // 2))
+            for channels, kernel_size, in_channels in ((half, 1, width), (half, 3, half), (width, 1, half)):
+                self.body.add(nn.Activation('relu'), MaskedConv2D(channels, kernel_size, in_channels, True, colours=colours))
 
     def hybrid_forward(self, F, x):
         return x + self.body(x)

@@ -1,5 +1,6 @@
 """Sections 8.2.3, 8.4 and 8.5: relatives of DCGAN learn what they are for."""
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import mxnet as mx
@@ -9,7 +10,8 @@ from mxnet import autograd, nd
 from scipy.stats import wasserstein_distance
 
 import chapters
-from chapters.ch08_gan import infogan, pixelcnn, pixelrnn, progressive, srgan, two_lines
+from chapters.ch08_gan import infogan, pixelcnn, pixelcolour, pixelrnn, progressive, srgan, two_lines
+from chapters.kit.data.training_data import TrainingData, made_by
 from chapters.kit.perform import resume, run_experiment
 from chapters.kit.trained.run import Run
 
@@ -131,6 +133,37 @@ def test_pixels_have_a_distribution(network):
     answer.backward()
     seen = x.grad.asnumpy()[0, 0] != 0
     assert (seen == [[1, 1, 1], [1, 0, 0], [0, 0, 0]]).all()
+
+
+def test_colours_have_a_distribution_each_after_those_before_it():
+    network = pixelcolour.ColourPixelCNN(width=12, units=2, levels=3)
+    network.initialize(mx.init.Normal(0.5))
+    images = np.array(list(itertools.product(range(3), repeat=6)), np.float32).reshape(-1, 3, 1, 2)
+    assert np.exp(-network.nats(nd.array(images)).asnumpy().astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)
+    x = nd.array(np.random.default_rng(0).integers(0, 3, (1, 3, 3, 3)))
+    x.attach_grad()
+    for colour in range(3):
+        with autograd.record():
+            answer = network.chances(x)[0, colour, :, 1, 1].sum()
+        answer.backward()
+        seen = x.grad.asnumpy()[0] != 0
+        assert seen[:, 0].all() and seen[:, 1, 0].all() and not seen[:, 2].any() and not seen[:, 1, 2].any()
+        assert seen[:, 1, 1].tolist() == [before < colour for before in range(3)]
+
+
+def test_colour_network_beats_counting(tmp_path):
+    """Green is red; blue is the red of the pixel above, which a count of two other neighbours cannot know."""
+    red = np.random.default_rng(0).integers(0, 2, (1200, 8, 8))
+    x = np.stack([red, red, np.roll(red, 1, axis=1)], axis=1)
+    x = ((x + 0.5) / 2).astype(np.float32)
+    data = TrainingData('made', x[:1000], np.zeros(1000), x[1000:], np.zeros(200))
+    small = {'epochs': 4, 'levels': 2, 'width': 12, 'units': 1, 'batch_size': 10, 'learning_rate': 0.01}
+    experiment = replace(chapters.find('8.5.2-colour').but(train_samples=0, **small),
+                         loader=made_by(lambda seed: data), data='made')
+    _, result = run_experiment(experiment, out=tmp_path / 'run', quiet=True)
+    figures = {name: value['last'] for name, value in result['metrics'].items()}
+    assert figures['bits'] < 0.5 and figures['table_bits'] > 0.6 and figures['independent_bits'] > 0.99, figures
+    assert (tmp_path / 'run' / 'figures' / 'samples.png').stat().st_size > 500
 
 
 def test_row_lstm_remembers_the_first_row():
