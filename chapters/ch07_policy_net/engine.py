@@ -260,6 +260,9 @@ class Engine:
             if captures and (position.passes or not (chances[chosen] > 0).any()):
                 taken = self._liberties_of_dead(3 - colour)
                 chosen = taken if (chances[taken] > 0).any() else chosen
+            locked = np.zeros(passing + 1, bool)  # games played out fill a seki, and so do not say that it is settled
+            locked[self.seki()] = True
+            chosen &= ~_with_neighbours(locked, position.size)
             if not (chances[chosen] > 0).any():
                 return passing
             chances = np.where(chosen, chances, 0)

@@ -174,6 +174,40 @@ def test_stones_in_seki_have_a_list_of_their_own_and_are_not_dead(engine):
     assert 'D9' in lists['alive'] and not lists['seki'] & (lists['dead'] | lists['alive'])
 
 
+# Nothing is left but the seki; whoever plays there loses its chain.
+ALL_SETTLED = """X.OX.X.XO
+                 X.OXXXXXO
+                 XXXOOOOOO
+                 OOOOXXXXX
+                 O.OOX.X.X
+                 .OOXXXXXX
+                 OOOX.X..X
+                 OOOXXXXXX
+                 .O.OX.X.X"""
+
+
+@pytest.mark.parametrize('visits', [0, 30])
+@pytest.mark.parametrize('rules', ['chinese', 'tromp-taylor'])
+def test_the_engine_plays_into_no_seki(engine, visits, rules):
+    other = Engine(engine.policy, visits, size=9, head=engine.head, rules=rules)
+    other.resigns = False
+    for turns in range(4):
+        for colour in (BLACK, WHITE):
+            position = set_up(ALL_SETTLED)
+            board = np.rot90(position.board, turns).ravel()
+            position.set_up(np.flatnonzero(board == BLACK).tolist(), np.flatnonzero(board == WHITE).tolist(),
+                            np.flatnonzero(board == 0).tolist())
+            position.to_play = colour
+            other.komi = 0.5 if colour == BLACK else 30.5  # whoever is to move wins if the seki stays
+            other.set_up(position)
+            seki = other.seki()
+            assert len(seki) == 7
+            while other.position.passes < 2 and len(other.moves) < 40:
+                other.play(other.position.to_play, other.generate(other.position.to_play))
+            assert other.position.passes == 2
+            assert set(other.seki()) == set(seki) and (other.position.board.ravel()[seki] == board[seki]).all()
+
+
 # ---- 6.2.1, 6.2.3 ----
 
 def test_a_game_begins_at_the_top_right():
