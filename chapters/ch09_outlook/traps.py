@@ -1,4 +1,4 @@
-"""Section 9.3.1: traps for a network that plays Go: long chains whose eyes lie far away, and ladders.
+"""Section 9.3.1: traps for a network that plays Go: long chains whose eyes lie far away, ladders, and mirror Go.
 
     python -m chapters run 9.3.1
 
@@ -118,6 +118,40 @@ def ladder(random, broken, size=19):
             return position, move, broken * max(abs(breaker[0] - 1), abs(breaker[1]))
 
 
+def mirror_game(engine, mirrors, size=_SMALL):
+    """A game of the engine as black against itself, or against one that copies each of its moves through the middle.
+
+    Parameters
+    ----------
+    engine : chapters.ch07_policy_net.engine.Engine
+    mirrors : bool
+        White copies while that is legal.
+    size : int
+
+    Returns
+    -------
+    won : bool
+        By black.
+    middle : int
+        With which move it took the middle, after which white can lose by copying; 0: never.
+    """
+    engine.clear(size)
+    middle = 0
+    while engine.position.passes < 2 and len(engine.moves) < 3 * size * size:
+        colour = engine.position.to_play
+        move = engine.generate(colour)
+        if mirrors and colour == WHITE:
+            last = engine.moves[-1][1]
+            copy = last if last == size * size else size * size - 1 - last
+            move = copy if engine.position.is_legal(copy) else move
+        if move is None:
+            return colour == WHITE, middle
+        engine.play(colour, move)
+        if move == size * size // 2 and colour == BLACK and not middle:
+            middle = len(engine.moves)
+    return engine.score() > 0, middle
+
+
 def learn(planes, answers, asked, layers, filters, updates, random, batch_size=32):
     """A network of so many layers C3x3 BN ReLU, and C1x1, that has learnt to answer yes or no at points of a board.
 
@@ -149,7 +183,8 @@ def learn(planes, answers, asked, layers, filters, updates, random, batch_size=3
     return network
 
 
-def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=1500, held=400, engine_positions=60):
+def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=1500, held=400, engine_positions=60,
+          mirror_games=20):
     """Section 9.3.1: long chains and ladders, asked of networks of several depths and of the one that comes along.
 
     Parameters
@@ -165,6 +200,8 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
         Positions of each suite to measure by.
     engine_positions : int
         Long chains, and four times as many ladders, for the network that plays.
+    mirror_games : int
+        On 13x13, against a white that copies, and as many against itself.
 
     Returns
     -------
@@ -174,7 +211,8 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
         chains with tails of 25 to 39 stones: 'chains_head_eyes_alive', '_dead', 'chains_head_end_alive', '_dead', whose the
         stone between the eyes and the last one will be as its head says, 1 white's, -1 black's; 'chains_played_out', the
         share of last stones that 100 games played out judge rightly. 'ladders_policy_auc': how well its policy tells ladders
-        that work; 0.5: not at all.
+        that work; 0.5: not at all. 'mirror_won' and 'itself_won', the share of games that it wins as black against a white that
+        copies it, and against itself; 'mirror_middle', in which share of the former it took the middle in the first 30 moves.
     """
     try:
         depths = [int(number) for number in layers.split(',')]
@@ -197,7 +235,7 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
             metrics[f'{name}_near'], metrics[f'{name}_far'] = _share(*of, 1, depth), _share(*of, depth + 1, _SMALL)
             run.say(f'{name}: {metrics[f"{name}_near"]:.1%} near, {metrics[f"{name}_far"]:.1%} far')
     run.save_figure(_draw(curves, suites, depths), 'traps')
-    return {**metrics, **_ask_engine(engine.policy, judge, random, engine_positions)}
+    return {**metrics, **_ask_engine(engine.policy, judge, random, engine_positions), **_play_mirrors(engine, mirror_games)}
 
 
 def _suite(name, random, count):
@@ -248,6 +286,19 @@ def _ask_engine(policy, judge, random, count):
     metrics['ladders_policy_auc'] = float(roc_auc_score(
         [distance == 0 for _, _, distance in asked], [chances[move] for chances, (_, move, _) in zip(liked, asked)]))
     return metrics
+
+
+def _play_mirrors(engine, games):
+    """What comes of games by the network alone, its moves drawn for variety."""
+    engine.temperature = 0.7
+    results: dict = {True: [], False: []}
+    for mirrors, result in results.items():
+        for number in tqdm(range(games), 'games', leave=False, disable=None):
+            engine.seed = number
+            result.append(mirror_game(engine, mirrors))
+    won, middle = np.array(results[True]).T
+    return {'mirror_won': float(won.mean()), 'mirror_middle': float(((middle > 0) & (middle <= 30)).mean()),
+            'itself_won': float(np.mean([won for won, _ in results[False]]))}
 
 
 def _draw(curves, suites, depths):

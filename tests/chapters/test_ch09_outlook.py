@@ -469,8 +469,22 @@ def test_the_engine_brings_no_triple_ko_back():
     assert (simple.board == before).all()
 
 
+def test_white_copies_through_the_middle():
+    """Moves of white are those of black turned by 180 degrees, up to the first that is taken or in ko."""
+    engine = load_engine(traps.POLICY)
+    engine.temperature, engine.seed = 0.7, 0
+    won, middle = traps.mirror_game(engine, True, 9)
+    moves = [move for _, move in engine.moves]
+    copied = [white == 80 - black for black, white in zip(moves[::2], moves[1::2])]
+    first = copied.index(False) if False in copied else len(copied)
+    assert first >= 4 and (not middle or middle > 2 * first and moves[middle - 1] == 40)
+    if engine.position.passes == 2:
+        assert won == (engine.score() > 0)
+
+
 def test_what_lies_beyond_the_reach_of_a_network_is_guessed(tmp_path):
-    run, found = figures_of('9.3.1', tmp_path, layers='2', updates=240, positions=300, held=100, engine_positions=20)
+    run, found = figures_of('9.3.1', tmp_path, layers='2', updates=240, positions=300, held=100, engine_positions=20,
+                           mirror_games=1)
     for suite in ('chains', 'ladders'):
         assert found[f'{suite}_8planes_2layers_near'] > 0.85
         assert 0.4 < found[f'{suite}_8planes_2layers_far'] < 0.6
@@ -479,6 +493,7 @@ def test_what_lies_beyond_the_reach_of_a_network_is_guessed(tmp_path):
     assert found['chains_played_out'] > 0.9
     for ending in ('alive', 'dead'):  # for the head one chain has two owners, whether it lives or not
         assert found[f'chains_head_eyes_{ending}'] > 0.8 > 0.1 > found[f'chains_head_end_{ending}']
+    assert {found['mirror_won'], found['itself_won'], found['mirror_middle']} <= {0, 1}
     assert drawn(run, 'traps.png')
     with pytest.raises(UserError, match='layers=x: give numbers'):
         figures_of('9.3.1', tmp_path / 'wrong', layers='x')
