@@ -186,26 +186,45 @@ ALL_SETTLED = """X.OX.X.XO
                  .O.OX.X.X"""
 
 
+def sekis():
+    """`ALL_SETTLED` from each side of the board, either player to move."""
+    board = set_up(ALL_SETTLED).board
+    for turned in [np.rot90(side, turns).ravel() for side in (board, board.T) for turns in range(4)]:
+        for colour in (BLACK, WHITE):
+            position = Position(9, superko=True)
+            position.set_up(np.flatnonzero(turned == BLACK).tolist(), np.flatnonzero(turned == WHITE).tolist())
+            position.to_play = colour
+            yield position
+
+
 @pytest.mark.parametrize('visits', [0, 30])
 @pytest.mark.parametrize('rules', ['chinese', 'tromp-taylor'])
 def test_the_engine_plays_into_no_seki(engine, visits, rules):
     other = Engine(engine.policy, visits, size=9, head=engine.head, rules=rules)
     other.resigns = False
-    for turns in range(4):
-        for colour in (BLACK, WHITE):
-            position = set_up(ALL_SETTLED)
-            board = np.rot90(position.board, turns).ravel()
-            position.set_up(np.flatnonzero(board == BLACK).tolist(), np.flatnonzero(board == WHITE).tolist(),
-                            np.flatnonzero(board == 0).tolist())
-            position.to_play = colour
-            other.komi = 0.5 if colour == BLACK else 30.5  # whoever is to move wins if the seki stays
-            other.set_up(position)
-            seki = other.seki()
-            assert len(seki) == 7
-            while other.position.passes < 2 and len(other.moves) < 40:
-                other.play(other.position.to_play, other.generate(other.position.to_play))
-            assert other.position.passes == 2
-            assert set(other.seki()) == set(seki) and (other.position.board.ravel()[seki] == board[seki]).all()
+    for position in sekis():
+        board = position.board.ravel().copy()
+        other.komi = 0.5 if position.to_play == BLACK else 30.5  # whoever is to move wins if the seki stays
+        other.set_up(position)
+        seki = other.seki()
+        assert len(seki) == 7
+        while other.position.passes < 2 and len(other.moves) < 40:
+            other.play(other.position.to_play, other.generate(other.position.to_play))
+        assert other.position.passes == 2
+        assert set(other.seki()) == set(seki) and (other.position.board.ravel()[seki] == board[seki]).all()
+
+
+def test_the_network_that_comes_along_keeps_out_of_sekis():
+    """9.3.1: games have taught it."""
+    engine, into_it = load_engine('zoo:7.2-small', size=9), []
+    for position in sekis():
+        engine.set_up(position)
+        chances, stones = engine.probabilities(), np.array(engine.seki())
+        shared = [move for move in np.flatnonzero(chances)
+                  if (abs(move % 9 - stones % 9) + abs(move // 9 - stones // 9) == 1).any()]
+        assert len(shared) == 2 and chances.argmax() not in shared
+        into_it.append(chances[shared].sum())
+    assert np.mean(into_it) < 0.05  # 2.0%, of two moves among five
 
 
 # ---- 6.2.1, 6.2.3 ----
