@@ -11,6 +11,7 @@ from unicodedata import east_asian_width
 import chapters
 from chapters.ch07_policy_net import POLICY
 from chapters.kit.runtime import HOW_TO_INSTALL
+from chapters.kit.trained.zoo import is_of_zoo
 from chapters.script import add_distributed, add_run_options, changes_of, console, run_all
 from data_tools.errors import Parser, UserError, one_line_errors
 
@@ -60,7 +61,7 @@ def parser():
     detect.add_argument('--out', metavar='DIR', help='for pictures and detections.json (default: RUN/detected)')
     style = commands.add_parser('style', help='the content of one picture in the style of another (5.8)')
     style.add_argument('content', metavar='CONTENT', help='an image file, or the name of a photograph at hand')
-    style.add_argument('style', metavar='STYLE', help='likewise; or the run folder of a network that has learnt one (5.8-fast)')
+    style.add_argument('style', metavar='STYLE', help='likewise; or a run folder of 5.8-fast, or zoo:5.8-fast')
     style.add_argument('--size', type=int, default=384, metavar='N', help='pixels of the longer side (default 384)')
     style.add_argument('--iterations', type=int, default=150, metavar='N')
     style.add_argument('--content-weight', type=float, default=0.03, metavar='X', help='alpha, where beta is 1')
@@ -295,7 +296,7 @@ def _detect(options):
 
 
 def _style(options):
-    if Path(options.style).is_dir():
+    if is_of_zoo(options.style) or Path(options.style).is_dir():
         from chapters.ch05_detection_style.fast_style import restyle_file
         path, seconds = restyle_file(options.style, chapters.find, options.content, options.size, options.out)
         print(f'{path}: {seconds:.2f} s')

@@ -1,7 +1,8 @@
 """Chapter 5.8: a network that learns one style, its squares, its training and what it makes of a file."""
 import numpy as np
 import pytest
-from mxnet import nd
+from mxnet import autograd, init, nd
+from mxnet.gluon import nn
 from PIL import Image
 
 import chapters
@@ -21,6 +22,28 @@ def test_a_picture_of_any_size_keeps_its_size():
     assert made.shape == (2, 3, 24, 40) and made.min() > 0 and made.max() < 1
     one = np.random.default_rng(0).random((3, 27, 41)).astype(np.float32)
     assert fast_style.restyled(network, one).shape == (3, 24, 40)
+
+
+def test_over_one_picture_batch_normalisation_is_instance_normalisation():
+    learning = fast_style.StyleNet((4, 6, 8), 2, nn.BatchNorm)
+    learning.initialize(init.Xavier())
+    one = nd.random.uniform(shape=(1, 3, 24, 40))
+    learning(one)
+    for parameter in learning.collect_params('.*(gamma|beta)').values():
+        parameter.set_data(parameter.data() + nd.random.normal(0, 0.3, parameter.shape))
+    with autograd.train_mode():
+        wanted = learning(one).asnumpy()
+    used = fast_style.for_any_number(learning, (4, 6, 8), 2)
+    np.testing.assert_allclose(used(one).asnumpy(), wanted, atol=2e-5)
+    other = nd.random.uniform(shape=(1, 3, 24, 40))
+    both = used(nd.concat(other, one, dim=0)).asnumpy()
+    np.testing.assert_allclose(both[1:], wanted, atol=2e-5)
+    assert np.abs(both[0] - wanted[0]).max() > 0.01 and wanted.std() > 0.01
+
+
+def test_every_point_is_taken_four_times():
+    x = np.arange(24, dtype=np.float32).reshape(2, 2, 2, 3)
+    assert (fast_style.Enlarge()(nd.array(x)).asnumpy() == x.repeat(2, axis=2).repeat(2, axis=3)).all()
 
 
 def test_as_many_parameters_as_the_paper_has_but_for_the_last_convolution():
