@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import mxnet as mx
 import numpy as np
 from gluoncv.utils.metrics.voc_detection import VOCMApMetric
 
 from chapters.ch05_detection_style.annotated import to_size
 from chapters.ch05_detection_style.detector import detect, draw, measure
 from chapters.ch05_detection_style.drawing import SHOWN, draw_misses, draw_picture, pasted
+from chapters.ch05_detection_style.scenes import scenes
 from chapters.ch05_detection_style.yolo import Detector
 from chapters.kit.data.pictures import read_all, read_picture
 from chapters.kit.data.training_data import Facts
-from chapters.kit.proof.symbolic import load_into
 from chapters.kit.report import figures
-from chapters.kit.trained.run import experiment_of, last_export, read_config, save_figure
+from chapters.kit.trained.run import experiment_of, read_config, save_figure
+from chapters.kit.trained.saved import network_of
 from chapters.kit.trained.zoo import results_folder, run_folder
-from chapters.kit.training.checkpoint import Checkpoint, restore_model
 from data_tools.atomic import atomic_write, make_folder
 from data_tools.errors import UserError
 
@@ -85,19 +84,8 @@ def load_detector(folder, find):
     experiment = experiment_of(config, find, kept)
     if not experiment.detects:
         raise UserError(f'{folder}: is a run of {config["section"]}, which finds no boxes; take one of 5.7, or `predict`')
-    facts = Facts.of_config(config)
-    network = experiment.build()
-    network.initialize()
-    network(mx.nd.zeros((1,) + facts.shape))
-    exported = last_export(kept)
-    saved = None if exported else Checkpoint(kept / 'checkpoint').load()
-    if exported:
-        load_into(network, exported, None, [mx.cpu()])
-    elif saved:
-        restore_model(saved[0], network)
-    else:
-        raise UserError(f'{folder}: nothing is trained there yet; wait for its first epoch')
-    return SavedDetector(results_folder(folder), config, experiment, Detector(network), facts)
+    detector = Detector(network_of(kept, config, experiment, folder))
+    return SavedDetector(results_folder(folder), config, experiment, detector, Facts.of_config(config))
 
 
 def detect_files(saved, paths, out, least=SHOWN):
@@ -156,6 +144,35 @@ def outline(row, size):
     polygons, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
                                    offset=(int(left), int(top)))
     return [polygon[:, 0].tolist() for polygon in polygons]
+
+
+def draw_found(run, number=20):
+    """What a detector of digits finds on canvases that it has never seen.
+
+    Parameters
+    ----------
+    run : path-like
+        A run folder, or `zoo:5.7.2`.
+    number : int
+        Of the canvases.
+
+    Returns
+    -------
+    callable
+        `draw(picture=0, least=0.3, overlap=0.45)` -> matplotlib figure: the boxes of that score at least, and, in dashes, the
+        truth. `overlap`: see `Detector`.
+    """
+    import chapters
+    saved = load_detector(run, chapters.find)
+    pictures, objects, _ = scenes(number, 5, validation=True, side=saved.facts.shape[1])
+
+    def draw(picture=0, least=SHOWN, overlap=0.45):
+        detector = Detector(saved.detector.network, overlap)
+        found = detect(detector, pictures[picture:picture + 1], saved.facts.scale)[0]
+        figure, axis = figures.plt.subplots(figsize=(4.5, 4.5))
+        draw_picture(axis, pictures[picture], found, saved.facts.class_names, objects[picture], least)
+        return figure
+    return draw
 
 
 def evaluate_detector(saved, data):

@@ -12,7 +12,8 @@ from mxnet import nd
 
 from chapters.ch05_detection_style.annotated import Views, load_annotated
 from chapters.ch05_detection_style.drawing import draw_boxes, draw_detections, draw_precision, plain_numbers
-from chapters.ch05_detection_style.yolo import DetectionObjective, Detector, box_shapes
+from chapters.ch05_detection_style.scenes import scenes
+from chapters.ch05_detection_style.yolo import Boxes, DetectionObjective, Detector, box_shapes
 from chapters.kit.data.batches import made_ahead
 from chapters.kit.experiment import Training
 from chapters.kit.networks.layer_table import layer_table
@@ -59,6 +60,13 @@ class Detection(Training):
     def objective_of(self, network):
         """The network with its loss, as the training steps take it."""
         return DetectionObjective(network, self.loss(network), self.recipe.dtype)
+
+    def answering(self, network):
+        return Boxes(network, prefix='')
+
+    def examples(self):
+        return scenes(4, 1, validation=True, side=self.sample_shape[1])[0].transpose(0, 2, 3, 1) \
+            if self.data == 'scenes' else ()
 
     def measures(self, found, data):
         """{name: value} of what `detect` has found in validation pictures; see `measure`."""

@@ -23,7 +23,6 @@ from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
 from chapters.kit.trained.export import trained_graph
 from chapters.kit.trained.run import read_config
-from chapters.kit.trained.saved import IMAGE_ENDINGS
 from chapters.kit.trained.zoo import results_folder
 from chapters.kit.training.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from chapters.kit.training.epochs import seed_everything, train_epochs

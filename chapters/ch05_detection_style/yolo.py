@@ -25,7 +25,7 @@ def places(F, planes):
 
 def constants(F, values):
     """Numbers, one for each of B typical boxes: (1, B, 1, 1)."""
-    return F.concat(*(F.full((1, 1, 1, 1), float(value)) for value in values), dim=1)
+    return F.concat(*(float(value) * F.ones((1, 1, 1, 1)) for value in values), dim=1)
 
 
 def corners(F, x, y, width, height):
@@ -114,9 +114,28 @@ class DetectionObjective(gluon.HybridBlock):
         return total, F.stack(*map(F.BlockGrad, (total, *parts)))
 
 
+class Boxes(gluon.HybridBlock):
+    """A trained network with what makes boxes of its planes: what is exported for other programs.
+
+    Parameters
+    ----------
+    network : HybridBlock
+
+    Input (N, 3, H, W); output: boxes (N, A, 4) of left, top, right, bottom in parts of the picture; their scores of every
+    class (N, A, K), confidence x probability; and what `parts` gives beyond its three.
+    """
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+
+    def hybrid_forward(self, F, x):
+        boxes, confidence, classes, *more = self.network.parts(F, self.network(x))
+        scores = F.broadcast_mul(F.expand_dims(confidence, axis=2), classes)
+        return (F.identity(boxes, name='boxes'), F.identity(scores, name='scores'), *more)
+
+
 class Detector(gluon.HybridBlock):
-    """A trained network with what makes boxes of its planes: score = confidence x probability, then non-maximum suppression
-    within each class, by MXNet's `box_nms`.
+    """A trained network with `Boxes`, then non-maximum suppression within each class, by MXNet's `box_nms`.
 
     Parameters
     ----------
@@ -134,12 +153,12 @@ class Detector(gluon.HybridBlock):
     def __init__(self, network, overlap=0.45, least=0.01, most=0, **kwargs):
         super().__init__(**kwargs)
         self.network, self.most = network, most or getattr(network, 'proposals', 100)
+        self.boxes = Boxes(network)
         self._settings = dict(overlap_thresh=overlap, valid_thresh=least, topk=4 * self.most, coord_start=2, score_index=1,
                               id_index=0)
 
     def hybrid_forward(self, F, x):
-        boxes, confidence, classes, *more = self.network.parts(F, self.network(x))
-        scores = F.broadcast_mul(F.expand_dims(confidence, axis=2), classes)  # (N, A, K)
+        boxes, scores, *more = self.boxes(x)
         numbers = F.broadcast_like(F.reshape(F.contrib.arange_like(scores, axis=2), shape=(1, 1, -1)), scores)
         edges = F.broadcast_axis(F.expand_dims(boxes, axis=2), axis=2, size=self.network.classes)  # (N, A, K, 4)
         found = F.concat(F.stack(numbers, scores, axis=-1), edges, *more, dim=-1)

@@ -116,6 +116,14 @@ class Experiment:
         """
         raise NotImplementedError
 
+    def answering(self, network):
+        """A trained network as other programs want it, with what makes answers of its planes."""
+        return network
+
+    def examples(self):
+        """Some pictures to show its network, uint8 (H, W, 3), that come with the project or can be made; of most none."""
+        return ()
+
     def figure(self, metric, data=''):
         """The book's figure of a metric, or None."""
         for printed in self.book:

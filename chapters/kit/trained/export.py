@@ -19,7 +19,7 @@ from mxnet.ndarray import CachedOp
 from chapters.kit.data.training_data import Facts
 from chapters.kit.networks.layer_table import as_symbol, input_name
 from chapters.kit.trained.run import experiment_of, last_export, read_config
-from chapters.kit.trained.saved import load_run
+from chapters.kit.trained.saved import network_of
 from chapters.kit.trained.zoo import results_folder, run_folder
 from data_tools.atomic import atomic_path, atomic_write, make_folder
 from data_tools.errors import UserError
@@ -59,6 +59,17 @@ class TrainedGraph:
         """The variable that takes the samples."""
         return input_name(self.symbol)
 
+    @property
+    def of_any_size(self):
+        """Whether it makes pictures of pictures, whatever their size."""
+        if len(self.input_shape) != 4:
+            return False
+        twice = self.input_shape[:2] + tuple(2 * side for side in self.input_shape[2:])
+        try:
+            return all(self.symbol.infer_shape(**{self.input_name: shape})[1] == [shape] for shape in (self.input_shape, twice))
+        except mx.MXNetError:
+            return False
+
     def outputs(self, x):
         """What MXNet computes in prediction.
 
@@ -92,12 +103,15 @@ class TrainedGraph:
 
     def samples(self):
         """Inputs to try, the same each time: numbers from 0 to 1, and whole ones for planes of Go, (3, ...)."""
-        x = np.random.default_rng(0).random((_SAMPLES,) + self.input_shape[1:], np.float32)
+        shape = list(self.input_shape[1:])
+        shape[-1] *= 1 + self.of_any_size  # then no squares
+        x = np.random.default_rng(0).random([_SAMPLES] + shape, np.float32)
         return np.round(x) if 'planes' in self.config.get('sizes', {}) else x
 
 
 def trained_graph(folder, find):
-    """The network of a run folder; of one that trains two against each other, the generator (8.3).
+    """The network of a run folder; of one that trains two against each other, the generator (8.3); of one that finds boxes,
+    with what makes boxes and scores of its planes (5.7).
 
     Parameters
     ----------
@@ -120,8 +134,9 @@ def trained_graph(folder, find):
     if not shape:
         raise UserError(f'{folder}: its config.json does not say what the network takes; it is of another version of this '
                         'project, or holds no trained network')
-    if experiment_of(config, find, kept).trains:
-        network = load_run(name, find).network
+    experiment = experiment_of(config, find, kept)
+    if experiment.trains or experiment.detects:
+        network = experiment.answering(network_of(kept, config, experiment, name))
         arrays = {name: parameter.data() for name, parameter in network.collect_params().items()}
         return TrainedGraph(folder, config, as_symbol(network), _in_float32(arrays), (1,) + shape)
     exported = last_export(kept)
@@ -140,8 +155,9 @@ def _in_float32(arrays):
 def export_onnx(graph, path):
     """Write a network as ONNX.
 
-    Its input is called as in MXNet, `data`, and takes any number of samples. The file's metadata say which run it is
-    of, and the names of the classes.
+    Its input is called as in MXNet, `data`, and takes any number of samples; of a network that makes pictures of pictures,
+    such as 5.8-fast, of any size. A detector gives `boxes` and `scores`, before suppression (`Boxes` of 5.7). The file's
+    metadata say which run it is of, and the names of the classes.
 
     Parameters
     ----------
@@ -190,6 +206,7 @@ def onnx_model(graph):
     except ImportError as error:
         raise UserError(f'{error.name} is not installed for {sys.executable}, and ONNX needs onnx and onnxruntime: '
                         '`make setup` installs them, or `python -m pip install -e .[cpu]`') from None
+    sizes = (graph.input_shape[1], 'height', 'width') if graph.of_any_size else graph.input_shape[1:]
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of deprecated names, which MXNet uses
         checker.DEFAULT_CONTEXT.opset_imports = {'': OPSET}  # else of the package's newest
@@ -198,7 +215,7 @@ def onnx_model(graph):
             with contextlib.redirect_stdout(None):  # it prints names of operators
                 body = MXNetGraph().create_onnx_graph_proto(
                     _with_plain_reshapes(graph), dict(graph.arrays), [graph.input_shape], [TensorProto.FLOAT],
-                    opset_version=OPSET, dynamic=True, dynamic_input_shapes=[('batch',) + graph.input_shape[1:]])
+                    opset_version=OPSET, dynamic=True, dynamic_input_shapes=[('batch',) + sizes])
         except (AttributeError, NotImplementedError) as error:  # it knows no such operator, or not with these settings
             raise UserError(f'{graph.folder}: MXNet cannot write this network as ONNX ({" ".join(str(error).split())}); '
                             '`--mxnet` can') from None

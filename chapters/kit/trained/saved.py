@@ -128,6 +128,13 @@ def load_run(folder, find):
     experiment = experiment_of(config, find, kept)
     if not experiment.trains:
         raise UserError(f'{name}: is a run of {config["section"]}, which trains no network of one input and one answer')
+    return SavedRun(folder, config, experiment, network_of(kept, config, experiment, folder))
+
+
+def network_of(kept, config, experiment, name):
+    """The network of an experiment with the parameters of a run folder: of its last export or, while it still trains, of its
+    checkpoint. `name`: what the user calls it; UserError where nothing is trained yet.
+    """
     network = experiment.build()
     network.initialize()
     network(mx.nd.zeros((1,) + Facts.of_config(config).shape))
@@ -138,5 +145,5 @@ def load_run(folder, find):
     elif saved:
         restore_model(saved[0], network)
     else:
-        raise UserError(f'{folder}: nothing is trained there yet; wait for its first epoch')
-    return SavedRun(folder, config, experiment, network)
+        raise UserError(f'{name}: nothing is trained there yet; wait for its first epoch')
+    return network

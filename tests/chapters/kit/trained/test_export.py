@@ -8,6 +8,7 @@ import pytest
 
 import chapters
 from chapters.__main__ import main
+from chapters.ch05_detection_style.fast_style import StyleNet
 from chapters.kit.networks.layer_table import as_symbol
 from chapters.kit.perform import run_experiment
 from chapters.kit.trained.export import TrainedGraph, export_mxnet, export_onnx, onnx_model, trained_graph
@@ -21,6 +22,7 @@ KINDS = {'2.3.9': {}, '3.4.2': {}, '4.2.2': {}, '4.4': {}, '5.1.1': {}, '5.1.2':
          '5.4.5': {}, '5.5.3-stochastic-depth': {'width': 0.25}, '5.5.3-shake-shake': {'width': 0.25},
          '5.5.5': {}, '5.5.6': {}, '5.5.7': {}, '5.6.2-squeezenet': {'classes': 10},
          '5.6.2-shufflenet': {'classes': 10}, '5.6.3-dilated': {},
+         '5.7.1-scenes': {}, '5.7.2': {}, '5.7.2-cells': {'filters': 16, 'sample_shape': (3, 64, 96)},
          '6.3': {}, '6.3-zero': {'units': 1, 'filters': 8}, '6.3-value': {'layers': 2, 'filters': 8},
          '7.2': {'units': 1, 'filters': 8},
          '7.2-small': {'units': 1, 'filters': 8}}
@@ -34,7 +36,7 @@ def graph_of(section, folder='here', **changes):
     if section.startswith('5.6.2'):
         shape = (1, 3, 64, 64)
     random = seed_everything(3)
-    network = experiment.network(prefix='net_', **sizes)
+    network = experiment.answering(experiment.network(prefix='net_', **sizes))
     network.initialize(mx.init.MSRAPrelu('avg', 0))
     network(mx.nd.zeros(shape))
     for name, parameter in network.collect_params().items():
@@ -57,11 +59,34 @@ def test_every_kind_of_network_is_the_same_in_onnxruntime(section):
     outputs = network(mx.nd.array(x))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     found = session.run(None, {'data': x})
-    assert len(found) == len(outputs) == (2 if section == '6.3-zero' else 1)
+    assert len(found) == len(outputs) == (2 if section == '6.3-zero' or section.startswith('5.7') else 1)
     for one, other in zip(outputs, found):
         assert np.abs(one.asnumpy()).max() > 1e-3  # something to compare
         np.testing.assert_allclose(other, one.asnumpy(), rtol=1e-4, atol=1e-4 * max(1, np.abs(other).max()))
     assert session.get_modelmeta().custom_metadata_map['section'] == section
+
+
+def test_a_detector_gives_boxes_and_scores_and_one_of_two_stages_is_refused_in_a_line():
+    _, graph = graph_of('5.7.2')
+    session = onnxruntime.InferenceSession(onnx_model(graph)[0], providers=['CPUExecutionProvider'])
+    assert [(output.name, output.shape[1:]) for output in session.get_outputs()] == [
+        ('boxes', [180, 4]), ('scores', [180, 10])]
+    with pytest.raises(UserError, match='^here: MXNet cannot write this network as ONNX .*ROIAlign.* `--mxnet` can$'):
+        onnx_model(graph_of('5.7.3')[1])
+
+
+def test_a_network_that_has_learnt_a_style_takes_pictures_of_any_size():
+    network = StyleNet((4, 6, 8), 1, prefix='net_')
+    network.initialize()
+    network(mx.nd.zeros((1, 3, 64, 64)))
+    arrays = {name: parameter.data() for name, parameter in network.collect_params().items()}
+    graph = TrainedGraph(Path('here'), {'section': '5.8-fast', 'title': '', 'command': ''}, as_symbol(network), arrays,
+                         (1, 3, 64, 64))
+    session = onnxruntime.InferenceSession(onnx_model(graph)[0], providers=['CPUExecutionProvider'])
+    x = np.random.default_rng(5).random((2, 3, 40, 92)).astype(np.float32)
+    (found,) = session.run(None, {'data': x})
+    assert found.std() > 0.01
+    np.testing.assert_allclose(found, network(mx.nd.array(x)).asnumpy(), atol=1e-4)
 
 
 @pytest.fixture(scope='module')
