@@ -1,5 +1,5 @@
-"""A local page on which trained networks run in the browser: pictures to show, digits to draw, codes to
-set, Go to play (4.5.5, 7.3, 8.3).
+"""A local page on which trained networks run in the browser: pictures to show, digits to draw, objects to find, pictures to
+restyle, codes to set, Go to play (4.5.5, 5.7, 5.8, 7.3, 8.3).
 
 The page's sources lie in chapters/kit/trained/page/src, and what was built of them in chapters/kit/trained/page/dist.
 Networks are exported to ONNX when the server starts. Every file is in memory under its address, and nothing else can be
@@ -7,6 +7,7 @@ asked for.
 """
 import contextlib
 import gzip
+import io
 import ipaddress
 import json
 import math
@@ -21,12 +22,13 @@ from socketserver import TCPServer
 from urllib.parse import urlsplit
 
 import mxnet as mx
+from PIL import Image
 
 from chapters.kit.data.training_data import Facts
 from chapters.kit.networks.layer_table import layer_table
 from chapters.kit.trained.export import onnx_model, trained_graph
 from chapters.kit.trained.run import experiment_of, validation_accuracy
-from chapters.kit.trained.zoo import MARK, names
+from chapters.kit.trained.zoo import MARK, names, run_folder
 from data_tools.errors import UserError
 
 PAGE = Path(__file__).parent / 'page' / 'dist'
@@ -38,12 +40,14 @@ MOST_CLASSES = 1000
 _DATA = {'mnist': ('MNIST', 'MNIST'), 'fashion': ('Fashion-MNIST', 'Fashion-MNIST'),
          'cifar10': ('CIFAR-10', 'CIFAR-10'),
          'digits': ('1,797 digits of scikit-learn', 'scikit-learn 的 1,797 个数字'),
+         'scenes': ('digits of scikit-learn on a canvas', '画布上的 scikit-learn 数字'),
+         'starry_night': ('The Starry Night by Van Gogh', '梵高的《星夜》'),
          'selfplay': ('games of a simple player against itself', '简单程序的自我对局')}
 _ENDING = re.compile(r'\.(zip|tar|tar\.\w+|t[gbx]z2?)$', re.IGNORECASE)
 _TYPES = {'.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8',
           '.css': 'text/css; charset=utf-8',
           '.json': 'application/json', '.txt': 'text/plain; charset=utf-8', '.wasm': 'application/wasm',
-          '.onnx': 'application/octet-stream'}
+          '.onnx': 'application/octet-stream', '.png': 'image/png'}
 # Only our own files; no code in the page but these, and WebAssembly; nothing sent elsewhere; in nobody's frame.
 _HEADERS = {
     'Content-Security-Policy': "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -82,9 +86,18 @@ def page_files(folders, find):
         description, shown = describe(graph, find)
         model, _ = onnx_model(shown)
         files[f'/network-{number}.onnx.gz'] = gzip.compress(model, 6, mtime=0)
-        networks.append({**description, 'model': f'network-{number}.onnx'})
+        examples = {f'/example-{number}-{index}.png': _png(pixels) for index, pixels in
+                    enumerate(experiment_of(graph.config, find, run_folder(folder)).examples())}
+        files.update(examples)
+        networks.append({**description, 'model': f'network-{number}.onnx', 'examples': [name[1:] for name in examples]})
     files['/networks.json'] = json.dumps(networks, ensure_ascii=False).encode()
     return files
+
+
+def _png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, 'PNG')
+    return file.getvalue()
 
 
 def shown_of_zoo(find):
@@ -117,24 +130,31 @@ def describe(graph, find):
         The page shows no such network.
     """
     config, shape, facts = graph.config, graph.input_shape, Facts.of_config(graph.config)
+    experiment = experiment_of(config, find, graph.folder)
     outputs = [shape_[1:] for shape_ in graph.symbol.infer_shape(**{graph.input_name: shape})[1]]
     numbers = shape[1] if len(shape) == 4 else 0
     parameters = sum(graph.arrays[name].size for name in graph.symbol.list_arguments() if name in graph.arrays)
     name = config.get('zoo', {}).get('name')
     known = {'name': name or graph.folder.resolve().name, 'section': config['section'], 'parameters': parameters,
              'title': {'en': config['title'], 'zh': config['title_zh'] or config['title']},
-             'accuracy': validation_accuracy(name or graph.folder), **_trained_on(config, facts)}
+             'accuracy': validation_accuracy(name or graph.folder), **_trained_on(config, facts, experiment)}
+    if experiment.detects and len(outputs) == 2:
+        return {**known, 'kind': 'boxes', 'shape': shape[1:], 'scale': facts.scale, 'classes': facts.class_names,
+                'classes_zh': facts.class_names_zh or facts.class_names}, graph
+    if graph.of_any_size and numbers == 3:
+        return {**known, 'kind': 'style'}, graph
     if numbers in PLANES and outputs == [(shape[-1] ** 2,)]:
         return {**known, 'kind': 'go', 'planes': numbers, 'size': shape[-1]}, graph
     if len(shape) == 4 and shape[1] in (1, 3) and [len(output) for output in outputs] == [1] \
             and 1 < outputs[0][0] <= MOST_CLASSES:
-        return _of_images(graph, find, known, facts, outputs[0][0])
+        return _of_images(graph, experiment, known, facts, outputs[0][0])
     if len(shape) == 2 and len(outputs) == 1 and _image_of(outputs[0]):
-        return _of_codes(graph, find, known, outputs[0]), graph
+        return _of_codes(graph, experiment, known, outputs[0]), graph
     words = ' and '.join('x'.join(map(str, output)) or 'one' for output in outputs)
     raise UserError(
         f'{graph.folder}: the page shows networks that sort gray or colour images into 2 to {MOST_CLASSES:,} classes '
-        f'(3.4.2, 4.4, 5.4.5, ...), that make images of codes (8.3, 8.4-infogan, 8.5-vae), and policy networks for Go '
+        f'(3.4.2, 4.4, 5.4.5, ...), that find boxes at once (5.7.1, 5.7.2), that have learnt a style (5.8-fast), that make '
+        f'images of codes (8.3, 8.4-infogan, 8.5-vae), and policy networks for Go '
         f'with {", ".join(map(str, PLANES[:-1]))} or {PLANES[-1]} '
         f'planes (4.2.2, 6.3, 7.2, ...); this one of {config["section"]} takes {"x".join(map(str, shape[1:]))} '
         f'and gives {words} numbers; `export --onnx` writes it for other programs')
@@ -148,13 +168,13 @@ def _image_of(output):
     return (1, side, side) if len(output) == 1 and side >= 8 and side * side == output[0] else None
 
 
-def _of_codes(graph, find, known, output):
+def _of_codes(graph, experiment, known, output):
     """A network that makes images of codes, as `describe` returns it.
 
     A code of two numbers is a place on a map; in a longer one numbers that mean something stand behind the noise: one of
     so many classes as ones and zeros, then others from -1 to 1.
     """
-    sizes = experiment_of(graph.config, find, graph.folder).settings()
+    sizes = experiment.settings()
     numbers, noise = graph.input_shape[1], sizes.get('noise', 0)
     classes = sizes.get('classes', 0) if noise else 0
     continuous = numbers - noise - classes if noise else 0
@@ -163,9 +183,9 @@ def _of_codes(graph, find, known, output):
             'shape': _image_of(output), 'logits': flat}
 
 
-def _of_images(graph, find, known, facts, count):
+def _of_images(graph, experiment, known, facts, count):
     """A classifier of images, as `describe` returns it: to draw for where it learnt strokes, else to show pictures."""
-    experiment, shape = experiment_of(graph.config, find, graph.folder), graph.input_shape
+    shape = graph.input_shape
     if experiment.data not in ('', graph.config['data']):  # then its title names data that this network never saw
         known['title'] = {'en': f'The network of {known["section"]}, trained on {known["data"]["en"]}',
                           'zh': f'{known["section"]} 的网络，训练数据：{known["data"]["zh"]}'}
@@ -189,9 +209,9 @@ def _of_images(graph, find, known, facts, count):
     return {**known, 'layers': layers}, replace(graph, symbol=mx.sym.Group(outputs))
 
 
-def _trained_on(config, facts):
+def _trained_on(config, facts, experiment):
     """The plain name of the data, and what is to be said beside figures measured on them."""
-    data = config['data']
+    data = config['data'] or experiment.settings().get('style', '')  # the painting
     if data in _DATA:
         return {'data': dict(zip(('en', 'zh'), _DATA[data])), 'note': ''}
     name = _ENDING.sub('', Path(data).name) or data

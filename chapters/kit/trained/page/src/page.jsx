@@ -2,17 +2,20 @@
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { Codes } from './codes.jsx';
+import { Detector } from './detector.jsx';
 import { Digits } from './digits.jsx';
 import { Go } from './go.jsx';
 import { loadNetwork } from './network.js';
 import { Pictures } from './pictures.jsx';
+import { Style } from './style.jsx';
 import { WORDS, firstLanguage } from './words.js';
 import './style.css';
 
 export { planesOf, position, sensibleMoves } from './planes.js'; // for the tests
-export { readPicture, sampleOf } from './sample.js';
+export { readPicture, sampleOf, stretched } from './sample.js';
+export { suppressed } from './boxes.js';
 
-const VIEWS = { image: Digits, picture: Pictures, codes: Codes, go: Go };
+const VIEWS = { image: Digits, picture: Pictures, boxes: Detector, style: Style, codes: Codes, go: Go };
 
 function Page({ networks }) {
   const [language, setLanguage] = useState(firstLanguage);

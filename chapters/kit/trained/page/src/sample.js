@@ -1,4 +1,5 @@
-// From a picture file to what the network takes: the same numbers as chapters/kit/data/pictures.py gets from it.
+// From a picture file to what the network takes: the same numbers as chapters/kit/data/pictures.py gets from it, or for boxes and
+// styles those of OpenCV's resize.
 const BITS = 11; // of the weights, as OpenCV has them where pixels are bytes
 
 /**
@@ -27,6 +28,13 @@ export function sampleOf(picture, { shape: [channels, height, width], resize }) 
     [rows, columns] = rows > columns ? [Math.floor(short * rows / columns), short] : [short, Math.floor(short * columns / rows)];
   }
   const top = Math.floor((rows - height) / 2), left = Math.floor((columns - width) / 2);
+  const pixels = interpolated(picture, [channels, height, width], { rows, columns, top, left });
+  const scale = { x: picture.width / columns, y: picture.height / rows };
+  return { pixels, frame: { left: left * scale.x, top: top * scale.y, width: width * scale.x, height: height * scale.y } };
+}
+
+/** Height x width pixels from (top, left) on of a picture brought to rows x columns: Uint8Array (C, H, W). */
+function interpolated(picture, [channels, height, width], { rows, columns, top, left }) {
   const down = neighbours(picture.height, rows, top, height), across = neighbours(picture.width, columns, left, width);
   const read = rowReader(picture, channels), area = height * width, pixels = new Uint8Array(channels * area);
   const lines = new Map(); // rows of the picture, already brought to the sample's width
@@ -55,8 +63,49 @@ export function sampleOf(picture, { shape: [channels, height, width], resize }) 
       }
     }
   }
-  const scale = { x: picture.width / columns, y: picture.height / rows };
-  return { pixels, frame: { left: left * scale.x, top: top * scale.y, width: width * scale.x, height: height * scale.y } };
+  return pixels;
+}
+
+/**
+ * The whole picture brought to height x width, whatever its proportions: Uint8Array (3, H, W).
+ *
+ * Where it becomes lower, each pixel is the mean of what it covers; else it lies between the nearest of either side.
+ */
+export function stretched(picture, height, width) {
+  if (picture.height <= height) return interpolated(picture, [3, height, width], { rows: height, columns: width, top: 0, left: 0 });
+  const read = rowReader(picture, 3), area = height * width;
+  const across = covered(picture.width, width), down = covered(picture.height, height);
+  const pixels = new Uint8Array(3 * area), lines = new Map(); // rows of the picture, already brought to the width
+  const line = (number) => {
+    if (!lines.has(number)) {
+      const row = read(number), line = new Float64Array(3 * width);
+      across.forEach((parts, x) => {
+        for (const [at, weight] of parts) for (let colour = 0; colour < 3; colour++) line[3 * x + colour] += weight * row[3 * at + colour];
+      });
+      lines.set(number, line);
+    }
+    return lines.get(number);
+  };
+  down.forEach((parts, y) => {
+    for (const at of lines.keys()) if (at < parts[0][0]) lines.delete(at); // needed no more
+    for (let x = 0; x < width; x++) {
+      for (let colour = 0; colour < 3; colour++) {
+        const sum = parts.reduce((sum, [at, weight]) => sum + weight * line(at)[3 * x + colour], 0);
+        pixels[x + width * y + area * colour] = Math.round(sum);
+      }
+    }
+  });
+  return pixels;
+}
+
+/** Of each of `after` pixels those of `before` that it covers: [number, its share]. */
+function covered(before, after) {
+  const scale = before / after;
+  return Array.from({ length: after }, (_, index) => {
+    const [start, end] = [index * scale, Math.min((index + 1) * scale, before)], parts = [];
+    for (let at = Math.floor(start); at < end; at++) parts.push([at, (Math.min(at + 1, end) - Math.max(at, start)) / (end - start)]);
+    return parts;
+  });
 }
 
 /** Of `count` pixels of a side brought from `before` to `after` pixels: the two they lie between, and the weights of these. */

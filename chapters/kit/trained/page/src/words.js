@@ -22,6 +22,15 @@ export const WORDS = {
     seenPicture: (channels, height, width) => `${width}×${height} pixels${channels === 1 ? ', gray' : ''}: the shorter side made to fit, `
       + 'then the middle cut out.',
 
+    examples: 'Or one of these:', example: (number) => `Example ${number}`,
+    found: 'What it finds', nothingFound: 'nothing', objects: (count) => (count ? `${count} ${count === 1 ? 'object' : 'objects'} found.` : 'Nothing found.'),
+    at: (left, top, right, bottom) => `${left} to ${right} across, ${top} to ${bottom} down`,
+    finds: (names) => `It finds ${names.join(', ')}, and nothing else.`,
+    stretched: (height, width) => `${width}×${height} pixels: the whole picture, whatever its proportions.`,
+    restyled: 'In the style that it has learnt', painting: 'The network is painting…', painted: (seconds) => `Painted in ${seconds} s, in this browser.`,
+    save: 'Save', restyles: 'It gives any picture the style of one painting, 384 pixels at its longer side; '
+      + 'python -m chapters style also makes larger ones.',
+
     made: 'What the network makes of it', map: 'Map of codes', mapHint: 'Point anywhere, or drag. By keyboard: arrow keys. Every place is a code of '
       + 'two numbers from −3 to 3; neighbours look alike.',
     place: (x, y) => `The code is (${x}, ${y}).`,
@@ -74,6 +83,14 @@ export const WORDS = {
     noPictureYet: '还没有图片。', looking: '网络正在看……', pictureOf: (name) => `您的图片 ${name}`,
     knows: (count, names, more) => `它认识 ${count.toLocaleString('en')} 类：${names.join('、')}${more > 0 ? `，以及另外 ${more} 类` : ''}。`,
     seenPicture: (channels, height, width) => `${width}×${height} 像素${channels === 1 ? '，灰度' : ''}：缩放短边，再取中央部分。`,
+
+    examples: '或选一张示例：', example: (number) => `示例 ${number}`,
+    found: '找到的物体', nothingFound: '无', objects: (count) => (count ? `找到 ${count} 个物体。` : '没有找到物体。'),
+    at: (left, top, right, bottom) => `横向 ${left} 至 ${right}，纵向 ${top} 至 ${bottom}`,
+    finds: (names) => `它只能找到：${names.join('、')}。`,
+    stretched: (height, width) => `${width}×${height} 像素：整张图片直接缩放，不保持长宽比。`,
+    restyled: '它学会的风格', painting: '网络正在作画……', painted: (seconds) => `在本浏览器中用 ${seconds} 秒画成。`,
+    save: '保存', restyles: '它把一幅画的风格用到任意图片上，结果的长边为 384 像素；更大的图可用 python -m chapters style 生成。',
 
     made: '网络画出的图', map: '编码地图', mapHint: '点击或拖动任意位置；键盘用方向键。每个位置是由 −3 到 3 的两个数组成的编码，相邻的编码图像相似。',
     place: (x, y) => `编码为 (${x}, ${y})。`,
