@@ -39,6 +39,10 @@ LICENCES = {
     'digits': {'name': 'scikit-learn digits (UCI, Alpaydin and Kaynak)', 'licence': 'CC BY 4.0'},
     'cifar10': {'name': 'CIFAR-10, Alex Krizhevsky', 'licence': 'none stated; its report is to be cited'},
     'go': {'name': 'games of a Go server, moves only', 'licence': 'none stated'},
+    'scenes': {'name': 'scenes: scikit-learn digits (UCI, Alpaydin and Kaynak) on a canvas', 'licence': 'CC BY 4.0'},
+    'starry_night': {'name': 'The Starry Night, Van Gogh 1889; photographs of scikit-learn and scikit-image',
+                     'licence': 'the painting and most photographs: public domain or CC0; scikit-learn\'s two: CC BY 2.0, '
+                                'danielbuechele and vultilion'},
     'selfplay': {'name': 'games of the built-in player', 'licence': 'Apache-2.0, as this project'},
 }
 _NOTES = {

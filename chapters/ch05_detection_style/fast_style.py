@@ -316,9 +316,39 @@ def restyle_file(folder, find, content, size, out=None):
     return path, seconds
 
 
+def draw_restyled(run):
+    """What a network that has learnt a style makes of photographs that come with scikit-learn.
+
+    Parameters
+    ----------
+    run : path-like
+        A run folder, or `zoo:5.8-fast`.
+
+    Returns
+    -------
+    callable
+        `draw(photograph='temple', size=256)` -> PIL image: the photograph, its longer side of that size, and what is made of
+        it.
+    """
+    import chapters
+    network = trained_graph(run, chapters.find).block()
+
+    def draw(photograph='temple', size=256):
+        pixels = picture_of(photograph, size)
+        made = restyled(network, pixels)
+        return image_of(np.concatenate([pixels[:, :made.shape[1], :made.shape[2]], made], axis=2))
+    return draw
+
+
+class LearnsStyle(WorkedExample):
+    """5.8-fast."""
+    def examples(self):
+        return [np.rint(255 * picture_of(name, 384).transpose(1, 2, 0)).astype(np.uint8) for name in ('temple', 'flower')]
+
+
 EXPERIMENTS = [
-    WorkedExample('5.8-fast', 'A network that has learnt one style, for any picture', '学会一种风格的网络，用于任意图像',
-                  function=learn_style),
+    LearnsStyle('5.8-fast', 'A network that has learnt one style, for any picture', '学会一种风格的网络，用于任意图像',
+                function=learn_style),
 ]
 
 

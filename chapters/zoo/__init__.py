@@ -42,8 +42,8 @@ class Entry:
     config : dict
         Its `config.json`: that of the run, and 'zoo', which has its accuracy, measured with the numbers in half precision
         on all validation data ('accuracy', None where it is no classifier, and 'validation_samples'); else the figures of
-        its run ('figures'), and how much the rounding changes its outputs, their largest being 1 ('rounding'); the
-        'recipe' by its name; 'data' with 'name' and 'licence'; and 'sha256' of its files.
+        its run ('figures'), of a detector its mAP measured again; of others how much the rounding changes their outputs, the
+        largest being 1 ('rounding'); the 'recipe' by its name; 'data' with 'name' and 'licence'; and 'sha256' of its files.
     size : int
         Bytes on the disk.
     """
@@ -89,7 +89,8 @@ def load(name):
     Returns
     -------
     chapters.kit.trained.saved.SavedRun
-        Its `network` computes in 32 bits. Of chapter 8 it is the part that makes images of codes.
+        Its `network` computes in 32 bits. Of chapter 8 it is the part that makes images of codes; of a detector (5.7) it
+        gives boxes and scores, see `trained_graph`.
 
     Raises
     ------
@@ -135,10 +136,11 @@ def add(run, name):
     params = last_export(run)
     if not params or not (run / 'model-symbol.json').exists():
         raise UserError(f'{run}: holds no exported network')
-    data = config['data']
+    experiment = experiment_of(config, chapters.find, run)
+    data = config['data'] or experiment.settings().get('style', '')  # a painting is the data of 5.8-fast
     if config['init'] and not is_of_zoo(config['init']):
         raise UserError(f'{run}: begins with what {config["init"]} has learnt, so that nobody could repeat it')
-    if config['address'] or data not in LICENCES:
+    if config['address'] or data not in LICENCES or config['sizes'].get('photographs'):
         raise UserError(f'{run}: the zoo takes experiments of the book on {", ".join(LICENCES)}, and this is '
                         f'{config["address"] or config["section"]} on {data}; a set is found by its name in $BOOKCNN_DATA')
     with tempfile.TemporaryDirectory() as folder:
@@ -153,10 +155,11 @@ def add(run, name):
                 shutil.copyfile(path, folder / path.name)
         config.update(data_root='', facts={**config['facts'], 'files': []})  # paths of one machine
         _write(folder, config)
-        name_of_recipe = config['recipe_name'] or 'book' * bool(experiment_of(config, chapters.find).fast)
-        about = {'recipe': ', '.join(filter(None, (name_of_recipe, config['short']))),
-                 'data': LICENCES[data], **_measured(run, folder), 'figures': {
-                     metric: value['last'] for metric, value in result['metrics'].items() if not metric.startswith('train_')},
+        name_of_recipe = config['recipe_name'] or 'book' * bool(experiment.fast)
+        figures = {metric: value['last'] for metric, value in result['metrics'].items() if not metric.startswith('train_')}
+        measured = _measured(run, folder)
+        about = {'recipe': ', '.join(filter(None, (name_of_recipe, config['short']))) or 'as in the code',
+                 'data': LICENCES[data], **measured, 'figures': {**figures, **measured.get('figures', {})},
                  'sha256': {path.name: checksum(folder / path.name) for path in kept}}
         _write(folder, {**config, 'zoo': {'name': MARK + name, **about}})
         size, others = _size(folder), sum(entry.size for entry in entries() if entry.name != name)
@@ -183,8 +186,19 @@ def _measured(run, folder):
         data = saved.load_data()
         said = probabilities_of(Predictor(saved.network), data.validation_x).argmax(axis=1)
         return {'accuracy': float((said == data.validation_y.astype(int)).mean()), 'validation_samples': len(said)}
-    x = np.random.default_rng(0).standard_normal((200, *read_config(folder)['input_shape'])).astype(np.float32)
-    before, after = (trained_graph(place, chapters.find).outputs(x)[0] for place in (run, folder))
+    if experiment.detects:
+        from chapters.ch05_detection_style.detect import load_detector
+        from chapters.ch05_detection_style.detector import detect
+        saved = load_detector(folder, chapters.find)
+        data = saved.load_data()
+        found = detect(saved.detector, data.validation_x, data.scale)
+        return {'accuracy': None, 'validation_samples': len(found),
+                'figures': {f'validation_{name}': value for name, value in experiment.measures(found, data).items()
+                            if ' ' not in name}}
+    before, after = (trained_graph(place, chapters.find) for place in (run, folder))
+    x = before.samples() if before.of_any_size else np.random.default_rng(0).standard_normal(
+        (200, *before.input_shape[1:])).astype(np.float32)
+    before, after = before.outputs(x)[0], after.outputs(x)[0]
     return {'accuracy': None, 'rounding': float(np.abs(after - before).max() / np.abs(before).max())}
 
 
