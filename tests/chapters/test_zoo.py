@@ -293,3 +293,4 @@ def test_the_page_opens_on_the_zoo():
             for name in networks if networks[name]['kind'] == 'codes'} == {
         'zoo:8.3': (100, 0, 0), 'zoo:8.4-infogan': (74, 10, 2), 'zoo:8.5-vae': (2, 0, 0)}
     assert networks['zoo:4.4']['data']['en'] == 'MNIST' and networks['zoo:7.2-small']['kind'] == 'go'
+    assert networks['zoo:7.2-small']['data'] == {'en': 'games of a Go server', 'zh': '围棋服务器上的对局'}

@@ -38,7 +38,7 @@ SHOWN_NUMBERS, FEWEST = 1 << 16, 16  # of a layer, at most: its first planes, a 
 DRAWN = 64  # pixels: what is larger nobody draws
 MOST_CLASSES = 1000
 _DATA = {'mnist': ('MNIST', 'MNIST'), 'fashion': ('Fashion-MNIST', 'Fashion-MNIST'),
-         'cifar10': ('CIFAR-10', 'CIFAR-10'),
+         'cifar10': ('CIFAR-10', 'CIFAR-10'), 'go': ('games of a Go server', '围棋服务器上的对局'),
          'digits': ('1,797 digits of scikit-learn', 'scikit-learn 的 1,797 个数字'),
          'scenes': ('digits of scikit-learn on a canvas', '画布上的 scikit-learn 数字'),
          'starry_night': ('The Starry Night by Van Gogh', '梵高的《星夜》'),
