@@ -305,6 +305,120 @@ def test_a_phone_offers_its_camera(open_page):
     assert not open_page(network=2).get_by_label('Take a photograph').is_visible()
 
 
+# ---- boxes and styles
+
+def boxes_shown(page, name):
+    """[(class, score, left, top, right, bottom in parts of the picture)] that the page draws, once it has answered."""
+    page.locator('figcaption', has_text=name).wait_for()
+    page.locator('.answer[aria-busy=false]').wait_for()
+    places = page.evaluate("""[...document.querySelectorAll('.box')].map(({ style }) =>
+        [style.left, style.top, style.width, style.height].map((one) => parseFloat(one) / 100))""")
+    rows = page.locator('.bars li')
+    assert rows.count() == len(places)
+    return [(row.locator('.name').inner_text(), float(row.locator('meter').get_attribute('value')), left, top, left + width,
+             top + height) for row, (left, top, width, height) in zip(rows.all(), places)]
+
+
+def scene(side=96, size=None, seed=7):
+    from chapters.ch05_detection_style.scenes import scenes
+    image = Image.fromarray(scenes(1, seed, validation=True, side=side)[0][0].transpose(1, 2, 0))
+    file = io.BytesIO()
+    (image.resize(size, Image.BICUBIC) if size else image).save(file, 'PNG')
+    return f'scene-{side}-{size}-{seed}.png', file.getvalue()
+
+
+def test_the_boxes_are_those_of_detect(open_page, tmp_path):
+    import chapters
+    from chapters.ch05_detection_style.detect import detect_files, load_detector
+    page, saved, seen = open_page(network=6), load_detector('zoo:5.7.2', chapters.find), 0
+    page.get_by_text('It finds 0, 1, 2,').wait_for()
+    for name, content in (scene(seed=7), scene(seed=8), scene(250, (250, 180)), scene(size=(70, 84), seed=9)):
+        drop(page, 'drop', (name, content))
+        (tmp_path / name).write_bytes(content)
+        (told,) = detect_files(saved, [tmp_path / name], tmp_path / f'{name}-detected')
+        sides, found = (told['width'], told['height']) * 2, boxes_shown(page, name)
+        wanted = [(one['class'], one['score'], *(edge / side for edge, side in zip(one['box'], sides)))
+                  for one in told['objects']]
+        assert [one[0] for one in found] == [one[0] for one in wanted], (found, wanted)
+        np.testing.assert_allclose([one[1:] for one in found], [one[1:] for one in wanted], atol=0.01)
+        seen += len(found)
+        page.get_by_text(re.compile(f'^{len(found)} objects? found')).wait_for()
+    assert seen > 6
+    assert page.locator('.last li').count() == 4
+
+
+def test_suppression_is_that_of_box_nms(open_page):
+    import mxnet as mx
+    page, random = open_page(network=6), np.random.default_rng(3)
+    for _ in range(3):
+        near = random.random((60, 2))
+        boxes = np.concatenate([near, near + random.uniform(0.1, 0.5, (60, 2))], axis=1).astype(np.float32)
+        scores = random.random((60, 3)).astype(np.float32)
+        found = page.evaluate("""async ([boxes, scores]) => (await import('/page.js')).suppressed(
+            Float32Array.from(boxes), Float32Array.from(scores)).map(({ label, score, box }) => [label, score, ...box])""",
+                              [boxes.reshape(-1).tolist(), scores.reshape(-1).tolist()])
+        rows = [[label, scores[number, label], *boxes[number]] for number in range(60) for label in range(3)]
+        wanted = mx.nd.contrib.box_nms(mx.nd.array(rows)[None], overlap_thresh=0.45, valid_thresh=0.01, coord_start=2,
+                                       score_index=1, id_index=0).asnumpy()[0]
+        wanted = wanted[wanted[:, 1] >= 0.3]
+        assert 5 < len(wanted) < 120
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_pictures_are_stretched_as_by_opencv(open_page):
+    import cv2
+    page = open_page(network=6)
+    for size in ((96, 96), (250, 180), (97, 300), (40, 50), (192, 288)):
+        _, content = picture('png', size)
+        found = page.evaluate("""async (content) => {
+            const { readPicture, stretched } = await import('/page.js');
+            const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+            return [...stretched(await readPicture(new File([bytes], 'one.png')), 96, 64)];
+        }""", base64.b64encode(content).decode())
+        way = cv2.INTER_AREA if size[1] > 96 else cv2.INTER_LINEAR
+        wanted = cv2.resize(np.asarray(Image.open(io.BytesIO(content))), (64, 96), interpolation=way).transpose(2, 0, 1)
+        assert np.abs(np.reshape(found, wanted.shape) - wanted.astype(int)).max() <= 1, size
+
+
+def test_boxes_by_keyboard_in_chinese_from_an_example(open_page):
+    page = open_page('zh-CN', network=6)
+    page.get_by_text('还没有图片').wait_for()
+    page.get_by_role('button', name='示例 2').focus()
+    page.keyboard.press('Enter')
+    page.get_by_text(re.compile('^找到 [2-6] 个物体')).wait_for()
+    assert boxes_shown(page, '示例 2')
+    page.keyboard.press('Tab')
+    page.keyboard.press('Enter')
+    page.locator('figcaption', has_text='示例 3').wait_for()
+    page.get_by_title('Show this page in English').click()
+    page.get_by_text(re.compile(r'^\d objects? found')).wait_for()
+
+
+def test_a_picture_gets_the_style_that_the_network_has_learnt(open_page, tmp_path):
+    from chapters import zoo
+    from chapters.ch05_detection_style.fast_style import restyled
+    from chapters.ch05_detection_style.style import picture_of
+    page, network = open_page(viewport=PHONE, network=7), zoo.load('5.8-fast').network
+    page.get_by_text('It gives any picture the style of one painting').wait_for()
+    for size, sides in (((500, 300), (384, 232)), ((384, 256), (384, 256)), ((200, 300), (256, 384))):
+        name, content = picture('png', size)
+        drop(page, 'drop', (name, content))
+        page.locator('figcaption', has_text=name).wait_for()
+        page.get_by_text(re.compile(r'^Painted in \d+\.\d s')).wait_for()
+        made = page.evaluate("document.querySelector('.restyled').toDataURL()").partition(',')[2]
+        image = Image.open(io.BytesIO(base64.b64decode(made))).convert('RGB')
+        assert image.size == sides
+        (tmp_path / name).write_bytes(content)
+        if size == sides:  # then both have the same pixels
+            wanted = restyled(network, picture_of(str(tmp_path / name), 384))
+            assert wanted.std() > 0.05
+            assert np.abs(np.asarray(image).transpose(2, 0, 1) / 255 - wanted).max() < 0.02
+    with page.expect_download() as saved:
+        page.get_by_role('button', name='Save').click()
+    assert saved.value.suggested_filename == name.replace('.png', '-restyled.png')
+    assert Image.open(saved.value.path()).size == sides
+
+
 # ---- Go
 
 def test_a_click_gets_a_legal_answer_and_an_illegal_point_is_refused(open_page):
@@ -522,7 +636,7 @@ def test_a_gans_codes_are_sliders_and_a_way_leads_from_one_to_another(open_page)
 
 # ---- everyone
 
-@pytest.mark.parametrize('network', range(6))
+@pytest.mark.parametrize('network', range(8))
 @pytest.mark.parametrize('viewport', [PHONE, DESKTOP], ids=['phone', 'desktop'])
 def test_fits_speaks_both_languages_and_names_everything(open_page, network, viewport, tmp_path):
     page = open_page('zh-CN', viewport, network)
@@ -531,7 +645,7 @@ def test_fits_speaks_both_languages_and_names_everything(open_page, network, vie
         page.locator(f'html[lang|={language}]').wait_for(state='attached')
         if network == 1:
             page.locator('.moves[aria-busy=false] li').nth(8).wait_for()
-        elif network > 2:
+        elif 2 < network < 6:
             loaded(page)
         else:
             nothing = {'zh': '还没有', 'en': 'No picture' if network else 'Nothing'}
@@ -543,7 +657,7 @@ def test_fits_speaks_both_languages_and_names_everything(open_page, network, vie
                            || [...(one.labels ?? [])].some((label) => label.textContent.trim()))
             ).map((one) => one.outerHTML)""")
         assert nameless == []
-        view = ('digits', 'go', 'pictures', 'codes', 'meanings', 'map')[network]
+        view = ('digits', 'go', 'pictures', 'codes', 'meanings', 'map', 'boxes', 'style')[network]
         page.screenshot(path=folder / f'page-{view}-{page.viewport_size["width"]}-{language}.png')
         page.get_by_title(other).click()
     page.reload()

@@ -1,6 +1,7 @@
 """The server of the page: what it serves and what it refuses. The page itself is tested in tests/page."""
 import gzip
 import http.client
+import io
 import json
 import signal
 import socket
@@ -104,6 +105,16 @@ def test_a_network_of_photographs_is_described_and_computes_what_mxnet_does(flow
     outputs = session.run(None, {'data': x})
     assert np.allclose(outputs[0], saved.network(mx.nd.array(x)).asnumpy(), atol=1e-4)
     assert [list(output.shape[1:]) for output in outputs[1:]] == [layer['shape'] for layer in network['layers']]
+
+
+def test_a_detector_and_a_network_with_a_style_are_described_and_have_examples():
+    files = page_files(['zoo:5.7.2', 'zoo:5.8-fast'], chapters.find)
+    detector, style = json.loads(files['/networks.json'])
+    assert detector['kind'] == 'boxes' and detector['shape'] == [3, 96, 96] and detector['classes'] == list('0123456789')
+    assert detector['scale'] == pytest.approx(1 / 255) and 'scikit-learn' in detector['data']['zh']
+    assert style['kind'] == 'style' and style['data'] == {'en': 'The Starry Night by Van Gogh', 'zh': '梵高的《星夜》'}
+    sides = [[Image.open(io.BytesIO(files[f'/{name}'])).size for name in network['examples']] for network in (detector, style)]
+    assert sides == [[(96, 96)] * 4, [(384, 256)] * 2]
 
 
 def test_of_large_layers_only_the_first_planes_are_sent(flower_pictures, tmp_path):
