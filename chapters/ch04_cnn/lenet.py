@@ -42,7 +42,7 @@ RECIPE = Recipe(epochs=20, batch_size=32, learning_rate=0.03, lr_factor=0.9, ini
 
 _FAST = Recipe(epochs=10, batch_size=128, base_batch_size=128, rate_exponent=0.5, optimizer='muon', learning_rate=0.03,
                momentum=0.9, weight_decay=0.002, anneal=1.0, augmentation='shift=2')
-_FASHION_FAST = _FAST.but(epochs=20, augmentation='mirror', weight_decay=0.001)
+_FASHION_FAST = _FAST.but(epochs=40, augmentation='mirror shift=1', weight_decay=0.001)
 
 
 def _lenet(section, title, title_zh, data='mnist', sizes=None, listing=None, remark='', accuracy=0.0, train_accuracy=0.0,
