@@ -178,12 +178,13 @@ def _identity(record):
 def _record(result, experiment, out):
     """What a report keeps of a run."""
     config, versions = result['config'], result['versions']
+    sizes = sorted(item for item in experiment.sizes.items() if item[0] not in config.get('settled', ()))  # not by the data
     return {
         'section': result['section'], 'data': Path(result['data']).name,
         'recipe_name': experiment.recipe_name, 'form': config['form'], 'short': result['short'],
         'init': config['init'] and Path(config['init']).name,
         'seed': result['seed'], 'title': f'{experiment.title} {experiment.title_zh}'.strip(),
-        'recipe': f'{experiment.recipe or ""} {sorted(experiment.sizes.items()) or ""}'.strip(),
+        'recipe': f'{experiment.recipe or ""} {sizes or ""}'.strip(),
         'epochs': result['epochs'], 'metrics': {name: value['last'] for name, value in result['metrics'].items()},
         'book': result['book'], 'core_seconds': result.get('core_seconds', 0), 'seconds': result['seconds'],
         'operations': result.get('operations', 0), 'commit': versions['commit'],
