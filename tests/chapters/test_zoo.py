@@ -284,8 +284,9 @@ def test_one_plays_in_the_terminal_without_a_run(monkeypatch, capsys):
 def test_the_page_opens_on_the_zoo():
     pytest.importorskip('onnxruntime')
     shown = shown_of_zoo(chapters.find)
-    assert set(shown) == {'zoo:' + name for name in ('3.4.2', '3.4.3', '4.4', '5.5.7-fast', '5.7.2', '5.8-fast', '7.2-small',
-                                                     '8.3', '8.4-infogan', '8.5-vae')}  # every page works without a run
+    assert set(shown) == {'zoo:' + name for name in (
+        '3.4.2', '3.4.3', '4.4', '4.4.5', '5.4.4', '5.5.7-fast', '5.7.2', '5.8-fast', '7.2-small', '8.3', '8.4-infogan',
+        '8.5-vae')}  # every page works without a run
     networks = {network['name']: network for network in json.loads(page_files(shown, chapters.find)['/networks.json'])}
     assert set(networks) == set(shown)
     assert networks['zoo:4.4']['accuracy'] == read_about('4.4')['accuracy']
