@@ -70,7 +70,8 @@ def photo(tmp_path_factory):
 
 
 def test_what_there_is():
-    assert {'3.4.2', '4.4', '4.4.5', '5.4.4', '5.5.7-fast', '5.7.2', '5.8-fast', '7.2-small', '8.3', '8.4-infogan', '8.5-vae'} <= set(NAMES)
+    assert {'3.4.2', '4.4', '4.4.5', '5.4.4', '5.5.7-fast', '5.7.2', '5.8-fast', '7.2-small',
+            '8.3', '8.4-infogan', '8.5-vae'} <= set(NAMES)
 
 
 def test_it_stays_small():
