@@ -16,7 +16,6 @@ from mxnet import gluon
 from mxnet.base import MXNetError
 
 from chapters.kit.data.images import load_images
-from chapters.kit.networks.layer_table import layer_table
 from chapters.kit.training.recipe import Recipe, convert
 from chapters.kit.training.train import train
 from data_tools.errors import UserError
@@ -357,6 +356,7 @@ class Training(Experiment):
         changed = {name: value for name, value in self.changed.items() if name in self._network_sizes()}
         if not changed:
             return
+        from chapters.kit.networks.layer_table import layer_table
         by_mistake: Any = (MXNetError,)
         if not self.address:  # the reader's own network may have a bug, and that keeps its traceback
             by_mistake += (ArithmeticError, LookupError, TypeError, ValueError)

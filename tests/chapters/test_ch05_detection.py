@@ -349,11 +349,14 @@ def test_detect_writes_boxes_in_the_pictures_pixels(trained, tmp_path, capsys):
     shutil.copytree(folder / 'JPEGImages', pictures)
     (pictures / 'zz.jpg').write_bytes(b'no picture')
     capsys.readouterr()
-    for arguments, words in (([str(pictures), '--out', str(tmp_path / 'none')], 'zz.jpg: not a readable image'),
-                             ([str(pictures / 'val0.jpg'), '--out', str(pictures / 'zz.jpg')], 'zz.jpg: is a file')):
-        assert main(['detect', str(run.folder), *arguments]) == 2
+    for arguments, code, words in (
+            ([str(pictures), '--out', str(tmp_path / 'all')], 0, 'zz.jpg'),  # the others have their boxes
+            ([str(pictures / 'zz.jpg'), '--out', str(tmp_path / 'none')], 2, 'zz.jpg: not a readable image'),
+            ([str(pictures / 'val0.jpg'), '--out', str(pictures / 'zz.jpg')], 2, 'zz.jpg: is a file')):
+        assert main(['detect', str(run.folder), *arguments]) == code
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 1 and words in said[0]
+    assert len(json.loads((tmp_path / 'all' / 'detections.json').read_text(encoding='utf-8'))) == len(told)
     assert not (tmp_path / 'none').exists()  # nor anything half done
     assert all(line.startswith('error: ') for line in capsys.readouterr().err.splitlines())
 
