@@ -114,9 +114,11 @@ def make_optimizer_settings(recipe, updates_per_epoch):
 
 def require_known(recipe):
     """Raise a `UserError` if a recipe names an initializer or an optimizer that there is not."""
-    from chapters.kit.training import optimizers  # noqa: F401  with it MXNet knows the others
     make_initializer(recipe.initializer)
-    if recipe.optimizer.lower() not in mx.optimizer.Optimizer.opt_registry:
+    known = mx.optimizer.Optimizer.opt_registry
+    if recipe.optimizer.lower() not in known:
+        from chapters.kit.training import optimizers  # noqa: F401  with it MXNet knows ours, too
+    if recipe.optimizer.lower() not in known:
         raise UserError(f'optimizer={recipe.optimizer}: there is no such optimizer; try sgd, adam, nagw or muon')
 
 
