@@ -11,7 +11,8 @@ def run_script(experiment):
     ----------
     experiment : chapters.kit.experiment.Experiment
     """
-    parser = Parser(f'python -m {sys.modules["__main__"].__spec__.name}',
+    module = sys.modules['__main__'].__spec__  # none of a file that was called by its path
+    parser = Parser(f'python -m {module.name}' if module else f'python {sys.argv[0]}',
                     description=f'{experiment.section} {experiment.title} {experiment.title_zh}')
     add_run_options(parser)
     add_distributed(parser)

@@ -2,8 +2,8 @@
 
     python -m chapters run 5.7.2-ladder
 
-A network of each row of the table is trained for as many epochs, on pictures of the same size but for the last row. Of the
-time of YOLO v1 Muon's matrix products for the dense layers take most.
+A network of each row of the table is trained for as many epochs, on pictures of the same size but for the last row. Training
+YOLO v1, Muon spends most of the time on the matrix products for the dense layers.
 """
 from dataclasses import replace
 from functools import partial
@@ -69,6 +69,15 @@ def classify_first(network, data, recipe):
     """Let the convolutions of a detector learn the classes, of objects enlarged to the pictures' size (improvement 2).
 
     The last convolutions, whose places say what is there, begin as they are.
+
+    Parameters
+    ----------
+    network : YOLOv1 or YOLOv2
+        With parameters; those of its convolutions change.
+    data : TrainingData
+        Pictures (N, 3, H, W), objects (N, most, 5); of each picture one object is taken.
+    recipe : Recipe
+        Its optimizer, rate and batch size, for two epochs.
     """
     random = np.random.default_rng(0)
     size, chosen = data.train_x.shape[2:], []

@@ -331,8 +331,7 @@ def load_head(folder):
 @one_line_errors
 def main(arguments=None):
     """The command line."""
-    parser = Parser('python -m chapters.ch07_policy_net.ownership',
-                                     description=__doc__.splitlines()[0])
+    parser = Parser('python -m chapters.ch07_policy_net.ownership', description=__doc__.splitlines()[0])
     parser.add_argument('--run', required=True, metavar='RUN', help='the run folder of a policy network')
     parser.add_argument('--data', required=True, nargs='+', metavar='SGF', help='games, as `go pack` takes them')
     parser.add_argument('--games', type=int, default=50000, metavar='N', help='use no more of them (default 50000)')

@@ -136,11 +136,10 @@ def make_optimizer(recipe, updates_per_epoch, network):
     for name, parameter in parameters.items():
         if not name.endswith(('_weight', '_gamma')):
             parameter.wd_mult = 0
-    if recipe.optimizer in ('nagw', 'muon') or recipe.lookahead:
-        from chapters.kit.training.optimizers import Lookahead  # and with it the others are known to MXNet
-    try:
-        optimizer = mx.optimizer.create(recipe.optimizer, param_dict=dict(enumerate(parameters.values())),
-                                        **make_optimizer_settings(recipe, updates_per_epoch))
-    except ValueError:
-        raise UserError(f'optimizer={recipe.optimizer}: there is no such optimizer; try sgd, adam, nagw or muon') from None
-    return Lookahead(optimizer, recipe.lookahead) if recipe.lookahead else optimizer
+    require_known(recipe)
+    optimizer = mx.optimizer.create(recipe.optimizer, param_dict=dict(enumerate(parameters.values())),
+                                    **make_optimizer_settings(recipe, updates_per_epoch))
+    if recipe.lookahead:
+        from chapters.kit.training.optimizers import Lookahead
+        optimizer = Lookahead(optimizer, recipe.lookahead)
+    return optimizer
