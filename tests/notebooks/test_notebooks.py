@@ -142,7 +142,7 @@ def test_committed_outputs_are_of_a_whole_run_without_complaints(notebook):
 def test_committed_files_are_small_and_name_no_machine(path):
     text = path.read_text(encoding='utf-8')
     assert len(text.encode('utf-8')) <= build.MOST_BYTES
-    assert '/tmp/' not in text and '/work/' not in text and '/home/' not in text
+    assert not re.search('/(tmp|work|home)/', text)
 
 
 def test_papermill_sets_the_mode_before_anything_runs(tmp_path):
