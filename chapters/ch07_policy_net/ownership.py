@@ -70,7 +70,7 @@ class OwnershipHead(gluon.HybridBlock):
         owners = F.tanh(F.flatten(self.owners(x)))
         more, spread = F.split(self.result(F.concat(F.mean(x, axis=(2, 3)), F.max(x, axis=(2, 3)), dim=1)), 2)
         lead = F.sum(owners, axis=1, keepdims=True) + _POINTS * more
-        return F.concat(owners, lead, 1 + _POINTS * F.log1p(F.exp(spread)), dim=1)
+        return F.concat(owners, lead, 1 + _POINTS * F.log(1 + F.exp(spread)), dim=1)
 
 
 class Body(gluon.HybridBlock):

@@ -89,6 +89,14 @@ def answers(run, network):
     return metrics
 
 
+class PolicyNetTraining(PolicyTraining):
+    """Of a `PolicyNet`, on whose body an `OwnershipHead` may stand."""
+    def judging(self, network, folder):
+        from chapters.ch07_policy_net.ownership import PolicyAndOwners, load_head
+        head = load_head(folder)
+        return PolicyAndOwners(network, head, prefix='') if head else network
+
+
 def draw_game(policy):
     """AlphaGo against Ke Jie as far as the book shows it (4.2.3), with what a network would play.
 
@@ -161,7 +169,7 @@ def _curves(history, run):
 
 # The rules of 7.2; an epoch is what lies between two saves, 60 files of some 7,000 positions. It ends when the rate is
 # under 0.01.
-_AS_PRINTED = PolicyTraining(
+_AS_PRINTED = PolicyNetTraining(
     '5.5.4', 'The network of 7.2, where the book describes it', '7.2 所用的网络', network=PolicyNet,
     sizes={'units': 6, 'filters': 128, 'planes': 8},
     recipe=PolicyRecipe(epochs=1000, batch_size=256, learning_rate=0.1, initializer='msra(avg,0)', samples_per_epoch=420000,
@@ -179,7 +187,7 @@ _POLICY_NET = replace(
 # The same by recipes for one core and an hour and a half: the rate rises, then falls to 0 over 1.5 million positions.
 _SMALL_RECIPE = PolicyRecipe(epochs=30, batch_size=64, learning_rate=0.05, momentum=0.9, weight_decay=1e-4, warmup_epochs=0.2,
                              anneal=1.0, initializer='msra(avg,0)', samples_per_epoch=50000)
-_SMALL = PolicyTraining(
+_SMALL = PolicyNetTraining(
     '7.2-small', 'A smaller policy network, for one core', '适合单核训练的小型策略网络', network=PolicyNet,
     sizes={'units': 5, 'filters': 48, 'planes': 36},
     recipe=_SMALL_RECIPE,

@@ -119,6 +119,10 @@ class Experiment:
         """A trained network as other programs want it, with what makes answers of its planes."""
         return network
 
+    def judging(self, network, folder):
+        """A trained network with what a run folder has besides to judge its samples by (7.2's head); without that, itself."""
+        return network
+
     def examples(self):
         """Some pictures to show its network, uint8 (H, W, 3), that come with the project or can be made; of most none."""
         return ()

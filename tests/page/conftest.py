@@ -28,10 +28,13 @@ def digits_run(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def go_run(tmp_path_factory):
-    """7.2-small with its 36 planes, smaller still, after a glance at games of the built-in player."""
+    """7.2-small with its 36 planes, smaller still, after a glance at games of the built-in player; its head is as it began."""
+    import mxnet as mx
+
     import chapters
     from chapters.ch04_cnn import positions
     from chapters.ch07_policy_net import policy_net
+    from chapters.ch07_policy_net.ownership import FILE, OwnershipHead
     from chapters.kit.perform import run_experiment
     folder = tmp_path_factory.mktemp('runs') / 'go'
     with pytest.MonkeyPatch.context() as patch:
@@ -39,6 +42,12 @@ def go_run(tmp_path_factory):
         patch.setattr(policy_net, 'MEASURED', 50)
         run_experiment(chapters.find('7.2-small').but(units=1, filters=8, epochs=1, samples_per_epoch=640,
                                                       batch_size=32), data='selfplay', out=folder, quiet=True)
+    mx.random.seed(0)
+    head = OwnershipHead(prefix='ownership_')
+    head.initialize(mx.init.Xavier())
+    with mx.autograd.predict_mode():
+        head(mx.nd.ones((1, 8, 19, 19)))
+    head.save_parameters(str(folder / FILE))
     return folder
 
 

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import chapters
+from chapters.kit.trained.export import trained_graph
 from data_tools.go.board import BLACK, WHITE, Position, vertex
+from data_tools.go.features import planes_of
 
 PHONE, DESKTOP = {'width': 390, 'height': 844}, {'width': 1180, 'height': 900}
 PAGE = Path(__file__).parents[2] / 'chapters' / 'kit' / 'trained' / 'page'
@@ -188,7 +191,6 @@ def shares(page, name):
 
 def said_by_predict(run, folder, name, content):
     """{class: probability} of the same file by `python -m chapters predict`."""
-    import chapters
     from chapters.kit.trained.answers import probabilities_of
     from chapters.kit.trained.prediction import Predictor
     from chapters.kit.trained.saved import load_run
@@ -328,7 +330,6 @@ def scene(side=96, size=None, seed=7):
 
 
 def test_the_boxes_are_those_of_detect(open_page, tmp_path):
-    import chapters
     from chapters.ch05_detection_style.detect import detect_files, load_detector
     page, saved, seen = open_page(network=6), load_detector('zoo:5.7.2', chapters.find), 0
     page.get_by_text('It finds 0, 1, 2,').wait_for()
@@ -455,6 +456,35 @@ def test_the_moves_are_those_of_the_python_engine(open_page, go_run):
             engine.play(engine.position.to_play, [vertex(number) for number in range(361)].index(point))
 
 
+def test_whose_each_point_will_be_is_what_the_head_says(open_page, go_run):
+    from chapters.ch07_policy_net.engine import load_engine
+    page = open_page(network=1)
+    page.get_by_label('You play').select_option('0')
+    page.get_by_label('Look from all 8 sides').uncheck()
+    engine, graph = load_engine(go_run), trained_graph(go_run, chapters.find, judging=True)
+    for point in ('Q16', 'D4'):  # white is to move, then black
+        click(page, point)
+        said(page, point)
+        engine.play(engine.position.to_play, [vertex(number) for number in range(361)].index(point))
+        planes = planes_of(engine.position.state[None], engine.policy.planes).astype(np.float32)
+        numbers = graph.outputs(planes)[0][0].astype(float)
+        mover = 1 if engine.position.to_play == BLACK else -1
+        owners, (lead, spread) = mover * numbers[361:-2], numbers[-2:]
+        ahead = mover * lead - 7.5
+        share = (1 + np.tanh(abs(ahead) / (2 * spread))) / 2
+        page.locator('.judged', has_text=f'{"Black" if ahead > 0 else "White"} is {abs(ahead):.1f} points ahead').wait_for()
+        assert f'wins with {100 * share:.0f}%' in page.locator('.judged').inner_text()
+        assert not page.locator('.shudan-paint').count()
+        page.get_by_label('Show whose each point will be').check()
+        painted = page.locator('.shudan-vertex').evaluate_all(
+            "all => all.map(one => [/paint_(-?1)/.exec(one.className)?.[1], one.querySelector('.shudan-paint > *').style.opacity])")
+        shown = np.array([2 * int(sign) * float(opacity) for sign, opacity in painted])  # it paints with half the strength
+        assert np.abs(shown - owners).max() < 1e-3
+        page.get_by_label('Show whose each point will be').uncheck()
+    page.get_by_label('Komi').fill('100')
+    page.locator('.judged', has_text=f'White is {100 - mover * lead:.1f} points ahead').wait_for()
+
+
 def test_ko_and_suicide_are_refused(open_page):
     page = open_page(network=1)
     # Black takes Q16 in a ko; white would have no liberty at T1.
@@ -513,9 +543,9 @@ def test_go_by_keyboard_and_a_game_to_its_end(open_page):
     assert board(page)[9, 7] == BLACK and board(page).sum() == 1
     page.get_by_role('button', name='停一手').click()
     page.get_by_role('button', name='停一手').click()
-    page.get_by_text('黑胜 353.5 子').wait_for()
+    page.get_by_text('黑胜 353.5 目').wait_for()
     click(page, 'H10')  # a dead stone
-    page.get_by_text('白胜 7.5 子').wait_for()
+    page.get_by_text('白胜 7.5 目').wait_for()
 
 
 def test_on_a_phone_a_second_tap_plays(open_page):

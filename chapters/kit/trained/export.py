@@ -109,7 +109,7 @@ class TrainedGraph:
         return np.round(x) if 'planes' in self.config.get('sizes', {}) else x
 
 
-def trained_graph(folder, find):
+def trained_graph(folder, find, judging=False):
     """The network of a run folder; of one that trains two against each other, the generator (8.3); of one that finds boxes,
     with what makes boxes and scores of its planes (5.7).
 
@@ -119,6 +119,8 @@ def trained_graph(folder, find):
         Or `zoo:NAME`.
     find : callable
         Section -> Experiment.
+    judging : bool
+        With the head that judges positions of Go, where the folder has one: `PolicyAndOwners` of 7.2.
 
     Returns
     -------
@@ -137,6 +139,7 @@ def trained_graph(folder, find):
     experiment = experiment_of(config, find, kept)
     if experiment.trains or experiment.detects:
         network = experiment.answering(network_of(kept, config, experiment, name))
+        network = experiment.judging(network, kept) if judging else network
         arrays = {name: parameter.data() for name, parameter in network.collect_params().items()}
         return TrainedGraph(folder, config, as_symbol(network), _in_float32(arrays), (1,) + shape)
     exported = last_export(kept)

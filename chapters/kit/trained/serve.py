@@ -82,7 +82,7 @@ def page_files(folders, find):
         raise UserError(f'{PAGE}: the page is not there; build it: cd {PAGE.parent} && npm ci && npm run build')
     networks = []
     for number, folder in enumerate(folders):
-        graph = trained_graph(folder, find)
+        graph = trained_graph(folder, find, judging=True)
         description, shown = describe(graph, find)
         model, _ = onnx_model(shown)
         files[f'/network-{number}.onnx.gz'] = gzip.compress(model, 6, mtime=0)
@@ -143,8 +143,9 @@ def describe(graph, find):
                 'classes_zh': facts.class_names_zh or facts.class_names}, graph
     if graph.of_any_size and numbers == 3:
         return {**known, 'kind': 'style'}, graph
-    if numbers in PLANES and outputs == [(shape[-1] ** 2,)]:
-        return {**known, 'kind': 'go', 'planes': numbers, 'size': shape[-1]}, graph
+    points = shape[-1] ** 2
+    if numbers in PLANES and outputs in ([(points,)], [(2 * points + 2,)]):  # with owners, lead and spread (7.2's head)
+        return {**known, 'kind': 'go', 'planes': numbers, 'size': shape[-1], 'judges': outputs[0][0] > points}, graph
     if len(shape) == 4 and shape[1] in (1, 3) and [len(output) for output in outputs] == [1] \
             and 1 < outputs[0][0] <= MOST_CLASSES:
         return _of_images(graph, experiment, known, facts, outputs[0][0])

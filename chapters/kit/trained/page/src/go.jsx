@@ -2,7 +2,7 @@
 import { Goban } from '@sabaki/shudan';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { BadRecord, KOMI, area, mostHandicap, newGame, played, positionOf, readRecord, refusal, vertices } from './game.js';
-import { meanProbabilities, planesOf, sensibleMoves, turnedPlanes } from './planes.js';
+import { meanOfSides, planesOf, sensibleMoves, softmax, turnedPlanes } from './planes.js';
 import { percent } from './words.js';
 import '@sabaki/shudan/css/goban.css';
 
@@ -17,6 +17,7 @@ export function Go({ network, run, words }) {
   const [handicap, setHandicap] = useState(0);
   const [you, setYou] = useState(1); // 1 black, -1 white, 0 both
   const [show, setShow] = useState(true);
+  const [showOwners, setShowOwners] = useState(false);
   const [sides, setSides] = useState(8);
   const [answer, setAnswer] = useState(null);
   const [cursor, setCursor] = useState(null);
@@ -93,7 +94,9 @@ export function Go({ network, run, words }) {
   function describe(vertex, words) {
     const sign = state.board.get(vertex), share = seen && seen.probabilities[vertex[0] + size * vertex[1]];
     const what = sign ? words.stone(sign > 0 ? words.black : words.white) : words.empty;
-    return `${pointName(vertex, size)}: ${what}${!sign && share != null ? `, ${percent(share)}` : ''}`;
+    const owner = showOwners && seen?.judged ? Math.round(100 * seen.judged.owners[vertex[0] + size * vertex[1]]) : 0;
+    const owned = owner ? `, ${words.ownedBy(owner > 0 ? words.black : words.white, Math.abs(owner))}` : '';
+    return `${pointName(vertex, size)}: ${what}${!sign && share != null ? `, ${percent(share)}` : ''}${owned}`;
   }
   function go(index) {
     setGame({ ...game, index: Math.max(0, Math.min(game.states.length - 1, index)) });
@@ -141,7 +144,9 @@ export function Go({ network, run, words }) {
     });
   }
   if (state.move?.vertex) markers[state.move.vertex[1]][state.move.vertex[0]] = { type: 'circle' };
+  const judged = !over && seen?.judged, ahead = judged && judged.lead - komi;
   const counted = over && area(state.board, dead), lead = counted && counted.black - counted.white - komi;
+  const owners = counted ? counted.owner : judged && showOwners ? rows(judged.owners, size) : undefined;
   const following = game.states[game.index + 1]?.move?.vertex;
   const rank = following && seen ? rankOf(seen.probabilities, following, size) : null;
 
@@ -149,7 +154,7 @@ export function Go({ network, run, words }) {
     <section class="board" ref={frame}>
       <div class="keys" tabIndex={0} role="application" aria-label={words.board} aria-describedby="board-hint" onKeyDown={key}>
         <Goban vertexSize={lineWidth} signMap={state.board.signMap} heatMap={heat} markerMap={markers} showCoordinates
-          paintMap={counted ? counted.owner : undefined} dimmedVertices={[...dead].map((one) => one.split(',').map(Number))}
+          paintMap={owners} dimmedVertices={[...dead].map((one) => one.split(',').map(Number))}
           selectedVertices={cursor ? [cursor] : []} onVertexClick={click} />
       </div>
       <p role="status" class="said">{said(words) || (!run ? words.loading : turn ? words.thinking : '')}</p>
@@ -161,6 +166,8 @@ export function Go({ network, run, words }) {
         {words.byWhite} {state.board.getCaptures(-1)}</p>
       {counted && <p>{words.dead} {words.score(counted.black, counted.white, komi)}{' '}
         <b>{lead ? words.wins(name(lead), Math.abs(lead)) : words.jigo}</b></p>}
+      {network.judges && !over && <p class="judged" aria-busy={!judged}>
+        {judged ? words.judged(name(ahead || 1), Math.abs(ahead).toFixed(1), percent(chance(ahead, judged.spread))) : '\u00a0'}</p>}
       <div class="buttons walk">
         <button aria-label={words.first} title={words.first} disabled={!game.index} onClick={() => go(0)}>|◀</button>
         <button aria-label={words.previous} title={words.previous} disabled={!game.index} onClick={() => go(game.index - 1)}>◀</button>
@@ -195,6 +202,8 @@ export function Go({ network, run, words }) {
         <label class="file">{words.open} <input type="file" accept=".sgf" onChange={open} /></label>
       </div>
       <label class="check"><input type="checkbox" checked={show} onChange={() => setShow(!show)} /> {words.showMoves}</label>
+      {network.judges && <label class="check"><input type="checkbox" checked={showOwners} onChange={() => setShowOwners(!showOwners)} />{' '}
+        {words.showOwners}</label>}
       <label class="check"><input type="checkbox" checked={sides === 8} onChange={() => setSides(sides === 8 ? 1 : 8)} /> {words.sides}</label>
       {rank != null && <p class="record">{words.nextInRecord(pointName(following, size), rank, percent(seen.probabilities[following[0] + size * following[1]]))}</p>}
       {show && <>
@@ -214,15 +223,17 @@ export function Go({ network, run, words }) {
 /**
  * The network's probabilities of the moves of a position, and the first of those that may be played.
  *
- * Illegal moves and own eyes have 0, as in chapters/ch07_policy_net/engine.py; {probabilities, top: [{vertex, share}]}.
+ * Illegal moves and own eyes have 0, as in chapters/ch07_policy_net/engine.py; {probabilities, top: [{vertex, share}], judged}.
  */
-async function choices({ planes, size }, run, states, sides, wanted) {
-  const of = positionOf(states[states.length - 1]);
+async function choices({ planes, size, judges }, run, states, sides, wanted) {
+  const of = positionOf(states[states.length - 1]), area = size * size;
   const turned = turnedPlanes(planesOf(of, planes), size, sides);
-  const [logits] = await run(turned, [sides, planes, size, size], wanted);
-  if (!logits) return null; // the board has moved on
+  const [output] = await run(turned, [sides, planes, size, size], wanted);
+  if (!output) return null; // the board has moved on
+  const answers = Array.from({ length: sides }, (_, side) => output.data.subarray(side * output.dims[1], (side + 1) * output.dims[1]));
   const sensible = sensibleMoves(of);
-  const probabilities = meanProbabilities(logits.data, size, sides).map((share, move) => (sensible[move] ? share + 1e-9 : 0));
+  const probabilities = meanOfSides(answers.map((answer) => softmax(answer.subarray(0, area))), size)
+    .map((share, move) => (sensible[move] ? share + 1e-9 : 0));
   const all = vertices(size), order = [...probabilities.keys()].sort((one, other) => probabilities[other] - probabilities[one]);
   const top = [];
   for (const number of order) {
@@ -232,8 +243,21 @@ async function choices({ planes, size }, run, states, sides, wanted) {
   }
   const total = probabilities.reduce((one, other) => one + other, 0) || 1;
   const shares = probabilities.map((share) => share / total);
-  return { probabilities: shares, top: top.map(({ vertex, number }) => ({ vertex, share: shares[number] })) };
+  const judged = judges ? judgement(answers, size, states[states.length - 1].toMove) : null;
+  return { probabilities: shares, top: top.map(({ vertex, number }) => ({ vertex, share: shares[number] })), judged };
 }
+
+/** What the head of 7.2 says, for Black: {owners: from 1 to -1, White's; lead: in points, komi left out; spread}. */
+function judgement(answers, size, toMove) {
+  const area = size * size, mean = (at) => answers.reduce((sum, answer) => sum + answer[at], 0) / answers.length;
+  const owners = meanOfSides(answers.map((answer) => answer.subarray(area, 2 * area)), size).map((owner) => owner * toMove);
+  return { owners, lead: toMove * mean(2 * area), spread: mean(2 * area + 1) };
+}
+
+/** How likely the one wins who is ahead, as chapters/ch07_policy_net/ownership.py has it. */
+const chance = (ahead, spread) => (1 + Math.tanh(Math.abs(ahead) / (2 * spread))) / 2;
+
+const rows = (values, size) => Array.from({ length: size }, (_, y) => Array.from(values.subarray(size * y, size * (y + 1))));
 
 function rankOf(probabilities, [x, y], size) {
   const mine = probabilities[x + size * y];

@@ -316,14 +316,13 @@ export function turnedPlanes(planes, size, sides) {
   return turned;
 }
 
-/** The mean probability of each move, of logits seen from so many sides. */
-export function meanProbabilities(logits, size, sides) {
-  const area = size * size, mean = new Float64Array(area);
-  for (const symmetry of SYMMETRIES.slice(0, sides)) {
+/** The mean of what is said of each point: a list for each of the sides looked from. */
+export function meanOfSides(answers, size) {
+  const mean = new Float64Array(size * size);
+  answers.forEach((answer, symmetry) => {
     const source = sourceOf(symmetry, size);
-    const probabilities = softmax(logits.subarray(area * symmetry, area * (symmetry + 1)));
-    for (let point = 0; point < area; point++) mean[source[point]] += probabilities[point] / sides;
-  }
+    for (let point = 0; point < mean.length; point++) mean[source[point]] += answer[point] / answers.length;
+  });
   return mean;
 }
 
