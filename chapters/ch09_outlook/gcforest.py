@@ -6,6 +6,7 @@ Zhou, Feng, "Deep Forest: Towards An Alternative to Deep Neural Networks", https
 framework: the forests are scikit-learn's.
 """
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
@@ -47,15 +48,16 @@ class DeepForest:
         self.forests, self.trees, self.layers, self.folds, self.seed = forests, trees, layers, folds, seed
         self.scanners, self.cascade, self.estimates = [], [], []
 
-    def fit(self, x, y, say=lambda text: None):
+    def fit(self, x, y, say=lambda text: None, remembered=lambda name, compute: compute()):
         """Learn from images (N, C, H, W) of classes (N,) from 0 on; returns itself.
 
-        `estimates` then holds, a layer, the accuracy on samples that its forests had not seen.
+        `estimates` then holds, a layer, the accuracy on samples that its forests had not seen. `remembered` may keep what
+        windows and layers have learnt, and give it back (`Checkpoint.remembered`).
         """
         self.classes = int(y.max()) + 1
         self.scanners, parts = [], []
         for window in self.windows:
-            forests, shares = self._learn_squares(x, y, window)
+            forests, shares = remembered(f'window-{window}', partial(self._learn_squares, x, y, window))
             self.scanners.append(forests)
             parts.append(shares)
         scanned = np.hstack(parts) if parts else self.scan(x)
@@ -64,7 +66,7 @@ class DeepForest:
         self.cascade, self.estimates = [], []
         for layer in range(self.layers):
             features = np.hstack([scanned, answers])
-            machines, answers = self._learn_layer(features, y, layer)
+            machines, answers = remembered(f'layer-{layer + 1}', partial(self._learn_layer, features, y, layer))
             estimate = np.mean(self._mean(answers).argmax(axis=1) == y)
             if self.estimates and estimate <= max(self.estimates):
                 break
@@ -178,7 +180,7 @@ def learn(run):
     if data.stream:
         raise UserError(f'{run.experiment.section}: takes image sets of arrays')
     settings = forest_settings(**run.experiment.sizes)
-    machine = DeepForest(seed=run.seed, **settings).fit(data.train_x, y, run.say)
+    machine = DeepForest(seed=run.seed, **settings).fit(data.train_x, y, run.say, run.checkpoint.remembered)
     right = [np.mean(shares.argmax(axis=1) == data.validation_y) for shares in machine.predict_layers(data.validation_x)]
     bare = DeepForest(seed=run.seed, **{**settings, 'windows': ()}).fit(data.train_x, y, run.say)
     alone = RandomForestClassifier(settings['trees'], random_state=run.seed)

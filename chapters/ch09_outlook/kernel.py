@@ -76,7 +76,7 @@ def solve(run):
         raise UserError(f'{run.experiment.section}: takes image sets of arrays, of {_LARGEST:,} samples at most, since the '
                         'equations of more do not fit into memory: --subset N')
     train_x, test_x = (smoothed(x, sizes.get('smoothing', 0.0)) for x in (data.train_x, data.validation_x))
-    found = machine(**sizes).fit(train_x, data.train_y)
+    found = run.checkpoint.remembered('solution', lambda: machine(**sizes).fit(train_x, data.train_y))
     few = slice(2000)
     return {'samples': len(train_x), 'train_error': np.mean(found.predict(train_x[few]) != data.train_y[few]),
             'validation_error': np.mean(found.predict(test_x) != data.validation_y)}

@@ -5,6 +5,7 @@
 After Diehl, Cook, "Unsupervised learning of digit recognition using spike-timing-dependent plasticity",
 https://doi.org/10.3389/fncom.2015.00099, much simplified.
 """
+import mxnet as mx
 import numpy as np
 from sklearn.cluster import KMeans
 
@@ -12,10 +13,12 @@ from chapters.kit.data.images import load_images
 from chapters.kit.experiment import Study
 from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
-from chapters.kit.training.epochs import seed_everything
+from chapters.kit.training.epochs import seed_everything, train_epochs
 from chapters.kit.training.recipe import Recipe
 from chapters.script import run_script
 from data_tools.errors import UserError
+
+_PARTS = 10  # of the training images: it goes on after the last whole one
 
 
 class SpikingLayer:
@@ -74,12 +77,14 @@ class SpikingLayer:
 
 
 def learn_by_spikes(run):
-    """Show training images, once each; then see which class each neuron fires for, and what it says of test images.
+    """Show training images, once each, in ten parts; then see which class each neuron fires for, and what it says of test
+    images.
 
     Returns
     -------
-    dict
-        Test accuracy, that of as many means of k-means read in the same way, and of the layer before it has learnt.
+    (dict, list of dict)
+        Test accuracy, that of as many means of k-means read in the same way, and of the layer before it has learnt; the
+        history, a row for each part, with the spikes an image.
     """
     data, sizes = run.data, run.experiment.sizes
     if data.stream:
@@ -98,9 +103,20 @@ def learn_by_spikes(run):
         share = mean / np.maximum(mean.sum(axis=0), 1e-9)  # (classes, neurons)
         said = np.array([layer.show(image) for image in test_x[tests]]) @ share.T
         return np.mean(said.argmax(axis=1) == test_y[tests])
-    before = read()
-    for number in tqdm(random.permutation(len(x)), 'images', leave=False, disable=None):
-        layer.show(x[number], learn=True)
+    before, parts = read(), np.array_split(random.permutation(len(x)), _PARTS)
+
+    def train(part, random):
+        layer.random = random
+        fired = [layer.show(x[number], learn=True).sum() for number in tqdm(parts[part], 'images', leave=False, disable=None)]
+        return {'samples': len(fired), 'learning_rate': layer.stdp_rate, 'train_spikes': float(np.mean(fired))}
+
+    def arrays():
+        return {name: mx.nd.array(getattr(layer, name), dtype='float64') for name in ('weights', 'thresholds')}
+
+    def restore(saved, _):
+        layer.weights, layer.thresholds = saved['weights'].asnumpy(), saved['thresholds'].asnumpy()
+    history = train_epochs(run, _PARTS, train, arrays=arrays, restore=restore)
+    layer.random = seed_everything(run.seed, _PARTS)
     after = read()
     means = KMeans(len(layer.weights), n_init=1, random_state=run.seed).fit(x)
     owners = [np.bincount(y[means.labels_ == number], minlength=classes).argmax() for number in range(len(layer.weights))]
@@ -114,7 +130,7 @@ def learn_by_spikes(run):
     figure.suptitle(figures.text('9.4.1 What STDP has learnt', '脉冲时序可塑性学到的权重'))
     run.save_figure(figure, 'weights')
     return {'accuracy': after, 'accuracy_before': before,
-            'accuracy_of_means': np.mean(np.array(owners)[means.predict(test_x[tests])] == test_y[tests])}
+            'accuracy_of_means': np.mean(np.array(owners)[means.predict(test_x[tests])] == test_y[tests])}, history
 
 
 def spiking(neurons=25, steps=20, rate=0.3, leak=0.8, stdp_rate=0.05, tiring=0.02):

@@ -178,6 +178,41 @@ def test_gcforest_learns(tmp_path):
     assert right > 0.75 and abs(machine.estimates[0] - right) < 0.07  # none is asked what it has learnt
 
 
+def test_forests_and_equations_resume(tmp_path, monkeypatch):
+    forests = chapters.find('9.4.2-gcforest').but(trees=5, scan_trees=2, train_samples=200, layers=2, windows=(4, 6))
+    _, whole = run_experiment(forests, out=tmp_path / 'whole', quiet=True)
+    learn, learnt = gcforest.DeepForest._learn_layer, []
+
+    def stop(self, *arguments):
+        learnt.append(arguments[2])
+        if len(learnt) == 2:
+            raise KeyboardInterrupt
+        return learn(self, *arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(gcforest.DeepForest, '_learn_layer', stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(forests, out=tmp_path / 'stopped', quiet=True)
+    assert {path.name for path in (tmp_path / 'stopped' / 'checkpoint').iterdir()} == \
+        {'window-4.joblib', 'window-6.joblib', 'layer-1.joblib'}
+    with monkeypatch.context() as patch:  # nothing is learnt twice
+        patch.setattr(gcforest.DeepForest, '_learn_squares', stop_at_once)
+        _, rest = resume(tmp_path / 'stopped', chapters.find)
+    assert rest['metrics'] == whole['metrics'] and not list((tmp_path / 'stopped' / 'checkpoint').iterdir())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel.KernelMachine, 'predict', stop_at_once)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(chapters.find('9.4.3-kernel'), out=tmp_path / 'kernel', quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel.KernelMachine, 'fit', stop_at_once)
+        _, rest = resume(tmp_path / 'kernel', chapters.find)
+    assert rest['metrics']['validation_error']['last'] < 0.1
+
+
+def stop_at_once(*_):
+    raise KeyboardInterrupt
+
+
 # Generalisation
 
 def test_pixels_say_less(tmp_path):
@@ -365,7 +400,7 @@ def test_an_optimizer_of_networks_is_learnt(tmp_path):
         figures_of('9.4.1-optimizer', tmp_path / 'other', problem='forests')
 
 
-def test_spikes_find_digits(tmp_path):
+def test_spikes_find_digits(tmp_path, monkeypatch):
     layer = spikes.SpikingLayer(4, 2, random=np.random.default_rng(0))
     for _ in range(60):  # two patterns, two neurons
         for image in ([1, 1, 0, 0], [0, 0, 1, 1]):
@@ -375,6 +410,7 @@ def test_spikes_find_digits(tmp_path):
     assert fired.argmax(axis=1).tolist() in ([0, 1], [1, 0])
     run, found = figures_of('9.4.1-stdp', tmp_path)
     assert found['accuracy'] > found['accuracy_before'] + 0.2 and drawn(run, 'weights.png')
+    assert resumes('9.4.1-stdp', tmp_path / 'more', monkeypatch)
 
 
 # Predictive learning

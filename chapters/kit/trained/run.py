@@ -309,6 +309,7 @@ class Run:
             'versions': self.config['versions'], 'command': self.config['command'],
         }
         self._write_json(self.folder / 'result.json', result)
+        self.checkpoint.forget()
         return result
 
     @staticmethod

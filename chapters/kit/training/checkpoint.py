@@ -2,6 +2,7 @@
 import json
 from pathlib import Path
 
+import joblib
 import mxnet as mx
 
 from data_tools.atomic import atomic_path, atomic_write
@@ -58,6 +59,31 @@ class Checkpoint:
         except (ValueError, KeyError, mx.MXNetError) as error:
             raise UserError(f'{self._latest}: damaged checkpoint ({str(error).splitlines()[0]}); start the run '
                             'again without --resume') from None
+
+    def remembered(self, name, compute):
+        """What `compute()` returns; of a run that had got so far before it was stopped, what it was then.
+
+        For what is no training by epochs, such as forests. `forget` removes it.
+
+        Parameters
+        ----------
+        name : str
+            Of the file, `NAME.joblib`.
+        compute : callable
+        """
+        path = self.folder / f'{name}.joblib'
+        if path.exists():
+            return joblib.load(path)
+        found = compute()
+        self.folder.mkdir(exist_ok=True)
+        with atomic_path(path) as beside:
+            joblib.dump(found, str(beside), compress=('zlib', 1))
+        return found
+
+    def forget(self):
+        """Remove what was `remembered`."""
+        for path in self.folder.glob('*.joblib'):
+            path.unlink()
 
     def snapshots(self):
         """[(number of epochs, arrays)] of the kept epochs that training has reached."""
