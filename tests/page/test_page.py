@@ -477,7 +477,7 @@ def test_whose_each_point_will_be_is_what_the_head_says(open_page, go_run):
         assert not page.locator('.shudan-paint').count()
         page.get_by_label('Show whose each point will be').check()
         painted = page.locator('.shudan-vertex').evaluate_all(
-            "all => all.map(one => [/paint_(-?1)/.exec(one.className)[1], one.querySelector('.shudan-paint > *').style.opacity])")
+            "all => all.map(e => [/paint_(-?1)/.exec(e.className)[1], e.querySelector('.shudan-paint > *').style.opacity])")
         shown = np.array([2 * int(sign) * float(opacity) for sign, opacity in painted])  # it paints with half the strength
         assert np.abs(shown - owners).max() < 1e-3
         page.get_by_label('Show whose each point will be').uncheck()
