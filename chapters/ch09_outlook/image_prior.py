@@ -202,7 +202,7 @@ def _draw(run, pictures, values, steps, found, task):
         axes[-1].axhline(found[f'psnr_{name}'], color='gray', linestyle=':' if name == 'broken' else '--', label=name)
     axes[-1].set(xlabel='steps', ylabel='PSNR in dB')
     axes[-1].legend(fontsize=8)
-    figure.suptitle(figures.text(f'9-40 Deep image prior: {task}', '深度图像先验'))
+    figure.suptitle(figures.text(f'9-{41 if task == "complete" else 40} Deep image prior: {task}', '深度图像先验'))
     figure.tight_layout()
     run.save_figure(figure, 'mended')
 
