@@ -95,7 +95,7 @@ class DeepForest:
             return x.reshape(len(x), -1)
         parts = []
         for window, forests in zip(self.windows, self.scanners):
-            squares = squares_of(x, window, self.step)
+            squares = self._squares(x, window)
             parts.append(np.mean([_said(forest, squares) for forest in forests], axis=0))
         return np.hstack(parts)
 
@@ -103,18 +103,26 @@ class DeepForest:
         """Forests, a fold each, that tell the class of the image from one square of it; what they say of squares of images
         that they have not seen.
 
-        The paper has an extremely randomized forest beside each, whose answers to squares are so poor that the cascade is
-        better off without.
+        The paper has a random and an extremely randomized forest, which see the square alone. Ours is extremely randomized,
+        looks at the root of the number of features in each split, and sees where the square lies, too.
         """
-        random, squares = np.random.default_rng([self.seed, window]), squares_of(x, window, self.step)
+        random, squares = np.random.default_rng([self.seed, window]), self._squares(x, window)
         forests, answers = [], np.zeros((len(x), squares.shape[1] * (self.classes - 1)), np.float32)
         for learnt, held in self._split(x, y, window):
             image, place = np.unravel_index(random.permutation(len(learnt) * squares.shape[1])[:self.patches],
                                             (len(learnt), squares.shape[1]))
-            forests.append(self._forest(0, self.scan_trees, window, min_samples_leaf=10).fit(
+            forests.append(ExtraTreesClassifier(
+                self.scan_trees, max_features='sqrt', min_samples_leaf=10, random_state=self.seed + window).fit(
                 squares[learnt[image], place], y[learnt[image]]))
             answers[held] = _said(forests[-1], squares[held])
         return forests, answers
+
+    def _squares(self, x, window):
+        """Squares with their row and column beside the pixels, as often as a tree draws each of these when it splits."""
+        squares = squares_of(x, window, self.step)
+        columns, often = (x.shape[3] - window) // self.step + 1, squares.shape[2] // 16 + 1
+        place = np.tile(np.stack(np.divmod(np.arange(squares.shape[1]), columns), axis=1), (1, often)).astype(x.dtype)
+        return np.concatenate([squares, np.broadcast_to(place, (len(x),) + place.shape)], axis=2)
 
     def _learn_layer(self, features, y, layer):
         """[[forests of one kind, a fold]], and what they say of the samples that they have not seen (N, forests * classes)."""
@@ -133,10 +141,10 @@ class DeepForest:
     def _split(self, x, y, number):
         return StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + number).split(x, y)
 
-    def _forest(self, kind, trees, number, **settings):
+    def _forest(self, kind, trees, number):
         if kind:  # one feature at random a split, as the paper has it
-            return ExtraTreesClassifier(trees, max_features=1, random_state=self.seed + number, **settings)
-        return RandomForestClassifier(trees, max_features='sqrt', random_state=self.seed + number, **settings)
+            return ExtraTreesClassifier(trees, max_features=1, random_state=self.seed + number)
+        return RandomForestClassifier(trees, max_features='sqrt', random_state=self.seed + number)
 
     def _mean(self, answers):
         return answers.reshape(len(answers), -1, self.classes).mean(axis=1)
