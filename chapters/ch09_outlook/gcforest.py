@@ -40,11 +40,13 @@ class DeepForest:
         At most: the cascade ends where another layer makes the estimate no better.
     folds : int
         Of cross-validation, so that no forest hands on answers that it has learnt by heart.
+    shift : int
+        The cascade learns from images moved by so many pixels in four directions, too.
     seed : int
     """
     def __init__(self, windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3,
-                 seed=0):
-        self.windows, self.step, self.scan_trees, self.patches = windows, step, scan_trees, patches
+                 shift=0, seed=0):
+        self.windows, self.step, self.scan_trees, self.patches, self.shift = windows, step, scan_trees, patches, shift
         self.forests, self.trees, self.layers, self.folds, self.seed = forests, trees, layers, folds, seed
         self.scanners, self.cascade, self.estimates = [], [], []
 
@@ -54,20 +56,20 @@ class DeepForest:
         `estimates` then holds, a layer, the accuracy on samples that its forests had not seen. `remembered` may keep what
         windows and layers have learnt, and give it back (`Checkpoint.remembered`).
         """
-        self.classes = int(y.max()) + 1
+        self.classes, views = int(y.max()) + 1, moved(x, self.shift)
         self.scanners, parts = [], []
         for window in self.windows:
-            forests, shares = remembered(f'window-{window}', partial(self._learn_squares, x, y, window))
+            forests, shares = remembered(f'window-{window}', partial(self._learn_squares, views, y, window))
             self.scanners.append(forests)
             parts.append(shares)
-        scanned = np.hstack(parts) if parts else self.scan(x)
+        scanned = np.hstack(parts) if parts else np.concatenate([self.scan(view) for view in views])
         say(f'{scanned.shape[1]} numbers an image after scanning')
-        answers = np.zeros((len(x), 0), np.float32)
+        answers = np.zeros((len(scanned), 0), np.float32)
         self.cascade, self.estimates = [], []
         for layer in range(self.layers):
             features = np.hstack([scanned, answers])
             machines, answers = remembered(f'layer-{layer + 1}', partial(self._learn_layer, features, y, layer))
-            estimate = np.mean(self._mean(answers).argmax(axis=1) == y)
+            estimate = np.mean(self._mean(answers[:len(y)]).argmax(axis=1) == y)
             if self.estimates and estimate <= max(self.estimates):
                 break
             self.cascade.append(machines)
@@ -99,23 +101,24 @@ class DeepForest:
             parts.append(np.mean([_said(forest, squares) for forest in forests], axis=0))
         return np.hstack(parts)
 
-    def _learn_squares(self, x, y, window):
+    def _learn_squares(self, views, y, window):
         """Forests, a fold each, that tell the class of the image from one square of it; what they say of squares of images
-        that they have not seen.
+        that they have not seen, view after view: (views * N, D).
 
         The paper has a random and an extremely randomized forest, which see the square alone. Ours is extremely randomized,
         looks at the root of the number of features in each split, and sees where the square lies, too.
         """
-        random, squares = np.random.default_rng([self.seed, window]), self._squares(x, window)
-        forests, answers = [], np.zeros((len(x), squares.shape[1] * (self.classes - 1)), np.float32)
-        for learnt, held in self._split(x, y, window):
+        random, squares = np.random.default_rng([self.seed, window]), self._squares(views[0], window)
+        forests, answers = [], np.zeros((len(views), len(y), squares.shape[1] * (self.classes - 1)), np.float32)
+        for learnt, held in self._split(y, window):
             image, place = np.unravel_index(random.permutation(len(learnt) * squares.shape[1])[:self.patches],
                                             (len(learnt), squares.shape[1]))
             forests.append(ExtraTreesClassifier(
                 self.scan_trees, max_features='sqrt', min_samples_leaf=10, random_state=self.seed + window).fit(
                 squares[learnt[image], place], y[learnt[image]]))
-            answers[held] = _said(forests[-1], squares[held])
-        return forests, answers
+            for view, said in zip(views, answers):
+                said[held] = _said(forests[-1], self._squares(view[held], window))
+        return forests, answers.reshape(len(views) * len(y), -1)
 
     def _squares(self, x, window):
         """Squares with their row and column beside the pixels, as often as a tree draws each of these when it splits."""
@@ -125,25 +128,29 @@ class DeepForest:
         return np.concatenate([squares, np.broadcast_to(place, (len(x),) + place.shape)], axis=2)
 
     def _learn_layer(self, features, y, layer):
-        """[[forests of one kind, a fold]], and what they say of the samples that they have not seen (N, forests * classes)."""
-        machines, answers = [], np.zeros((len(y), self.forests, self.classes), np.float32)
+        """[[forests of one kind, a fold]], and what they say of the samples that they have not seen, (N, forests * classes);
+        features, and answers, view after view."""
+        views = len(features) // len(y)
+        machines, answers = [], np.zeros((len(features), self.forests, self.classes), np.float32)
         bar = tqdm(total=self.forests * self.folds, desc=f'layer {layer + 1}', leave=False, disable=None)
         for number in range(self.forests):
             machines.append([])
-            for learnt, held in self._split(features, y, layer):
-                machine = self._forest(number % 2, self.trees, 100 * layer + number).fit(features[learnt], y[learnt])
+            for learnt, held in self._split(y, layer):
+                learnt, held = (np.concatenate([part + len(y) * view for view in range(views)]) for part in (learnt, held))
+                machine = self._forest(number % 2, self.trees, 100 * layer + number)
+                machine.fit(features[learnt], np.tile(y, views)[learnt])
                 answers[held, number] = machine.predict_proba(features[held])
                 machines[-1].append(machine)
                 bar.update()
         bar.close()
-        return machines, answers.reshape(len(y), -1)
+        return machines, answers.reshape(len(features), -1)
 
-    def _split(self, x, y, number):
-        return StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + number).split(x, y)
+    def _split(self, y, number):
+        return StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + number).split(y, y)
 
     def _forest(self, kind, trees, number):
-        if kind:  # one feature at random a split, as the paper has it
-            return ExtraTreesClassifier(trees, max_features=1, random_state=self.seed + number)
+        if kind:  # the paper draws one feature a split, for which as few trees as ours are too few
+            return ExtraTreesClassifier(trees, max_features=0.1, random_state=self.seed + number)
         return RandomForestClassifier(trees, max_features='sqrt', random_state=self.seed + number)
 
     def _mean(self, answers):
@@ -176,7 +183,15 @@ def squares_of(x, window, step):
     return views.reshape(len(x), views.shape[1] * views.shape[2], -1)
 
 
-def forest_settings(windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3):
+def moved(x, pixels):
+    """[images (N, C, H, W)]: as they are and, unless `pixels` is 0, moved up, down, left, and right, their edge repeated."""
+    height, width = x.shape[2:]
+    wide = np.pad(x, ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels)), 'edge')
+    return [x] + [wide[:, :, top:top + height, left:left + width] for top, left in
+                  ((2 * pixels, pixels), (0, pixels), (pixels, 2 * pixels), (pixels, 0)) if pixels]
+
+
+def forest_settings(windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3, shift=0):
     """What can be set of a `DeepForest`."""
     return dict(windows=windows, step=step, scan_trees=scan_trees, patches=patches, forests=forests, trees=trees,
                 layers=layers, folds=folds)

@@ -167,6 +167,21 @@ def test_squares_are_cut_out_in_order():
         gcforest.squares_of(x, 7, 1)
 
 
+def test_images_are_moved():
+    x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    assert len(gcforest.moved(x, 0)) == 1
+    _, up, down, left, right = (view[0, 0] for view in gcforest.moved(x, 1))
+    assert (up[:3] == x[0, 0, 1:]).all() and (up[3] == x[0, 0, 3]).all() and (down[1:] == x[0, 0, :3]).all()
+    assert (left[:, :3] == x[0, 0, :, 1:]).all() and (right[:, 1:] == x[0, 0, :, :3]).all()
+
+
+def test_of_an_image_all_views_are_in_one_fold(tmp_path):
+    random = np.random.default_rng(0)  # images that have nothing to do with their classes, so that nothing can be known
+    x, y = random.random((200, 1, 8, 8)).astype(np.float32), np.arange(200) % 2
+    machine = gcforest.DeepForest(windows=(4,), trees=20, scan_trees=5, layers=1, forests=2, shift=1).fit(x, y)
+    assert machine.estimates[0] < 0.65
+
+
 def test_gcforest_learns(tmp_path):
     run, found = figures_of('9.4.2-gcforest', tmp_path, trees=15, scan_trees=5, train_samples=400, layers=2)
     assert found['validation_accuracy'] > 0.8 and found['layers'] >= 1 and drawn(run, 'layers.png')
