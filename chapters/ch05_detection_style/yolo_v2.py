@@ -263,6 +263,7 @@ RECIPE = Recipe(epochs=12, batch_size=16, optimizer='muon', learning_rate=0.03, 
 CELLS = RECIPE.but(epochs=16, batch_size=4, learning_rate=0.015, warmup_epochs=0.5, old_rate=0.3,
                    frozen='fine.0.features.0 fine.0.features.2 fine.0.features.3', fresh='coarse beside last output',
                    augmentation='mirror smallest=0.8 largest=1.3 saturation=30 lightness=30')
+CELLS_SMALL = RECIPE.but(epochs=40, batch_size=4, learning_rate=0.015, warmup_epochs=1.2, augmentation=CELLS.augmentation)
 VOC = Recipe(epochs=160, batch_size=64, learning_rate=0.001, momentum=0.9, weight_decay=5e-4, lr_factor=0.1, lr_every=60,
              initializer='msra(avg,0.1)', augmentation='mirror smallest=0.8 largest=1.2 saturation=50 lightness=40')
 
@@ -272,6 +273,8 @@ EXPERIMENTS = [
     Detection('5.7.2-cells', 'YOLO v2 on SqueezeNet finds blood cells', 'YOLO v2（以 SqueezeNet 为底）找血细胞', network=YOLOv2,
               loss=YOLOv2Loss, sizes={'base': 'squeezenet', 'filters': 256, 'squeezed': 64, 'classes': 3, 'shapes': ()},
               data='bccd', sample_shape=(3, 256, 352), recipe=CELLS),
+    Detection('5.7.2-cells-small', 'The small YOLO v2 finds blood cells', 'YOLO v2 小网络找血细胞', network=YOLOv2, loss=YOLOv2Loss,
+              sizes={**SMALL, 'classes': 3}, data='bccd', sample_shape=(3, 256, 352), recipe=CELLS_SMALL),
     Detection('5.7.2-voc', 'YOLO v2 as printed', 'YOLO v2，与书中相同', network=YOLOv2, loss=YOLOv2Loss, data='voc',
               sample_shape=(3, 416, 416), recipe=VOC, book=figures_of(validation_mAP=0.768, data='voc')),
 ]
