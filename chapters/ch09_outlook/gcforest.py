@@ -35,13 +35,13 @@ class DeepForest:
     patches : int
         Squares that such a forest learns from, at most.
     forests, trees : int
-        Of a layer of the cascade; half of the forests are extremely randomized.
+        Of a layer of the cascade; the first, third, ... forest is extremely randomized.
     layers : int
         At most: the cascade ends where another layer makes the estimate no better.
     folds : int
         Of cross-validation, so that no forest hands on answers that it has learnt by heart.
     shift : int
-        The cascade learns from images moved by so many pixels in four directions, too.
+        The cascade learns from images moved by so many pixels in four directions, too, and answers by the mean of such views.
     seed : int
     """
     def __init__(self, windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3,
@@ -69,7 +69,7 @@ class DeepForest:
         for layer in range(self.layers):
             features = np.hstack([scanned, answers])
             machines, answers = remembered(f'layer-{layer + 1}', partial(self._learn_layer, features, y, layer))
-            estimate = np.mean(self._mean(answers[:len(y)]).argmax(axis=1) == y)
+            estimate = np.mean(self._mean(answers).reshape(len(views), len(y), -1).mean(axis=0).argmax(axis=1) == y)
             if self.estimates and estimate <= max(self.estimates):
                 break
             self.cascade.append(machines)
@@ -79,10 +79,13 @@ class DeepForest:
 
     def predict(self, x):
         """Shares of the classes (N, classes), of images (N, C, H, W)."""
-        return self.predict_layers(x)[-1]
+        return self.predict_views(x)[:, -1].mean(axis=0)
 
-    def predict_layers(self, x):
-        """The same after every layer of the cascade: (layers, N, classes)."""
+    def predict_views(self, x):
+        """The same of each view, as `moved` has them, after each layer of the cascade: (views, layers, N, classes)."""
+        return np.stack([self._predict_layers(view) for view in moved(x, self.shift)])
+
+    def _predict_layers(self, x):
         scanned, answers, found = self.scan(x), np.zeros((len(x), 0), np.float32), []
         for machines in self.cascade:
             features = np.hstack([scanned, answers])
@@ -137,7 +140,7 @@ class DeepForest:
             machines.append([])
             for learnt, held in self._split(y, layer):
                 learnt, held = (np.concatenate([part + len(y) * view for view in range(views)]) for part in (learnt, held))
-                machine = self._forest(number % 2, self.trees, 100 * layer + number)
+                machine = self._forest(number % 2 == 0, self.trees, 100 * layer + number)
                 machine.fit(features[learnt], np.tile(y, views)[learnt])
                 answers[held, number] = machine.predict_proba(features[held])
                 machines[-1].append(machine)
@@ -148,8 +151,8 @@ class DeepForest:
     def _split(self, y, number):
         return StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + number).split(y, y)
 
-    def _forest(self, kind, trees, number):
-        if kind:  # the paper draws one feature a split, for which as few trees as ours are too few
+    def _forest(self, extremely, trees, number):
+        if extremely:  # the paper draws one feature a split, for which as few trees as ours are too few
             return ExtraTreesClassifier(trees, max_features=0.1, random_state=self.seed + number)
         return RandomForestClassifier(trees, max_features='sqrt', random_state=self.seed + number)
 
@@ -194,7 +197,7 @@ def moved(x, pixels):
 def forest_settings(windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3, shift=0):
     """What can be set of a `DeepForest`."""
     return dict(windows=windows, step=step, scan_trees=scan_trees, patches=patches, forests=forests, trees=trees,
-                layers=layers, folds=folds)
+                layers=layers, folds=folds, shift=shift)
 
 
 def learn(run):
@@ -204,12 +207,14 @@ def learn(run):
         raise UserError(f'{run.experiment.section}: takes image sets of arrays')
     settings = forest_settings(**run.experiment.sizes)
     machine = DeepForest(seed=run.seed, **settings).fit(data.train_x, y, run.say, run.checkpoint.remembered)
-    right = [np.mean(shares.argmax(axis=1) == data.validation_y) for shares in machine.predict_layers(data.validation_x)]
+    views = machine.predict_views(data.validation_x)
+    right = np.mean(views.mean(axis=0).argmax(axis=2) == data.validation_y, axis=1)
     bare = DeepForest(seed=run.seed, **{**settings, 'windows': ()}).fit(data.train_x, y, run.say)
     alone = RandomForestClassifier(settings['trees'], random_state=run.seed)
     alone.fit(data.train_x.reshape(len(y), -1), y)
     metrics = {
         'validation_accuracy': right[-1], 'validation_accuracy_first_layer': right[0], 'layers': len(right),
+        'validation_accuracy_unmoved': np.mean(views[0, -1].argmax(axis=1) == data.validation_y),
         'validation_accuracy_without_scanning': np.mean(
             bare.predict(data.validation_x).argmax(axis=1) == data.validation_y),
         'validation_accuracy_one_forest': alone.score(data.validation_x.reshape(len(data.validation_x), -1),

@@ -1,4 +1,6 @@
 """Sections 9.3.1, 9.3.6 and 9.4: what may come after the networks of the book."""
+from inspect import signature
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -185,6 +187,8 @@ def test_of_an_image_all_views_are_in_one_fold(tmp_path):
 def test_gcforest_learns(tmp_path):
     run, found = figures_of('9.4.2-gcforest', tmp_path, trees=15, scan_trees=5, train_samples=400, layers=2)
     assert found['validation_accuracy'] > 0.8 and found['layers'] >= 1 and drawn(run, 'layers.png')
+    assert gcforest.forest_settings() == {  # all can be set, and nothing is what it is not elsewhere
+        name: one.default for name, one in signature(gcforest.DeepForest).parameters.items() if name != 'seed'}
     machine = gcforest.DeepForest(trees=15, scan_trees=5, patches=20000, layers=1, folds=2)
     machine.fit(run.data.train_x[:300], run.data.train_y[:300].astype(int))
     shares = machine.predict(run.data.validation_x)
