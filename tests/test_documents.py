@@ -10,8 +10,7 @@ import chapters
 ROOT = Path(chapters.__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md')])
 TWINS = [path for path in DOCUMENTS if path.name.endswith('.zh-CN.md')]
-# PACKING's twin is an abstract; the READMEs are looked at as to their links and commands only.
-TWINS = [path for path in TWINS if not path.name.startswith('PACKING')]
+# The READMEs are looked at as to their links and commands only.
 WORD_FOR_WORD = [path for path in TWINS if not path.name.startswith('README')]
 
 
