@@ -39,6 +39,12 @@ html_context = {'here': 'en' if ENGLISH else 'zh', 'there': 'zh' if ENGLISH else
                 'there_name': '中文' if ENGLISH else 'English'}
 
 
+def spellings(word):
+    """A word as it is written in Britain and in America: normalisation, normalization."""
+    match = re.fullmatch('([a-z]*[a-z]{3}[lrmd]i)([sz])((?:e|ed|er|ers|es|ing|ation)s?)', word)
+    return [word, match.group(1) + {'s': 'z', 'z': 's'}[match.group(2)] + match.group(3)] if match else [word]
+
+
 class Both(SearchLanguage):
     """Words of Latin letters, and pairs of neighbouring characters of Chinese, in the index as in the query.
 
@@ -61,7 +67,7 @@ function splitQuery(query) {
             if '\u4e00' <= word[0] <= '\u9fff':
                 found += [word[at:at + 2] for at in range(max(1, len(word) - 1))]
             elif word.strip('.'):
-                found.append(word.strip('.'))
+                found += spellings(word.strip('.'))
         return found
 
     def word_filter(self, word):

@@ -82,7 +82,7 @@ def test_a_notebook_has_code_side_by_side_formulas_pictures_and_hidden_answers(p
 
 
 @pytest.mark.parametrize('language, query', [('zh', '批规范化'), ('en', 'batch normalisation'), ('zh', 'batch'),
-                                             ('en', '批规范化')])
+                                             ('en', 'batch normalization'), ('en', '批规范化')])
 def test_search_finds_terms_of_both_languages(page, address, language, query):
     page.goto(f'{address}/{language}/search.html?q={query}')
     page.locator('ul.search li').first.wait_for()
@@ -93,6 +93,13 @@ def test_search_finds_terms_of_both_languages(page, address, language, query):
         assert any(('第 4 章' if language == 'zh' else 'Chapter 4') in title or
                    ('第 5 章' if language == 'zh' else 'Chapter 5') in title for title in found), found
     assert found and page.locator('.switch a').is_visible()
+
+
+def test_the_chinese_pages_are_chinese_around_the_text_too(page, address):
+    page.goto(f'{address}/zh/guides/OWN.html')
+    around = page.locator('.related-pages, .toc-drawer').all_inner_texts()
+    assert '下一页' in around[0] and '上一页' in around[0] and '本页内容' in around[1]
+    assert not any(word in text for text in around for word in ('Next', 'Previous', 'On this page'))
 
 
 @pytest.mark.parametrize('language', ['en', 'zh'])
