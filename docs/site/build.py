@@ -25,11 +25,20 @@ sys.path.insert(0, str(ROOT))
 CHINESE = re.compile('[\u3400-\u9fff\uff08-\uff1f]')
 LANGUAGES = ('en', 'zh')
 READ = ('.md', '.ipynb')  # pages with a twin in the other language
+START = ('FIRST', 'INSTALL')  # the guides in the order in which one reads them; others come last
+ORDER = (*START, 'COMMANDS', 'OWN', 'PACKING', 'DEPLOYMENT', 'CHAPTER5', 'DETECTION', 'GO', 'GAN', 'ADVERSARIAL', 'OUTLOOK',
+         'SCALING', 'RESULTS', 'MEASURED', 'BENCHMARKS', 'SCREENS', 'CONTRIBUTING')
 WORDS = {
-    'en': dict(chapters='Chapters', guides='Guides', api='Interface', notebook='Notebook', section='section',
-               what='experiment', figure='figures of the book', open='The notebook of this chapter', results='Results'),
-    'zh': dict(chapters='各章', guides='指南', api='接口', notebook='笔记本', section='小节', what='实验', figure='书中数值',
-               open='本章的笔记本', results='结果')}
+    'en': dict(start='Begin here', chapters='Chapters', guides='Guides', api='Interface', notebook='Notebooks',
+               section='section', what='experiment', figure='figures of the book', open='The notebook of this chapter',
+               code='its functions and classes',
+               run='A section leads to its place in the notebook. In a terminal, `python -m chapters show {0}` shows an '
+                   'experiment and where its code stands, `python -m chapters run {0}` runs it; '
+                   '[all commands](../guides/COMMANDS.md).'),
+    'zh': dict(start='从这里开始', chapters='各章', guides='指南', api='接口', notebook='笔记本',
+               section='小节', what='实验', figure='书中数值', open='本章的笔记本', code='本章的函数与类（英文）',
+               run='点击小节即到笔记本中的相应位置。在终端中，`python -m chapters show {0}` 显示一个实验及其代码的位置，'
+                   '`python -m chapters run {0}` 运行它；[全部命令](../guides/COMMANDS.md)。')}
 
 
 def main(arguments):
@@ -69,12 +78,15 @@ def sources(folder, language):
     suffix, words = '.zh-CN.md' if language == 'zh' else '.md', WORDS[language]
     guides = {path.name[:-3]: path for path in [*sorted((ROOT / 'docs').glob('*.md')), ROOT / 'CONTRIBUTING.md']
               if not path.name.endswith('.zh-CN.md')}
+    guides = {name: guides[name] for name in [*filter(guides.get, ORDER), *(name for name in guides if name not in ORDER)]}
     pages = {path.resolve(): f'guides/{name}.md' for name, path in guides.items()}
     pages.update({path.with_name(f'{name}.zh-CN.md').resolve(): f'guides/{name}.md' for name, path in guides.items()})
     for name in ('README.md', 'README.zh-CN.md'):
         pages[ROOT / name] = 'index.md'
     notebooks = sorted((ROOT / 'notebooks').glob('ch*.ipynb'))
     pages.update({path.resolve(): f'notebooks/{path.name}' for path in notebooks})
+    called = {page: re.search('^# (.*)', path.read_text(encoding='utf-8'), re.M).group(1) for path, page in pages.items()
+              if path.suffix == '.md' and path.exists() and path.name.endswith('.zh-CN.md') == (language == 'zh')}
 
     def links(text, origin, at):
         """Links to pages of the site; to files that are none, as their names only."""
@@ -86,6 +98,8 @@ def sources(folder, language):
             page = pages.get((origin.parent / path).resolve())
             if page is None:
                 return f'{label}'
+            if label.strip('`').endswith('.md'):  # here are pages, and no files
+                label = called.get(page, label)
             if not path.endswith(('.md', '.ipynb')) or re.match(r'L\d', anchor):
                 anchor = mark = ''
             return f'[{label}]({posixpath.relpath(page, posixpath.dirname(at) or ".")}{mark}{anchor})'
@@ -98,6 +112,9 @@ def sources(folder, language):
             return f'![{match.group(1)}]({posixpath.relpath("pictures/" + path.name, posixpath.dirname(at) or ".")})'
         return re.sub(r'!\[([^\]]*)\]\(([^)\s]+)\)', picture, text)
 
+    if language == 'zh':
+        (folder / 'locales' / 'zh_CN' / 'LC_MESSAGES').mkdir(parents=True)
+        shutil.copy(HERE / 'zh_CN.po', folder / 'locales' / 'zh_CN' / 'LC_MESSAGES' / 'sphinx.po')
     for name in ('chapters', 'guides', 'notebooks', *['api'] * (language == 'en')):
         (folder / name).mkdir(parents=True)
     for name, path in guides.items():
@@ -113,9 +130,11 @@ def sources(folder, language):
     for path in notebooks:
         notebook = nbformat.read(path, 4)
         titles = [one_language(cell.source, language) for cell in notebook.cells if cell.cell_type == 'markdown']
+        places = set()
         for cell in notebook.cells:
             if cell.cell_type == 'markdown':
                 cell.source = links(one_language(cell.source, language), path, f'notebooks/{path.name}')
+                cell.source = with_places(cell.source, path.stem, places)
             for output in cell.get('outputs', ()):
                 if 'text/markdown' in output.get('data', {}):
                     output.data['text/markdown'] = links(output.data['text/markdown'], path, f'notebooks/{path.name}')
@@ -123,25 +142,41 @@ def sources(folder, language):
                     output.data.pop('text/plain', None)
         nbformat.write(notebook, folder / 'notebooks' / path.name)
         lines = [titles[0].splitlines()[0], '', *about[path.stem].strip().replace('\n', '\n\n').splitlines(), '',
-                 f'[{words["open"]}](../notebooks/{path.name})', '',
+                 f'[{words["open"]}](../notebooks/{path.name}) · <a href="{"../" if language == "en" else "../../en/"}api/'
+                 f'chapters.{path.stem}.html">{words["code"]}</a>', '',
                  f'| {words["section"]} | {words["what"]} | {words["figure"]} |', '| --- | --- | --- |']
         code = ''.join(cell.source for cell in notebook.cells if cell.cell_type == 'code')
-        for experiment in chapters.experiments():
-            if experiment.section.split('.')[0] == path.stem[3] and f"'{experiment.section}'" in code:
-                figures = ', '.join(f'{figure.metric.replace("_", " ")} {figure.value:g}' for figure in experiment.book[:3])
-                title = experiment.title if language == 'en' else experiment.title_zh or experiment.title
-                lines.append(f'| {experiment.section} | {title} | {figures} |')
+        shown = [experiment for experiment in chapters.experiments()
+                 if experiment.section.split('.')[0] == path.stem[3] and f"'{experiment.section}'" in code]
+        for experiment in shown:
+            figures = ', '.join(f'{figure.metric.replace("_", " ")} {figure.value:g}' for figure in experiment.book[:3])
+            title = experiment.title if language == 'en' else experiment.title_zh or experiment.title
+            section = experiment.section
+            place = section if section in places else section.split('-')[0]  # variants may stand side by side in one place
+            lines.append(f'| {f"[{section}](#{path.stem}-{place})" if place in places else section} | {title} | {figures} |')
+        example = next((experiment for experiment in shown if hasattr(experiment, 'network')), shown[0])
+        lines += ['', words['run'].format(example.section)]
         (folder / 'chapters' / f'{path.stem}.md').write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
     def tree(caption, names):
         return f'\n```{{toctree}}\n:caption: {caption}\n:maxdepth: 1\n:hidden:\n\n' + '\n'.join(names) + '\n```\n'
     text = (HERE / f'index{suffix}').read_text(encoding='utf-8')
+    text += tree(words['start'], [f'guides/{name}' for name in START])
     text += tree(words['chapters'], [f'chapters/{path.stem}' for path in notebooks])
     text += tree(words['notebook'], [f'notebooks/{path.stem}' for path in notebooks])
-    text += tree(words['guides'], [f'guides/{name}' for name in guides])
+    text += tree(words['guides'], [f'guides/{name}' for name in guides if name not in START])
     if language == 'en':
         text += tree(words['api'], interface(folder / 'api'))
     (folder / 'index.md').write_text(text, encoding='utf-8')
+
+
+def with_places(text, chapter, places):
+    """Markdown with a place to link to, (CHAPTER-SECTION)=, before the first heading of every section; `places` keeps these."""
+    def mark(match):
+        known = match.group(1) in places
+        places.add(match.group(1))
+        return match.group(0) if known else f'({chapter}-{match.group(1)})=\n{match.group(0)}'
+    return re.sub(r'^#+ (\d[\d.]*\d(?:-[\w-]+)?) ', mark, text, flags=re.M)
 
 
 def add_headings(work, name):
@@ -218,6 +253,9 @@ def complaints_of(out):
         anchors[path] = {html.unescape(name) for name in re.findall(r'\bid="([^"]+)"', texts[path])}
     for path, text in texts.items():
         where = path.relative_to(out)
+        article = re.search('<article.*?</article>', text, re.S)
+        if article and re.search(r'<a\b[^>]*\bhref="#"', article.group()):
+            found.append(f'{where}: a link leads to the page itself')
         for tag, link in re.findall(r'<(\w+)\b[^>]*?\b(?:href|src)="([^"]*)"', text):
             link = html.unescape(link)
             if re.match(r'(https?:)?//', link):

@@ -48,6 +48,27 @@ def test_every_notebook_has_a_chapter_text_and_loses_no_cell_in_either_language(
             assert build.CHINESE.search(build.one_language(cell.source, 'zh')) or not build.CHINESE.search(cell.source)
 
 
+def test_every_section_of_a_notebook_gets_one_place_to_link_to(build):
+    places = set()
+    text = '## 4.4 Digits\n\nWords.\n\n### 4.4-fast Faster\n\n### 4.4 Digits again\n\n## Epoch by epoch'
+    assert build.with_places(text, 'ch04_cnn', places) == (
+        '(ch04_cnn-4.4)=\n## 4.4 Digits\n\nWords.\n\n(ch04_cnn-4.4-fast)=\n### 4.4-fast Faster\n\n### 4.4 Digits again\n\n'
+        '## Epoch by epoch')
+    assert places == {'4.4', '4.4-fast'}
+
+
+@pytest.mark.parametrize('language, title', [('en', 'Packing image data sets'), ('zh', '打包图像数据集')])
+def test_pages_are_named_by_their_titles_and_sections_lead_into_the_notebook(build, tmp_path, language, title):
+    build.sources(tmp_path / language, language)
+    commands, chapter, index = ((tmp_path / language / name).read_text(encoding='utf-8')
+                                for name in ('guides/COMMANDS.md', 'chapters/ch04_cnn.md', 'index.md'))
+    assert f'[{title}](PACKING.md)' in commands and '.md](' not in commands
+    assert '| [4.4](#ch04_cnn-4.4) |' in chapter and '| [4.4.4-batch8](#ch04_cnn-4.4.4) |' in chapter
+    assert 'python -m chapters run 4.2.2' in chapter
+    listed = [line for line in index.splitlines() if line.startswith('guides/')]
+    assert listed[:3] == ['guides/FIRST', 'guides/INSTALL', 'guides/COMMANDS'] and len(set(listed)) == len(listed)
+
+
 def test_a_page_holds_the_headings_of_its_twin_unseen(build, tmp_path):
     for language, heading in (('en', 'Batch <b> normalisation'), ('zh', '批规范化')):
         (tmp_path / language).mkdir()
@@ -67,6 +88,10 @@ def test_dead_links_other_hosts_and_missing_translations_are_found(build, tmp_pa
         (tmp_path / language).mkdir()
         (tmp_path / language / 'index.html').write_text('<p id="here"><a href="#here">x</a>', encoding='utf-8')
     assert build.complaints_of(tmp_path) == []
+    page = tmp_path / 'zh' / 'index.html'
+    page.write_text('<a href="#">up</a><article><a class="reference" href="#">all of it</a></article>', encoding='utf-8')
+    assert build.complaints_of(tmp_path) == ['zh/index.html: a link leads to the page itself']
+    page.write_text('', encoding='utf-8')
     (tmp_path / 'en' / 'more.html').write_text(
         '<a href="index.html#gone">x</a><a href="none.html">x</a><script src="https://cdn.example/x.js"></script>'
         '<a href="https://example.org">x</a>', encoding='utf-8')
