@@ -210,7 +210,7 @@ class Notebook:
         section : str
         part : str
             Default: the network beside the book's symbolic graph, the lines that make the same operator marked alike; or
-            the function of a section without network. 'step': the plain training step. Else the name of a class or
+            the function of a section without network. 'step': one update by the plain training step. Else the name of a class or
             function in the section's file.
         """
         experiment = chapters.find(section)
@@ -220,7 +220,7 @@ class Notebook:
         elif part == 'step':
             from chapters.kit.training.train import PlainStep
             own = not inspect.isclass(experiment.source) and hasattr(experiment, 'network')  # of a Study
-            shown = source_code.alone(experiment.source if own else PlainStep)
+            shown = source_code.alone(experiment.source if own else PlainStep.__call__)
         else:
             shown = source_code.alone(source_code.named(experiment.source.__module__, part, section))
         display(Markdown(shown))
@@ -554,7 +554,8 @@ class Shown:
         elsewhere = [figure for figure in known if not _comparable(figure, result['data'])]
         others = [name for name in found if name not in dict(printed)
                   and any(fnmatch(name, pattern) for pattern in rows)]
-        display(Markdown(_comparison(found, printed, others[:_MOST_ROWS])))
+        if printed or others:
+            display(Markdown(_comparison(found, printed, others[:_MOST_ROWS])))
         _stand_back([(figure, '') for figure in elsewhere])
 
     def pictures(self, *names):

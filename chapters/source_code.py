@@ -67,12 +67,13 @@ def sources(code):
 def lines_of(code, numbers=False):
     """(lines, number of the first): the source of a class or function, without docstrings and without outer indent.
 
+    A docstring stays where it is all that a function holds: without it the lines would be no Python.
     Every line is one of the file, so that it can be found there; with `numbers`: (numbers of all, lines).
     """
     lines, first = inspect.getsourcelines(code)
     lines = dict(enumerate(textwrap.dedent(''.join(lines)).splitlines(), first))
     for node in ast.walk(ast.parse('\n'.join(lines.values()))):
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) and len(node.body) > 1:
             for number in range(node.body[0].lineno - 1, node.body[0].end_lineno):
                 del lines[first + number]
     return (lines, lines.values()) if numbers else (list(lines.values()), first)

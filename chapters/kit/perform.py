@@ -68,6 +68,7 @@ def shortened(experiment, data='', changes=()):
     for name, value in changes.items():
         if name not in before or before[name] != value:
             old = {'train_samples': 'all'}.get(name, 0) if before.get(name) == 0 else before.get(name)
+            value, old = (repr(one) if one == '' else one for one in (value, old))  # an empty one would read as a gap
             words.append(f'{name} {value}' + (f' in place of {old}' if name in before else ''))
     return experiment.but(**changes), data, ', '.join(words)
 

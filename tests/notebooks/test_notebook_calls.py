@@ -1,4 +1,5 @@
 """`chapters.notebook`: what the cells of the notebooks call."""
+import ast
 import base64
 import io
 import re
@@ -12,6 +13,7 @@ from chapters import notebook as module
 from chapters import source_code
 from chapters.kit.perform import shortened
 from chapters.kit.report import figures
+from chapters.kit.training.train import PlainStep
 from chapters.notebook import Notebook
 from data_tools.errors import UserError
 
@@ -113,6 +115,8 @@ def test_only_what_differs_is_called_short():
     assert data == '' and words == 'epochs 5 in place of 500, train_samples 600 in place of all'
     assert experiment.recipe.train_samples == 600
     assert shortened(chapters.find('2.2.8'))[1:] == ('', '')
+    words = shortened(chapters.find('5.5.3'), changes=dict(augmentation=''))[2]
+    assert words.endswith("augmentation '' in place of crop=28 mirror")
     assert shortened(chapters.find('4.4'))[1:] == ('digits', 'digits in place of mnist')
 
 
@@ -214,7 +218,8 @@ def test_a_helper_that_several_layers_share_has_the_marks_of_all(shown):
 def test_the_step_and_any_function_of_the_file_can_be_shown(shown):
     book = Notebook('QUICK')
     book.code('4.4', 'step')
-    assert 'with autograd.record():' in texts(shown) and 'class PlainStep' in texts(shown)
+    assert 'with autograd.record():' in texts(shown) and 'chapters/kit/training/train.py' in texts(shown)
+    assert 'def restore(' not in texts(shown)  # one update, and not all that stands around it
     book.code('4.5.4', 'step')
     assert 'def train_by_hand(run):' in texts(shown)
     book.code('2.1.4', 'update')
@@ -223,6 +228,20 @@ def test_the_step_and_any_function_of_the_file_can_be_shown(shown):
     assert 'def weighted_sum(run):' in texts(shown)
     with pytest.raises(UserError, match='no class or function of that name'):
         book.code('4.4', 'nothing')
+
+
+def test_what_is_shown_is_python_also_where_a_docstring_is_all_that_a_function_holds():
+    lines, _ = source_code.lines_of(PlainStep)
+    shown = '\n'.join(lines)
+    assert ast.parse(shown) and '"""Nothing to do' in shown and '"""One update' not in shown
+
+
+def test_a_run_of_which_no_figure_is_asked_for_shows_no_empty_table(shown):
+    book = Notebook('QUICK')
+    book.run('2.2.8-batch10', quick=dict(train_samples=100), rows=())
+    assert '| figure' not in texts(shown)
+    book.run('2.2.8-batch10', quick=dict(train_samples=100), rows=('w1',))
+    assert '| w1 |' in texts(shown)
 
 
 # ---- by hand ----
