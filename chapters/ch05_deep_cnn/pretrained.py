@@ -49,7 +49,7 @@ def parameters_of(version='1.1'):
         zoo = getattr(vision, f'squeezenet{version.replace(".", "_")}')(pretrained=True)
     except Exception as error:  # of requests, of the disk, of a checksum
         raise UserError(f'the zoo\'s squeezenet{version} cannot be had ({str(error).splitlines()[0][:120]}); put {_FILE} into '
-                        f'{_folders()[-1]}') from None
+                        f'{_folders()[-1]}' + ' and add --set version=1.1' * (version != '1.1')) from None
     flat = [parameter.data().asnumpy() for parameter in zoo.collect_params().values()]
     pairs = list(zip(flat[::2], flat[1::2]))
     mean, deviation = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)

@@ -191,8 +191,11 @@ def test_what_the_zoo_has_learnt_fits_pixels_from_0_to_1(monkeypatch, tmp_path):
         few.load_zoo()
     few.load_zoo(['output'])
     monkeypatch.setattr(vision, 'squeezenet1_1', lambda pretrained: (_ for _ in ()).throw(OSError('no network')))
-    with pytest.raises(UserError, match='no network.*put squeezenet1_1_fp16.npz'):
+    with pytest.raises(UserError, match='no network.*put squeezenet1_1_fp16.npz into [^ ]*$'):
         SqueezeNet('1.1').load_zoo()
+    monkeypatch.setattr(vision, 'squeezenet1_0', vision.squeezenet1_1)
+    with pytest.raises(UserError, match='put squeezenet1_1_fp16.npz into .* and add --set version=1.1$'):
+        SqueezeNet('1.0').load_zoo()  # the file is of the other version
 
 
 def test_init_zoo_is_for_networks_that_have_one(capsys, tmp_path):

@@ -93,6 +93,31 @@ def test_both_languages_show_the_same():
     assert blocks('OWN.md') == blocks('OWN.zh-CN.md')
 
 
+def test_every_network_that_the_first_page_trains_on_photographs_takes_them(tmp_path, monkeypatch):
+    """For a moment each, and with random numbers in the place of what ImageNet has taught."""
+    import mxnet as mx
+    from mxnet.gluon.model_zoo import vision
+    first = [re.findall(r'python -m chapters (run [^`\n]* --data photos[^`\n]*)',
+                        (ROOT / 'docs' / page).read_text(encoding='utf-8')) for page in ('FIRST.md', 'FIRST.zh-CN.md')]
+    assert first[0] == first[1] and any('--init zoo' in line for line in first[0])
+    random, published = np.random.default_rng(0), vision.squeezenet1_1()
+    for kind in CLASSES:
+        (tmp_path / 'photos' / kind).mkdir(parents=True)
+        for number in range(10):
+            picture(kind, random).save(tmp_path / 'photos' / kind / f'{number}.png')
+    (tmp_path / 'my_network.py').write_text(blocks('OWN.md')[0], encoding='utf-8')
+    published.initialize(mx.init.Xavier())
+    published(mx.nd.zeros((1, 3, 224, 224)))
+    monkeypatch.setattr(vision, 'squeezenet1_1', lambda pretrained: published)
+    for name in ('HOME', 'BOOKCNN_DATA'):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for number, line in enumerate(first[0]):
+        assert main([*shlex.split(line), '--epochs', '1', '--out', f'runs/{number}']) == 0
+        config = json.loads((tmp_path / 'runs' / str(number) / 'config.json').read_text(encoding='utf-8'))
+        assert config['facts']['class_names'] == list(CLASSES)
+
+
 def test_the_page_as_it_stands_without_pictures_and_file(place, trained):
     home, commands = trained
     predict, evaluate, look, export, serve = commands
