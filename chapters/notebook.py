@@ -210,8 +210,8 @@ class Notebook:
         section : str
         part : str
             Default: the network beside the book's symbolic graph, the lines that make the same operator marked alike; or
-            the function of a section without network. 'step': one update by the plain training step. Else the name of a class or
-            function in the section's file.
+            the function of a section without network. 'step': one update by the plain training step. Else the name of a
+            class or function in the section's file.
         """
         experiment = chapters.find(section)
         if not part:
