@@ -24,6 +24,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))
 CHINESE = re.compile('[\u3400-\u9fff\uff08-\uff1f]')
 LANGUAGES = ('en', 'zh')
+SECTIONS = r'\d[\d.]*(?:-[\w-]+)?(?:, \d[\d.]*-[\w-]+)*'  # what a heading begins with: 4.4, or 5.7.2-cells, 5.7.2-voc
 READ = ('.md', '.ipynb')  # pages with a twin in the other language
 START = ('FIRST', 'INSTALL')  # the guides in the order in which one reads them; others come last
 ORDER = (*START, 'COMMANDS', 'OWN', 'PACKING', 'DEPLOYMENT', 'CHAPTER5', 'DETECTION', 'GO', 'GAN', 'ADVERSARIAL', 'OUTLOOK',
@@ -173,10 +174,10 @@ def sources(folder, language):
 def with_places(text, chapter, places):
     """Markdown with a place to link to, (CHAPTER-SECTION)=, before the first heading of every section; `places` keeps these."""
     def mark(match):
-        known = match.group(1) in places
-        places.add(match.group(1))
-        return match.group(0) if known else f'({chapter}-{match.group(1)})=\n{match.group(0)}'
-    return re.sub(r'^#+ (\d[\d.]*\d(?:-[\w-]+)?) ', mark, text, flags=re.M)
+        new = [section for section in match.group(1).split(', ') if section not in places]
+        places.update(new)
+        return ''.join(f'({chapter}-{section})=\n' for section in new) + match.group(0)
+    return re.sub(f'^#+ ({SECTIONS}) ', mark, text, flags=re.M)
 
 
 def add_headings(work, name):
@@ -222,7 +223,7 @@ def one_language(text, language):
         following = blocks[number + 1] if number + 1 < len(blocks) else ''
         if re.match(r'#+ |<details>', block) and ' · ' in block:
             start, english, chinese = re.match(r'(#+ |<details><summary>)(.*?) · (.*)', block).groups()
-            start += (re.match(r'[\d.]+(?:-[\w-]+)? ', english) or [''])[0] if language == 'zh' else ''
+            start += (re.match(f'{SECTIONS} ', english) or [''])[0] if language == 'zh' else ''
             kept.append(start + (english if language == 'en' else chinese) +
                         ('</summary>' if 'summary' in start and language == 'en' else ''))
         elif prose(block) and not CHINESE.search(block) and prose(following) and CHINESE.search(following):

@@ -50,11 +50,12 @@ def test_every_notebook_has_a_chapter_text_and_loses_no_cell_in_either_language(
 
 def test_every_section_of_a_notebook_gets_one_place_to_link_to(build):
     places = set()
-    text = '## 4.4 Digits\n\nWords.\n\n### 4.4-fast Faster\n\n### 4.4 Digits again\n\n## Epoch by epoch'
+    text = '## 4.4 Digits\n\nWords.\n\n### 4.4-fast, 4.4-wide Faster\n\n### 4.4 Digits again\n\n## Epoch by epoch'
     assert build.with_places(text, 'ch04_cnn', places) == (
-        '(ch04_cnn-4.4)=\n## 4.4 Digits\n\nWords.\n\n(ch04_cnn-4.4-fast)=\n### 4.4-fast Faster\n\n### 4.4 Digits again\n\n'
-        '## Epoch by epoch')
-    assert places == {'4.4', '4.4-fast'}
+        '(ch04_cnn-4.4)=\n## 4.4 Digits\n\nWords.\n\n(ch04_cnn-4.4-fast)=\n(ch04_cnn-4.4-wide)=\n'
+        '### 4.4-fast, 4.4-wide Faster\n\n### 4.4 Digits again\n\n## Epoch by epoch')
+    assert places == {'4.4', '4.4-fast', '4.4-wide'}
+    assert build.one_language('## 4.4-fast, 4.4-wide Faster · 更快', 'zh') == '## 4.4-fast, 4.4-wide 更快'
 
 
 @pytest.mark.parametrize('language, title', [('en', 'Packing image data sets'), ('zh', '打包图像数据集')])
