@@ -273,8 +273,9 @@ EXPERIMENTS = [
     Detection('5.7.2-cells', 'YOLO v2 on SqueezeNet finds blood cells', 'YOLO v2（以 SqueezeNet 为底）找血细胞', network=YOLOv2,
               loss=YOLOv2Loss, sizes={'base': 'squeezenet', 'filters': 256, 'squeezed': 64, 'classes': 3, 'shapes': ()},
               data='bccd', sample_shape=(3, 256, 352), recipe=CELLS),
-    Detection('5.7.2-cells-small', 'The small YOLO v2 finds blood cells', 'YOLO v2 小网络找血细胞', network=YOLOv2, loss=YOLOv2Loss,
-              sizes={**SMALL, 'classes': 3}, data='bccd', sample_shape=(3, 256, 352), recipe=CELLS_SMALL),
+    Detection('5.7.2-cells-small', 'The small YOLO v2 finds blood cells', 'YOLO v2 小网络找血细胞', network=YOLOv2,
+              loss=YOLOv2Loss, sizes={**SMALL, 'classes': 3}, data='bccd', sample_shape=(3, 256, 352),
+              recipe=CELLS_SMALL),
     Detection('5.7.2-voc', 'YOLO v2 as printed', 'YOLO v2，与书中相同', network=YOLOv2, loss=YOLOv2Loss, data='voc',
               sample_shape=(3, 416, 416), recipe=VOC, book=figures_of(validation_mAP=0.768, data='voc')),
 ]
