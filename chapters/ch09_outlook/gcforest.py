@@ -214,11 +214,12 @@ def learn(run):
     alone.fit(data.train_x.reshape(len(y), -1), y)
     metrics = {
         'validation_accuracy': right[-1], 'validation_accuracy_first_layer': right[0], 'layers': len(right),
-        'validation_accuracy_unmoved': np.mean(views[0, -1].argmax(axis=1) == data.validation_y),
         'validation_accuracy_without_scanning': np.mean(
             bare.predict(data.validation_x).argmax(axis=1) == data.validation_y),
         'validation_accuracy_one_forest': alone.score(data.validation_x.reshape(len(data.validation_x), -1),
                                                       data.validation_y.astype(int))}
+    if machine.shift:
+        metrics['validation_accuracy_unmoved'] = np.mean(views[0, -1].argmax(axis=1) == data.validation_y)
     figure, axis = figures.plt.subplots(figsize=(6, 3.4))
     axis.plot(range(1, len(right) + 1), right, marker='o', label='test data')
     axis.plot(range(1, len(right) + 1), machine.estimates, marker='o', label='cross-validation')
