@@ -41,7 +41,7 @@ class DeepForest:
     folds : int
         Of cross-validation, so that no forest hands on answers that it has learnt by heart.
     shift : int
-        The cascade learns from images moved by so many pixels in four directions, too, and answers by the mean of such views.
+        All learn from images moved by so many pixels in four directions, too, and answer by the mean of such views.
     seed : int
     """
     def __init__(self, windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3,
@@ -111,14 +111,18 @@ class DeepForest:
         The paper has a random and an extremely randomized forest, which see the square alone. Ours is extremely randomized,
         looks at the root of the number of features in each split, and sees where the square lies, too.
         """
-        random, squares = np.random.default_rng([self.seed, window]), self._squares(views[0], window)
-        forests, answers = [], np.zeros((len(views), len(y), squares.shape[1] * (self.classes - 1)), np.float32)
+        random, places = np.random.default_rng([self.seed, window]), self._squares(views[0][:1], window).shape[1]
+        forests, answers = [], np.zeros((len(views), len(y), places * (self.classes - 1)), np.float32)
         for learnt, held in self._split(y, window):
-            image, place = np.unravel_index(random.permutation(len(learnt) * squares.shape[1])[:self.patches],
-                                            (len(learnt), squares.shape[1]))
+            some, labels = [], []
+            for view in views:
+                image, place = np.unravel_index(random.permutation(len(learnt) * places)[:self.patches // len(views)],
+                                                (len(learnt), places))
+                some.append(self._squares(view[learnt], window)[image, place])
+                labels.append(y[learnt[image]])
             forests.append(ExtraTreesClassifier(
                 self.scan_trees, max_features='sqrt', min_samples_leaf=10, random_state=self.seed + window).fit(
-                squares[learnt[image], place], y[learnt[image]]))
+                np.concatenate(some), np.concatenate(labels)))
             for view, said in zip(views, answers):
                 said[held] = _said(forests[-1], self._squares(view[held], window))
         return forests, answers.reshape(len(views) * len(y), -1)
