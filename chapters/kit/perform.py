@@ -2,7 +2,7 @@
 import json
 import sys
 
-from chapters.kit.trained.run import Run, experiment_of, read_config
+from chapters.kit.trained.run import Run, experiment_of, last_export, read_config
 from chapters.kit.trained.zoo import refuse_to_change
 from chapters.kit.training.epochs import Diverged
 from chapters.kit.training.workers import WorkerLost, Workers
@@ -33,7 +33,7 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
         return perform(run) if workers.size == 1 else _perform_together(run)
     except KeyboardInterrupt:
         if run.checkpoint.exists:
-            print(f'\nstopped; to go on after the last whole epoch: python -m chapters run --resume {run.folder}',
+            print(f'\nstopped; to go on from what was kept last: python -m chapters run --resume {run.folder}',
                   file=sys.stderr)
         else:
             run.remove_if_empty()
@@ -136,8 +136,9 @@ def resume(folder, find, workers=Workers()):
     config, finished = workers.send(workers.together(
         lambda: None if workers.rank else (read_config(folder), _finished(folder))))
     if finished:
-        raise UserError(f'{folder}: this run is finished (its last epoch is {finished["epochs"] - 1}); '
-                        f'to train longer, begin another with --epochs N --init {folder}/model-{finished["epochs"]:04d}.params')
+        path = last_export(folder)
+        raise UserError(f'{folder}: this run is finished' + (f' (its last epoch is {finished["epochs"] - 1}); to train longer, '
+                        f'begin another with --epochs N --init {path}' if path else '; begin another'))
     experiment = experiment_of(config, find, folder)
     return run_experiment(
         experiment, resume=True, workers=workers, out=folder,

@@ -1,4 +1,5 @@
 """What a run needs to go on after it was killed: one file of arrays and one of numbers, replaced together."""
+import contextlib
 import json
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Checkpoint:
     @property
     def exists(self):
         """Whether there is anything to go on from."""
-        return self._latest.exists()
+        return self._latest.exists() or any(self.folder.glob('*.joblib'))
 
     def save(self, arrays, state):
         """Replace the checkpoint.
@@ -51,7 +52,7 @@ class Checkpoint:
 
     def load(self):
         """(arrays, state) of the last `save`, or None if there was none."""
-        if not self.exists:
+        if not self._latest.exists():
             return None
         try:
             state = json.loads(self._latest.read_text(encoding='utf-8'))
@@ -70,10 +71,18 @@ class Checkpoint:
         name : str
             Of the file, `NAME.joblib`.
         compute : callable
+
+        Raises
+        ------
+        UserError
+            The file is damaged.
         """
         path = self.folder / f'{name}.joblib'
         if path.exists():
-            return joblib.load(path)
+            try:
+                return joblib.load(path)
+            except Exception as error:  # a damaged pickle raises anything
+                raise UserError(f'{path}: damaged ({type(error).__name__}); delete it, and --resume computes it anew') from None
         found = compute()
         self.folder.mkdir(exist_ok=True)
         with atomic_path(path) as beside:
@@ -84,6 +93,8 @@ class Checkpoint:
         """Remove what was `remembered`."""
         for path in self.folder.glob('*.joblib'):
             path.unlink()
+        with contextlib.suppress(OSError):  # there is more in it, or it was never made
+            self.folder.rmdir()
 
     def snapshots(self):
         """[(number of epochs, arrays)] of the kept epochs that training has reached."""
