@@ -5,6 +5,7 @@
 Zhou, Feng, "Deep Forest: Towards An Alternative to Deep Neural Networks", https://arxiv.org/abs/1702.08835. No gradient, no
 framework: the forests are scikit-learn's.
 """
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -47,7 +48,8 @@ class DeepForest:
     def __init__(self, windows=(7, 14), step=4, scan_trees=10, patches=20000, forests=4, trees=50, layers=4, folds=3,
                  shift=0, seed=0):
         self.windows, self.step, self.scan_trees, self.patches, self.shift = windows, step, scan_trees, patches, shift
-        self.forests, self.trees, self.layers, self.folds, self.seed = forests, trees, layers, folds, seed
+        self.forests, self.trees, self.layers, self.folds = forests, trees, layers, folds
+        self.seed = seed % (1 << 31)  # scikit-learn takes no larger ones, and each forest adds to it
         self.scanners, self.cascade, self.estimates = [], [], []
 
     def fit(self, x, y, say=lambda text: None, remembered=lambda name, compute: compute()):
@@ -55,7 +57,13 @@ class DeepForest:
 
         `estimates` then holds, a layer, the accuracy on samples that its forests had not seen. `remembered` may keep what
         windows and layers have learnt, and give it back (`Checkpoint.remembered`).
+
+        Raises
+        ------
+        UserError
+            Images smaller than a window or the shift, or fewer of every class than there are folds.
         """
+        self._require(x, y)
         self.classes, views = int(y.max()) + 1, moved(x, self.shift)
         self.scanners, parts = [], []
         for window in self.windows:
@@ -77,6 +85,16 @@ class DeepForest:
             say(f'layer {layer + 1}: {estimate:.4f} by cross-validation')
         return self
 
+    def _require(self, x, y):
+        """See `fit`: before anything is learnt, which takes its time."""
+        (height, width), most = x.shape[2:], np.bincount(y).max()
+        for window in self.windows:
+            squares_of(x[:1], window, self.step)
+        if self.shift >= min(height, width):
+            raise UserError(f'shift: {self.shift} moves all of the image out of it, {width}x{height}')
+        if most < self.folds:
+            raise UserError(f'folds: {self.folds} of at most {most} training images a class; give fewer folds, or more images')
+
     def predict(self, x):
         """Shares of the classes (N, classes), of images (N, C, H, W)."""
         return self.predict_views(x)[:, -1].mean(axis=0)
@@ -89,7 +107,7 @@ class DeepForest:
         scanned, answers, found = self.scan(x), np.zeros((len(x), 0), np.float32), []
         for machines in self.cascade:
             features = np.hstack([scanned, answers])
-            answers = np.hstack([np.mean([machine.predict_proba(features) for machine in folds], axis=0)
+            answers = np.hstack([np.mean([_shares(machine, features, self.classes) for machine in folds], axis=0)
                                  for folds in machines]).astype(np.float32)
             found.append(self._mean(answers))
         return np.stack(found)
@@ -101,7 +119,7 @@ class DeepForest:
         parts = []
         for window, forests in zip(self.windows, self.scanners):
             squares = self._squares(x, window)
-            parts.append(np.mean([_said(forest, squares) for forest in forests], axis=0))
+            parts.append(np.mean([_said(forest, squares, self.classes) for forest in forests], axis=0))
         return np.hstack(parts)
 
     def _learn_squares(self, views, y, window):
@@ -124,7 +142,7 @@ class DeepForest:
                 self.scan_trees, max_features='sqrt', min_samples_leaf=10, random_state=self.seed + window).fit(
                 np.concatenate(some), np.concatenate(labels)))
             for view, said in zip(views, answers):
-                said[held] = _said(forests[-1], self._squares(view[held], window))
+                said[held] = _said(forests[-1], self._squares(view[held], window), self.classes)
         return forests, answers.reshape(len(views) * len(y), -1)
 
     def _squares(self, x, window):
@@ -146,14 +164,16 @@ class DeepForest:
                 learnt, held = (np.concatenate([part + len(y) * view for view in range(views)]) for part in (learnt, held))
                 machine = self._forest(number % 2 == 0, self.trees, 100 * layer + number)
                 machine.fit(features[learnt], np.tile(y, views)[learnt])
-                answers[held, number] = machine.predict_proba(features[held])
+                answers[held, number] = _shares(machine, features[held], self.classes)
                 machines[-1].append(machine)
                 bar.update()
         bar.close()
         return machines, answers.reshape(len(features), -1)
 
     def _split(self, y, number):
-        return StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + number).split(y, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # that a class has fewer images than there are folds
+            return list(StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + number).split(y, y))
 
     def _forest(self, extremely, trees, number):
         if extremely:  # the paper draws one feature a split, for which as few trees as ours are too few
@@ -164,10 +184,17 @@ class DeepForest:
         return answers.reshape(len(answers), -1, self.classes).mean(axis=1)
 
 
-def _said(forest, squares):
+def _shares(forest, x, classes):
+    """What a forest says of samples (N, D): (N, classes), 0 for classes of which it has met no sample."""
+    shares = np.zeros((len(x), classes))
+    shares[:, forest.classes_] = forest.predict_proba(x)
+    return shares
+
+
+def _said(forest, squares, classes):
     """Shares of the classes (N, places * (classes - 1)), of squares (N, places, D): the first follows from the others."""
     flat = squares.reshape(-1, squares.shape[2])
-    return np.concatenate([forest.predict_proba(flat[start:start + 50000])[:, 1:].astype(np.float32)
+    return np.concatenate([_shares(forest, flat[start:start + 50000], classes)[:, 1:].astype(np.float32)
                            for start in range(0, len(flat), 50000)]).reshape(len(squares), -1)
 
 
@@ -214,7 +241,7 @@ def learn(run):
     views = machine.predict_views(data.validation_x)
     right = np.mean(views.mean(axis=0).argmax(axis=2) == data.validation_y, axis=1)
     bare = DeepForest(seed=run.seed, **{**settings, 'windows': ()}).fit(data.train_x, y, run.say)
-    alone = RandomForestClassifier(settings['trees'], random_state=run.seed)
+    alone = RandomForestClassifier(settings['trees'], random_state=machine.seed)
     alone.fit(data.train_x.reshape(len(y), -1), y)
     metrics = {
         'validation_accuracy': right[-1], 'validation_accuracy_first_layer': right[0], 'layers': len(right),
@@ -240,6 +267,7 @@ _IGNORED = tuple(name for name in vars(Recipe()) if name not in ('train_samples'
 EXPERIMENTS = [
     Study('9.4.2-gcforest', 'gcForest: forests upon forests', 'gcForest：由森林构成的层', network=forest_settings,
           function=learn, recipe=replace(Recipe(), epochs=1), data='digits', loader=load_images, ignores=_IGNORED,
+          limits={'folds': (2, 1000), 'trees': (1, 100000), 'scan_trees': (1, 100000)},
           book=(BookFigure(0.9926, 'validation_accuracy', 'mnist', 'from all 60,000 images'),),
           remark='The book\'s figure is of the paper, with windows of 7, 9 and 14, two forests for each, and more trees.'),
 ]

@@ -75,6 +75,8 @@ def solve(run):
     if data.stream or len(data.train_x) > _LARGEST:
         raise UserError(f'{run.experiment.section}: takes image sets of arrays, of {_LARGEST:,} samples at most, since the '
                         'equations of more do not fit into memory: --subset N')
+    if len(data.train_x) < 2:
+        raise UserError(f'{run.experiment.section}: distances take 2 training images or more; there is {len(data.train_x)}')
     train_x, test_x = (smoothed(x, sizes.get('smoothing', 0.0)) for x in (data.train_x, data.validation_x))
     found = run.checkpoint.remembered('solution', lambda: machine(**sizes).fit(train_x, data.train_y))
     few = slice(2000)
@@ -86,7 +88,7 @@ _IGNORED = tuple(name for name in vars(Recipe()) if name not in ('train_samples'
 
 EXPERIMENTS = [
     Study('9.4.3-kernel', 'A kernel machine, solved at once', '一步求解的核方法', network=machine, function=solve,
-          data='digits', recipe=Recipe(epochs=1), loader=load_images, ignores=_IGNORED,
+          data='digits', recipe=Recipe(epochs=1), loader=load_images, ignores=_IGNORED, limits={'width': (1e-3, 1e3)},
           book=(BookFigure(0.012, 'validation_error', 'mnist', 'from all 60,000 images'),
                 BookFigure(0.46, 'validation_error', 'cifar10', 'smoothed, from all 50,000 images; 0.15 behind 32,000 random '
                            'kernels')),
