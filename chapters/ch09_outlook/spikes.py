@@ -89,6 +89,10 @@ def learn_by_spikes(run):
     data, sizes = run.data, run.experiment.sizes
     if data.stream:
         raise UserError(f'{run.experiment.section}: takes image sets of arrays')
+    fewest = max(_PARTS, sizes.get('neurons', spiking()['neurons']))
+    if len(data.train_x) < fewest:
+        raise UserError(f'{run.experiment.section}: needs {fewest} training images, one for each neuron and for each of '
+                        f'{_PARTS} parts; there are {len(data.train_x)}')
     random = seed_everything(run.seed)
     x, y = data.train_x.reshape(len(data.train_x), -1), data.train_y.astype(int)
     test_x, test_y = data.validation_x.reshape(len(data.validation_x), -1), data.validation_y.astype(int)
@@ -118,15 +122,14 @@ def learn_by_spikes(run):
     history = train_epochs(run, _PARTS, train, arrays=arrays, restore=restore)
     layer.random = seed_everything(run.seed, _PARTS)
     after = read()
-    means = KMeans(len(layer.weights), n_init=1, random_state=run.seed).fit(x)
+    means = KMeans(len(layer.weights), n_init=1, random_state=run.seed % (1 << 32)).fit(x)
     owners = [np.bincount(y[means.labels_ == number], minlength=classes).argmax() for number in range(len(layer.weights))]
-    side = data.train_x.shape[2]
     columns = int(np.ceil(len(layer.weights) ** 0.5))
-    figure, axes = figures.plt.subplots(columns, columns, figsize=(6, 6.4))
+    figure, axes = figures.plt.subplots(columns, columns, figsize=(6, 6.4), squeeze=False)
     for axis in axes.flat:
         axis.axis('off')
     for axis, weights in zip(axes.flat, layer.weights):
-        axis.imshow(weights.reshape(-1, side, side).mean(axis=0), cmap='gray')
+        axis.imshow(weights.reshape(data.train_x.shape[1:]).mean(axis=0), cmap='gray')
     figure.suptitle(figures.text('9.4.1 What STDP has learnt', '脉冲时序可塑性学到的权重'))
     run.save_figure(figure, 'weights')
     return {'accuracy': after, 'accuracy_before': before,
@@ -141,6 +144,7 @@ def spiking(neurons=25, steps=20, rate=0.3, leak=0.8, stdp_rate=0.05, tiring=0.0
 EXPERIMENTS = [
     Study('9.4.1-stdp', 'Spiking neurons learn digits by STDP', '脉冲神经元用 STDP 学习数字', network=spiking,
           function=learn_by_spikes, loader=load_images, data='digits', recipe=Recipe(epochs=1),
+          limits=dict.fromkeys(('rate', 'leak', 'stdp_rate', 'tiring'), (0, 1)),  # beyond that weights grow without end
           ignores=tuple(name for name in vars(Recipe()) if name != 'train_samples')),
 ]
 

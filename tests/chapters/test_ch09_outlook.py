@@ -5,6 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
+from PIL import Image
 from scipy.stats import entropy as scipy_entropy
 
 import chapters
@@ -25,6 +26,7 @@ from chapters.ch09_outlook import (
     traps,
 )
 from chapters.kit.perform import resume, run_experiment
+from chapters.kit.training.checkpoint import Checkpoint
 from data_tools.errors import UserError
 from data_tools.go.board import BLACK, EMPTY, WHITE, Position
 from data_tools.go.features import BOOK, planes_of
@@ -197,7 +199,7 @@ def test_gcforest_learns(tmp_path):
     assert right > 0.75 and abs(machine.estimates[0] - right) < 0.07  # none is asked what it has learnt
 
 
-def test_forests_and_equations_resume(tmp_path, monkeypatch):
+def test_forests_and_equations_resume(tmp_path, monkeypatch, capsys):
     forests = chapters.find('9.4.2-gcforest').but(trees=5, scan_trees=2, train_samples=200, layers=2, windows=(4, 6))
     _, whole = run_experiment(forests, out=tmp_path / 'whole', quiet=True)
     learn, learnt = gcforest.DeepForest._learn_layer, []
@@ -213,10 +215,13 @@ def test_forests_and_equations_resume(tmp_path, monkeypatch):
             run_experiment(forests, out=tmp_path / 'stopped', quiet=True)
     assert {path.name for path in (tmp_path / 'stopped' / 'checkpoint').iterdir()} == \
         {'window-4.joblib', 'window-6.joblib', 'layer-1.joblib'}
+    assert f'--resume {tmp_path / "stopped"}' in capsys.readouterr().err
     with monkeypatch.context() as patch:  # nothing is learnt twice
         patch.setattr(gcforest.DeepForest, '_learn_squares', stop_at_once)
         _, rest = resume(tmp_path / 'stopped', chapters.find)
-    assert rest['metrics'] == whole['metrics'] and not list((tmp_path / 'stopped' / 'checkpoint').iterdir())
+    assert rest['metrics'] == whole['metrics'] and not (tmp_path / 'stopped' / 'checkpoint').exists()
+    with pytest.raises(UserError, match='is finished; begin another$'):  # no network is there that could go on
+        resume(tmp_path / 'stopped', chapters.find)
 
     with monkeypatch.context() as patch:
         patch.setattr(kernel.KernelMachine, 'predict', stop_at_once)
@@ -226,6 +231,44 @@ def test_forests_and_equations_resume(tmp_path, monkeypatch):
         patch.setattr(kernel.KernelMachine, 'fit', stop_at_once)
         _, rest = resume(tmp_path / 'kernel', chapters.find)
     assert rest['metrics']['validation_error']['last'] < 0.1
+
+
+@pytest.mark.parametrize('damaged', [b'', b'\x80\x04K', None])
+def test_what_is_remembered_may_be_damaged(tmp_path, damaged):
+    checkpoint = Checkpoint(tmp_path / 'checkpoint')
+    assert not checkpoint.exists
+    assert np.array_equal(checkpoint.remembered('numbers', lambda: np.arange(9000)), np.arange(9000))
+    assert checkpoint.exists and checkpoint.load() is None
+    file = tmp_path / 'checkpoint' / 'numbers.joblib'
+    file.write_bytes(file.read_bytes()[:-100] if damaged is None else damaged)
+    with pytest.raises(UserError, match='numbers.joblib: damaged .*delete it'):
+        checkpoint.remembered('numbers', stop_at_once)
+    checkpoint.forget()
+    assert not (tmp_path / 'checkpoint').exists()
+
+
+def test_forests_of_few_images():
+    random = np.random.default_rng(0)
+    x, y = random.random((9, 1, 4, 6)).astype(np.float32), np.array([0, 0, 0, 0, 2, 2, 2, 2, 3])  # none of 1, one of 3
+    few = {'windows': (3,), 'step': 1, 'scan_trees': 2, 'trees': 2, 'layers': 1, 'folds': 2}
+    for changes in ({}, {'patches': 1}, {'forests': 1, 'shift': 3}, {'seed': 1 << 32}):
+        shares = gcforest.DeepForest(**{**few, **changes}).fit(x, y).predict(x)
+        assert shares.shape == (9, 4) and not shares[:, 1].any() and np.allclose(shares.sum(axis=1), 1), changes
+    for changes, wrong in (({'windows': (3, 5)}, 'windows: 5 is larger than the images, 6x4'),
+                           ({'shift': 4}, 'shift: 4 moves all of the image out of it, 6x4'),
+                           ({'folds': 5}, 'folds: 5 of at most 4 training images a class')):
+        with pytest.raises(UserError, match=wrong):  # at once
+            gcforest.DeepForest(**{**few, **changes}).fit(x, y, remembered=stop_at_once)
+    for changes in ({'folds': 1}, {'trees': 1 << 80}, {'scan_trees': 1 << 80}):
+        with pytest.raises(UserError, match='give a number from'):
+            chapters.find('9.4.2-gcforest').but(**changes)
+
+
+def test_one_image_has_no_distances(tmp_path):
+    with pytest.raises(UserError, match='there is 1'):
+        figures_of('9.4.3-kernel', tmp_path, train_samples=1)
+    with pytest.raises(UserError, match='width=0.0: give a number from 0.001'):
+        chapters.find('9.4.3-kernel').but(width=0)
 
 
 def stop_at_once(*_):
@@ -430,6 +473,29 @@ def test_spikes_find_digits(tmp_path, monkeypatch):
     run, found = figures_of('9.4.1-stdp', tmp_path)
     assert found['accuracy'] > found['accuracy_before'] + 0.2 and drawn(run, 'weights.png')
     assert resumes('9.4.1-stdp', tmp_path / 'more', monkeypatch)
+
+
+def test_spikes_of_few(tmp_path):
+    run, found = figures_of('9.4.1-stdp', tmp_path / 'one', train_samples=10, neurons=1)
+    assert drawn(run, 'weights.png') and 0 < found['accuracy'] < 0.3  # the class that it is given, whatever it sees
+    for changes, needed in (({'train_samples': 9, 'neurons': 4}, 10), ({'train_samples': 20}, 25)):
+        with pytest.raises(UserError, match=f'needs {needed} training images'):
+            figures_of('9.4.1-stdp', tmp_path / f'few-{needed}', **changes)
+        assert not (tmp_path / f'few-{needed}' / 'run').exists()
+    for name in ('rate', 'leak', 'stdp_rate', 'tiring'):
+        with pytest.raises(UserError, match='from 0 to 1'):
+            chapters.find('9.4.1-stdp').but(**{name: 1.5})
+
+
+def test_spikes_see_images_that_are_not_square(tmp_path):
+    random = np.random.default_rng(0)
+    for label in 'ab':
+        (tmp_path / 'images' / label).mkdir(parents=True)
+        for number in range(14):
+            pixels = random.integers(0, 255, (7, 11, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / 'images' / label / f'{number}.png')
+    run, _ = figures_of('9.4.1-stdp', tmp_path, str(tmp_path / 'images'), neurons=2, steps=5)
+    assert run.data.train_x.shape[1:] == (3, 7, 11) and drawn(run, 'weights.png')
 
 
 # Predictive learning
