@@ -439,9 +439,9 @@ def on_a_plane(features, seed=0, perplexity=30):
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     if features.shape[1] > 50:
-        features = PCA(min(50, len(features)), random_state=seed).fit_transform(features)
+        features = PCA(min(50, len(features)), random_state=seed % (1 << 32)).fit_transform(features)
     return TSNE(2, perplexity=min(perplexity, (len(features) - 1) / 3), init='pca', learning_rate='auto',
-                random_state=seed).fit_transform(features)
+                random_state=seed % (1 << 32)).fit_transform(features)
 
 
 def _probabilities(network, images):
