@@ -67,7 +67,7 @@ def main(arguments=None):
     evaluators = {'nothing': (lambda: nothing_known, 20), 'rollouts': (lambda: Rollouts(7.5), 1),
                   'network': (lambda: network_alone, 1),
                   'network and rollouts': (lambda: Rollouts(7.5, policy=policy), 1)}
-    head = load_head(options.run) if options.run else None
+    head = load_head(options.run, policy.network) if options.run else None
     if head:
         evaluators['network in 8 bits, owners and rollouts'] = (lambda: OwnersAndRollouts(policy, head), 1)
     position, rows = middle_of_a_game(), []

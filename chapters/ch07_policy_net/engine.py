@@ -414,4 +414,4 @@ def load_engine(folder, visits=0, say=lambda words: print(words, file=sys.stderr
     """The engine of a run folder, with the settings of `Engine`."""
     # within a batch not values but virtual losses choose: a twentieth of the visits is wide enough
     policy = load_policy(folder, batch=min(8, max(1, visits // 20)))
-    return Engine(policy, visits, head=load_head(folder), say=say, **settings)
+    return Engine(policy, visits, head=load_head(folder, policy.network), say=say, **settings)

@@ -314,18 +314,38 @@ def measure(policy, head, states, owners, winners):
             'positions': len(states)}
 
 
-def load_head(folder):
-    """The head of a run, or None if it has none."""
+def load_head(folder, network):
+    """The head of a run whose network is given, or None if it has none.
+
+    Raises
+    ------
+    UserError
+        Its file is damaged, or is of another network or version.
+    """
     path = run_folder(folder) / FILE
     if not path.exists():
         return None
     head = OwnershipHead(prefix='ownership_')
     try:
         head.load_parameters(str(path), cast_dtype=True)  # the zoo has it in 16 bits
-    except AssertionError:  # 'Parameter ... is missing'
-        raise UserError(f'{path}: is of an earlier version of this program; train it again by '
-                        f'python -m chapters.ch07_policy_net.ownership --run {folder} --data GAMES.sgf.xz') from None
+        wrong = '' if _fits(head, network) else 'is of another network'
+    except mx.MXNetError:
+        wrong = 'is damaged'
+    except (AssertionError, ValueError):  # 'Parameter ... is missing', '... is not present', of another shape
+        wrong = 'is no head, or of an earlier version of this program'
+    if wrong:
+        raise UserError(f'{path}: {wrong}; train it again by '
+                        f'python -m chapters.ch07_policy_net.ownership --run {folder} --data GAMES.sgf.xz')
     return head
+
+
+def _fits(head, network):
+    """Whether a head takes what the last convolution of a network sees."""
+    try:
+        head(nd.zeros((1, network.last[2].weight.shape[1], 19, 19)))
+    except (AttributeError, mx.MXNetError):  # no `PolicyNet`; other shapes
+        return False
+    return True
 
 
 @one_line_errors

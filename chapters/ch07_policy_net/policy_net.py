@@ -93,7 +93,7 @@ class PolicyNetTraining(PolicyTraining):
     """Of a `PolicyNet`, on whose body an `OwnershipHead` may stand."""
     def judging(self, network, folder):
         from chapters.ch07_policy_net.ownership import PolicyAndOwners, load_head
-        head = load_head(folder)
+        head = load_head(folder, network)
         return PolicyAndOwners(network, head, prefix='') if head else network
 
 

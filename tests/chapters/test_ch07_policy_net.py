@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from sgfmill import boards
 
 import chapters
+from chapters.__main__ import main
 from chapters.ch04_cnn import positions
 from chapters.ch04_cnn.positions import PackedPlanes
 from chapters.ch06_alphago.policy import Policy, load_policy, without_history
@@ -20,6 +22,7 @@ from chapters.ch07_policy_net import match
 from chapters.ch07_policy_net.engine import Engine
 from chapters.ch07_policy_net.gtp import Gtp
 from chapters.kit.perform import resume, run_experiment
+from chapters.kit.trained.zoo import run_folder
 from chapters.kit.training.recipe import Recipe
 from data_tools.errors import UserError
 from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell, vertex
@@ -869,8 +872,25 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     older = {name: array for name, array in mx.nd.load(str(tmp_path / 'run' / ownership.FILE)).items()
              if not name.startswith('result')}
     mx.nd.save(str(tmp_path / 'run' / ownership.FILE), older)
-    with pytest.raises(UserError, match='is of an earlier version of this program; train it again by'):
+    with pytest.raises(UserError, match='is no head, or of an earlier version of this program; train it again by'):
         load_engine(tmp_path / 'run')
+
+
+@pytest.mark.parametrize('spoil, said', [
+    (lambda file, arrays: file.write_bytes(file.read_bytes()[:3000]), 'is damaged'),
+    (lambda file, arrays: file.write_bytes(b''), 'is damaged'),
+    (lambda file, arrays: mx.nd.save(str(file), {**arrays, 'more.weight': mx.nd.zeros(3)}), 'is no head'),
+    (lambda file, arrays: mx.nd.save(str(file), {**arrays, 'body.0.weight': mx.nd.zeros((32, 24, 3, 3))}), 'is of another'),
+    (lambda file, arrays: mx.nd.save(str(file), {**arrays, 'owners.weight': mx.nd.zeros((1, 64, 1, 1))}), 'is of another'),
+])
+def test_a_head_that_does_not_fit_is_said_in_one_line(tmp_path, capsys, spoil, said):
+    folder = shutil.copytree(run_folder('zoo:7.2-small'), tmp_path / 'run')
+    file = folder / 'ownership.params'
+    spoil(file, mx.nd.load(str(file)))
+    for command in (['serve', str(folder), '--port', '0'], ['play', '--run', str(folder), '--visits', '8']):
+        assert main(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f'{file}: {said}' in line and line.endswith('--data GAMES.sgf.xz')
 
 
 def test_of_a_game_given_up_early_only_the_winner_is_known(tmp_path):
