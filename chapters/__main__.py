@@ -274,25 +274,31 @@ def _profile(options):
 def _predict(options):
     from rich.table import Table
 
+    from chapters.kit.data.pictures import require_all
     from chapters.kit.trained.answers import predict_files
     from chapters.kit.trained.saved import load_run
     saved = load_run(options.run, chapters.find)
     table = Table('image', *['' for _ in range(min(options.top, len(saved.class_names)))])
-    for path, best in predict_files(saved, options.paths, options.top):
+    wrong: list = []
+    for path, best in predict_files(saved, options.paths, options.top, wrong):
         table.add_row(str(path), *[f'{name} {share:.1%}' for name, share in best])
     console().print(table)
     if saved.facts.strokes:
         print('each picture made light on black and centred, as the digits that the network learnt from are')
     print(saved.folder / 'figures' / 'predict.png')
+    require_all(wrong)
 
 
 def _detect(options):
     from chapters.ch05_detection_style.detect import detect_files, load_detector
+    from chapters.kit.data.pictures import require_all
     saved = load_detector(options.run, chapters.find)
     out = Path(options.out or saved.folder / 'detected')
-    for told in detect_files(saved, options.paths, out, options.least):
+    wrong: list = []
+    for told in detect_files(saved, options.paths, out, options.least, wrong):
         print(f'{told["file"]}: ' + (', '.join(f'{one["class"]} {one["score"]:.0%}' for one in told['objects']) or 'nothing'))
     print(out / 'detections.json')
+    require_all(wrong)
 
 
 def _style(options):
@@ -364,13 +370,15 @@ def _look(options):
 def _attack(options):
     from chapters.ch09_adversarial.attacked import attack_files, attack_test
     from chapters.ch09_adversarial.subject import load_subject
+    from chapters.kit.data.pictures import require_all
     if bool(options.paths) == (options.test is not None):
         raise UserError('attack: name image files, or --test N for the first test images of the run')
     subject = load_subject(options.run)
     out = Path(options.out or subject.folder / 'attacked')
     settings = options.attack, options.epsilon, options.target
+    wrong: list = []
     if options.paths:
-        for told in attack_files(subject, options.paths, out, *settings):
+        for told in attack_files(subject, options.paths, out, *settings, wrong):
             before, after = (f'{name} {share:.1%}' for name, share in (told['before'], told['after']))
             print(f'{told["file"]}: {before} -> {after}; a pixel moved by {told["mean"]:.2g} of 255, at most '
                   f'{told["largest"]:.3g}')
@@ -378,6 +386,7 @@ def _attack(options):
         for name, value in attack_test(subject, options.test, out, *settings, options.data).items():
             print(f'{name:36} {value:.4g}')
     print(out / 'attack.png')
+    require_all(wrong)
 
 
 def _report(options):

@@ -88,7 +88,7 @@ def load_detector(folder, find):
     return SavedDetector(results_folder(folder), config, experiment, detector, Facts.of_config(config))
 
 
-def detect_files(saved, paths, out, least=SHOWN):
+def detect_files(saved, paths, out, least=SHOWN, wrong=None):
     """Find objects in picture files, draw them, and write what was found.
 
     Parameters
@@ -100,6 +100,8 @@ def detect_files(saved, paths, out, least=SHOWN):
         Folder for a PNG of each picture and `detections.json`.
     least : float
         Score under which nothing is told.
+    wrong : list, optional
+        As for `chapters.kit.data.pictures.read_all`.
 
     Returns
     -------
@@ -114,8 +116,8 @@ def detect_files(saved, paths, out, least=SHOWN):
     """
     if not 0 < least <= 1:
         raise UserError(f'--least {least}: give a number above 0, at most 1')
-    # all of them before any is drawn: a broken one leaves nothing half done
-    files = [file for file, _ in read_all(paths, lambda file: read_picture(file, 3).shape)]
+    # all of them before any is drawn: one that stops it leaves nothing half done
+    files = [file for file, _ in read_all(paths, lambda file: read_picture(file, 3).shape, wrong)]
     make_folder(out)
     out, told, names = Path(out), [], saved.facts.class_names
     for number, file in enumerate(files):

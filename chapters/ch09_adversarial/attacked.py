@@ -17,7 +17,7 @@ from data_tools.errors import UserError
 _SHOWN = 6  # rows of a picture
 
 
-def attack_files(subject, paths, out, attack='pgd', epsilon=8.0, target=''):
+def attack_files(subject, paths, out, attack='pgd', epsilon=8.0, target='', wrong=None):
     """Attack image files, and write what came of it.
 
     Parameters
@@ -33,6 +33,8 @@ def attack_files(subject, paths, out, attack='pgd', epsilon=8.0, target=''):
         The most that a pixel may change, in steps of 8 bits (of 255). Not of cw, which changes as little as it can.
     target : str
         The class to arrive at; empty: any but the network's own answer.
+    wrong : list, optional
+        As for `chapters.kit.data.pictures.read_all`.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def attack_files(subject, paths, out, attack='pgd', epsilon=8.0, target=''):
         Unreadable images, no such class or attack, epsilon out of range.
     """
     change, out = _checked(attack, epsilon), Path(out)
-    names, images = zip(*subject.read_all(paths))
+    names, images = zip(*subject.read_all(paths, wrong))
     images, victim = np.stack(images), subject.victim
     before = victim.probabilities(images)
     labels = np.full(len(images), subject.number_of(target)) if target else before.argmax(axis=1)

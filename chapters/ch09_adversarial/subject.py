@@ -56,12 +56,9 @@ class Subject:
                 return sample(found[str(path)])
         return sample(read_picture(path, 3))
 
-    def read_all(self, paths):
-        """[(name, pixels)] of image files, and of those in the folders among `paths`."""
-        named = [path for path in map(str, paths) if not Path(path).exists()]  # photographs at hand
-        files = [path for path in paths if str(path) not in named]
-        return [(name, self.read(name)) for name in named] + [
-            (file.stem, pixels) for file, pixels in (read_all(files, self.read) if files else ())]
+    def read_all(self, paths, wrong=None):
+        """[(name, pixels)] of image files, those in the folders among `paths`, and photographs at hand; `wrong`: as there."""
+        return [(path.stem if path.exists() else str(path), pixels) for path, pixels in read_all(paths, self.read, wrong)]
 
     def test_images(self, count, data='', correct=False):
         """The first validation images of its run, and their labels.

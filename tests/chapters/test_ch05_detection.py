@@ -1,6 +1,7 @@
 """Chapter 5.7: boxes, targets, losses, data with boxes, training of detectors, what is made of a trained one."""
 import json
 import shutil
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -352,11 +353,13 @@ def test_detect_writes_boxes_in_the_pictures_pixels(trained, tmp_path, capsys):
     for arguments, code, words in (
             ([str(pictures), '--out', str(tmp_path / 'all')], 0, 'zz.jpg'),  # the others have their boxes
             ([str(pictures / 'zz.jpg'), '--out', str(tmp_path / 'none')], 2, 'zz.jpg: not a readable image'),
+            ([str(pictures / 'zz.jpg'), str(pictures / 'val0.jpg'), '--out', str(tmp_path / 'one')], 2, 'zz.jpg: not a'),
             ([str(pictures / 'val0.jpg'), '--out', str(pictures / 'zz.jpg')], 2, 'zz.jpg: is a file')):
         assert main(['detect', str(run.folder), *arguments]) == code
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 1 and words in said[0]
     assert len(json.loads((tmp_path / 'all' / 'detections.json').read_text(encoding='utf-8'))) == len(told)
+    assert [Path(one['file']).stem for one in json.loads((tmp_path / 'one' / 'detections.json').read_text())] == ['val0']
     assert not (tmp_path / 'none').exists()  # nor anything half done
     assert all(line.startswith('error: ') for line in capsys.readouterr().err.splitlines())
 

@@ -145,6 +145,17 @@ def test_attacked_files_are_saved_and_answer_as_told(tmp_path, strokes, capsys):
     assert '-> 8 ' in capsys.readouterr().out
 
 
+def test_whole_pictures_are_attacked_beside_broken_ones(tmp_path, strokes, capsys):
+    save_png(strokes[0], tmp_path / 'whole.png')
+    (tmp_path / 'broken.png').write_bytes(b'no picture')
+    names = [str(tmp_path / f'{name}.png') for name in ('broken', 'nowhere', 'whole')]
+    assert main(['attack', 'zoo:4.4', *names, '--attack', 'fgsm', '--out', str(tmp_path / 'out')]) == 2
+    said = capsys.readouterr()
+    assert 'whole: ' in said.out and said.err == (
+        f'error: {names[0]}: not a readable image (unknown or damaged format); {names[1]}: no such file or folder\n')
+    assert [one['file'] for one in json.loads((tmp_path / 'out' / 'attack.json').read_text())] == ['whole']
+
+
 @pytest.mark.parametrize('arguments, words', [
     (['zoo:4.4'], 'name image files'), (['zoo:4.4', 'x.png', '--test', '3'], 'name image files'),
     (['zoo:4.4', 'nowhere.png'], 'nowhere.png'), (['zoo:4.4', '{0}', '--target', 'cat'], 'has no such class'),

@@ -29,17 +29,19 @@ def photographs(*names):
     return found
 
 
-def read_all(paths, read):
+def read_all(paths, read, wrong=None):
     """Image files, and those in the folders among `paths`, by name.
 
-    A file of a folder that cannot be read is left out, and told of on stderr, as training does; one that was named must be
-    readable.
+    A file of a folder that cannot be read is left out, and told of on stderr, as training does. One that was named must be
+    readable, or is told of by `require_all` when the others are done.
 
     Parameters
     ----------
     paths : list of path-like
     read : callable
         `read(path)`; raises a `UserError` if the file is no image.
+    wrong : list, optional
+        Takes what is wrong with those that were named; default: the first of them stops it.
 
     Returns
     -------
@@ -52,10 +54,13 @@ def read_all(paths, read):
     """
     found, broken = [], []
     for path in map(Path, paths):
-        if not path.exists():
-            raise UserError(f'{path}: no such file or folder')
         if not path.is_dir():
-            found.append((path, read(path)))
+            try:
+                found.append((path, read(path)))
+            except UserError as error:
+                if wrong is None:
+                    raise
+                wrong.append(str(error))
             continue
         for file in sorted(file for file in path.rglob('*') if file.suffix.lower() in IMAGE_ENDINGS and file.is_file()):
             try:
@@ -63,10 +68,17 @@ def read_all(paths, read):
             except UserError as error:
                 broken.append(str(error))
     if not found:
-        raise UserError('; '.join(broken[:3]) or f'{", ".join(map(str, paths))}: no images there ({", ".join(IMAGE_ENDINGS)})')
+        require_all((wrong or []) + broken)
+        raise UserError(f'{", ".join(map(str, paths))}: no images there ({", ".join(IMAGE_ENDINGS)})')
     for line in broken:
         print(f'left out: {line}', file=sys.stderr)
     return found
+
+
+def require_all(wrong):
+    """Raise a `UserError` that tells in one line what is wrong with the first of some files, if with any."""
+    if wrong:
+        raise UserError('; '.join(wrong[:3]) + f'; and {len(wrong) - 3} more' * (len(wrong) > 3))
 
 
 def read_picture(file, channels):
@@ -94,6 +106,8 @@ def read_picture(file, channels):
                 upright = upright.convert('RGBA')
                 upright = Image.alpha_composite(Image.new('RGBA', upright.size, 'white'), upright)
             pixels = np.asarray(upright.convert('L' if channels == 1 else 'RGB'))
+    except FileNotFoundError:
+        raise UserError(f'{file}: no such file or folder') from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f'{file}: not a readable image '
                         f'({getattr(error, "strerror", None) or "unknown or damaged format"})') from None

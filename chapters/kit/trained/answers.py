@@ -190,7 +190,7 @@ def evaluate(saved, data, crops=False, eight_bits=False, say=print, shifts=False
     return found
 
 
-def predict_files(saved, paths, top=5):
+def predict_files(saved, paths, top=5, wrong=None):
     """What a network says of image files.
 
     Parameters
@@ -199,13 +199,15 @@ def predict_files(saved, paths, top=5):
     paths : list of path-like
         Files and folders.
     top : int
+    wrong : list, optional
+        As for `chapters.kit.data.pictures.read_all`.
 
     Returns
     -------
     list of (Path, list of (str, float))
         For each image its likeliest classes with their probabilities.
     """
-    files, images = zip(*saved.read_images(paths))
+    files, images = zip(*saved.read_images(paths, wrong))
     images = np.stack(images)
     probabilities = probabilities_of(Predictor(saved.network, min(250, len(images))), images)
     names, found = saved.class_names, []

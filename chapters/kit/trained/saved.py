@@ -95,9 +95,9 @@ class SavedRun:
         """
         return sample_of(read_picture(path, self.facts.shape[0]), self.facts)
 
-    def read_images(self, paths):
+    def read_images(self, paths, wrong=None):
         """[(path, image)]; see `chapters.kit.data.pictures.read_all`."""
-        return read_all(paths, self.read_image)
+        return read_all(paths, self.read_image, wrong)
 
 
 def detects(folder, find):

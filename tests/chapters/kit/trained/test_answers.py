@@ -45,9 +45,14 @@ def test_a_broken_picture_of_a_folder_is_left_out_and_named(trained, tmp_path, c
     assert '/whole.png' in said.out and '/broken.png' not in said.out
     (line,) = said.err.splitlines()
     assert line.startswith(f'left out: {broken}: not a readable image')
-    for paths in ([broken], [tmp_path / 'whole.png', broken]):  # one that is named must be whole
-        assert main(['predict', str(folder), *map(str, paths)]) == 2
-        assert capsys.readouterr().err.startswith(f'error: {broken}: not a readable image')
+    for others in ([], [tmp_path / 'whole.png']):  # one that is named must be whole; the others have their answers
+        assert main(['predict', str(folder), str(broken), *map(str, others)]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith(f'error: {broken}: not a readable image') and len(said.err.splitlines()) == 1
+        assert ('/whole.png' in said.out and '%' in said.out) == bool(others) and '/broken.png' not in said.out
+    assert main(['predict', str(folder), *[str(tmp_path / f'{name}.png') for name in (1, 'whole', 2, 3, 4)]]) == 2
+    said = capsys.readouterr()
+    assert said.err.endswith(f'{tmp_path}/3.png: no such file or folder; and 1 more\n') and '/whole.png' in said.out
     (tmp_path / 'whole.png').unlink()
     assert main(['predict', str(folder), str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
