@@ -47,6 +47,12 @@ def shapes(count, random):
     return solids, kinds
 
 
+def _leaky_relu(F, x):
+    """LeakyReLU(0.1), not by oneDNN: behind oneDNN's, parts of the next transposed convolution's gradient in three dimensions
+    are what lay in memory."""
+    return F.maximum(x, 0.1 * x)
+
+
 class VoxelVAE(gluon.HybridBlock):
     """As `chapters.ch08_gan.vae.VAE`, with convolutions of 3x3x3 and strides of 2: sides 16, 8, 4, 2; and back.
 
@@ -65,9 +71,9 @@ class VoxelVAE(gluon.HybridBlock):
             for factor in (1, 2, 4):
                 self.encoder.add(nn.Conv3D(factor * width, 3, 2, 1), nn.LeakyReLU(0.1))
             self.encoder.add(nn.Dense(2 * codes))
-            self.decoder.add(nn.Conv3DTranspose(4 * width, 2, in_channels=codes), nn.LeakyReLU(0.1))  # 1 to 2
+            self.decoder.add(nn.Conv3DTranspose(4 * width, 2, in_channels=codes), nn.HybridLambda(_leaky_relu))  # 1 to 2
             for factor in (2, 1):
-                self.decoder.add(nn.Conv3DTranspose(factor * width, 4, 2, 1), nn.LeakyReLU(0.1))
+                self.decoder.add(nn.Conv3DTranspose(factor * width, 4, 2, 1), nn.HybridLambda(_leaky_relu))
             self.decoder.add(nn.Conv3DTranspose(1, 4, 2, 1))
 
     def hybrid_forward(self, F, x, noise):

@@ -78,6 +78,22 @@ def test_shapes_and_their_overlap():
     assert voxels.overlap(one, one)[0] == 1 and voxels.overlap(one, two)[0] == pytest.approx(1 / 3)
 
 
+def test_gradients_of_voxels_are_not_what_lay_in_memory():
+    for _ in range(8):
+        network = voxels.VoxelVAE()
+        network.initialize(mx.init.Xavier())
+        network.hybridize(static_alloc=True)
+        x = nd.array(np.random.default_rng(0).random((32, 1, 16, 16, 16)) < 0.3)
+        for _ in range(3):
+            with autograd.record():
+                of_voxels, divergence = network(x, nd.zeros((32, 8)))
+                loss = of_voxels + divergence
+            for size in 4 * [4 ** power for power in range(3, 11)]:  # given back at once
+                np.full(size, np.nan, np.float32)
+            loss.backward()
+            assert all(np.isfinite(one.grad().asnumpy()).all() for one in network.collect_params().values())
+
+
 def test_features_tell_enlarged_images_from_real_ones():
     real = scaled(chapters.find('8.4-srgan').load('digits').validation_x[:20])
     assert srgan.feature_error('zoo:4.4', real, real) == 0

@@ -212,7 +212,7 @@ def _in_outputs(text, old, new):
 @pytest.mark.parametrize('source, complaint', [
     ('1 / 0', 'ZeroDivisionError'),
     ("import warnings\nwarnings.warn('numpy.bool is old')", 'writes on stderr'),
-    ("import os\nos.system('echo [12:00:00] src/operator.cc: chatter >&2');", 'writes on stderr'),
+    ("import os, time\nos.system('echo [12:00:00] src/operator.cc: chatter >&2'); time.sleep(1)", 'writes on stderr'),
     ("print('FutureWarning: soon')", 'FutureWarning'),
     ('import os\nos._exit(1)', 'kernel died'),
 ])
