@@ -179,11 +179,22 @@ def test_images_are_moved():
     assert (left[:, :3] == x[0, 0, :, 1:]).all() and (right[:, 1:] == x[0, 0, :, :3]).all()
 
 
-def test_of_an_image_all_views_are_in_one_fold(tmp_path):
-    random = np.random.default_rng(0)  # images that have nothing to do with their classes, so that nothing can be known
-    x, y = random.random((200, 1, 8, 8)).astype(np.float32), np.arange(200) % 2
-    machine = gcforest.DeepForest(windows=(4,), trees=20, scan_trees=5, layers=1, forests=2, shift=1).fit(x, y)
-    assert machine.estimates[0] < 0.65
+def test_of_an_image_all_views_are_in_one_fold():
+    random = np.random.default_rng(0)  # coarse images, hardly changed by a move, that have nothing to do with their classes
+    x, y = random.random((200, 1, 2, 2)).astype(np.float32).repeat(6, axis=2).repeat(6, axis=3), np.arange(200) % 2
+    machine = gcforest.DeepForest(windows=(), trees=20, layers=1, forests=2, shift=1).fit(x, y)
+    assert machine.estimates[0] < 0.65  # 1 where another view of the same image was learnt
+
+
+def test_squares_of_all_views_are_learnt_with_their_places():
+    x, y = np.random.default_rng(0).random((30, 1, 8, 6)).astype(np.float32), np.arange(30) % 2
+    machine = gcforest.DeepForest(windows=(4,), step=2, trees=5, scan_trees=2, layers=1, forests=1, shift=1).fit(x, y)
+    squares = machine._squares(x, 4)  # 3 rows of 2; 16 pixels, then row and column, twice
+    assert squares.shape == (30, 6, 20)
+    assert (squares[0, :, 16:18] == [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]).all()
+    learnt = machine.scanners[0][0].estimators_[0].tree_.n_node_samples[0]
+    assert learnt == 5 * 20 * 6  # views, images of two folds of three, places
+    assert np.allclose(machine.predict(x), machine.predict_views(x)[:, -1].mean(axis=0)) and len(machine.predict_views(x)) == 5
 
 
 def test_gcforest_learns(tmp_path):

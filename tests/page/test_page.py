@@ -480,6 +480,9 @@ def test_whose_each_point_will_be_is_what_the_head_says(open_page, go_run):
             "all => all.map(e => [/paint_(-?1)/.exec(e.className)[1], e.querySelector('.shudan-paint > *').style.opacity])")
         shown = np.array([2 * int(sign) * float(opacity) for sign, opacity in painted])  # it paints with half the strength
         assert np.abs(shown - owners).max() < 1e-3
+        page.get_by_role('application').focus()
+        page.keyboard.press('ArrowUp')  # the middle is said at first, later the point above the last
+        said(page, r"(Black|White)’s with \d+%")
         page.get_by_label('Show whose each point will be').uncheck()
     page.get_by_label('Komi').fill('100')
     page.locator('.judged', has_text=f'White is {100 - mover * lead:.1f} points ahead').wait_for()
