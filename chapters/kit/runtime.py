@@ -98,6 +98,11 @@ class _QuietLoader(importlib.abc.Loader):
             raise
 
 
+def has_matrix_units():
+    """Whether the processor has Intel's matrix units, and the system is Linux."""
+    return sys.platform == 'linux' and 'amx_bf16' in Path('/proc/cpuinfo').read_text()
+
+
 @contextlib.contextmanager
 def _matrix_units():
     """Let oneDNN use the matrix units (AMX) of Intel's processors since 2023, for bfloat16 and 8 bits.
@@ -107,7 +112,7 @@ def _matrix_units():
     """
     name, number_of_arch_prctl, request_permission, tile_data = 'DNNL_MAX_CPU_ISA', 158, 0x1023, 18
     try:
-        wanted = name not in os.environ and sys.platform == 'linux' and 'amx_bf16' in Path('/proc/cpuinfo').read_text()
+        wanted = name not in os.environ and has_matrix_units()
         if wanted and ctypes.CDLL(None).syscall(number_of_arch_prctl, request_permission, tile_data) == 0:
             os.environ[name] = 'AVX512_CORE_AMX'
     except OSError:

@@ -17,6 +17,7 @@ from mxnet.base import _LIB, check_call
 from mxnet.ndarray import CachedOp
 
 from chapters.kit.runtime import threads
+from chapters.kit.training.precision import for_matrix_units
 
 _LONG = 1.0  # seconds: what takes longer is worth starting processes for
 _PIPE = 1e9  # bytes a second, about, that reach another process
@@ -271,7 +272,7 @@ def _in_8_bits(graph, weights, statistics, calibration):
     from mxnet.contrib.quantization import quantize_model
     batches = mx.io.NDArrayIter(calibration, batch_size=min(100, len(calibration)), last_batch_handle='discard')
     graph, weights, _ = quantize_model(
-        graph.get_backend_symbol('MKLDNN_QUANTIZE'), weights, statistics, label_names=None, calib_mode='naive',
+        for_matrix_units(graph).get_backend_symbol('MKLDNN_QUANTIZE'), weights, statistics, label_names=None, calib_mode='naive',
         calib_data=batches, num_calib_examples=len(calibration), quantized_dtype='auto', quantize_mode='smart',
         logger=None)
     return graph.get_backend_symbol('MKLDNN_QUANTIZE'), weights

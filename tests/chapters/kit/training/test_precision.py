@@ -1,5 +1,7 @@
 """Training in 16 bits: the graph, the refusal, the scaled loss; and the training itself where the device can."""
 import json
+import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
@@ -85,6 +87,42 @@ def test_networks_that_join_finer_planes_or_drop_out_compute_in_bfloat16(section
     loss.backward()
     assert all(np.abs(parameter.grad().asnumpy()).max() > 0 for name, parameter in network.collect_params().items()
                if parameter.grad_req != 'null' and name.endswith('weight'))
+
+
+# By itself, since memory that is overwritten ends a process, sooner or later.
+OF_ONE_POINT = """
+import chapters, mxnet as mx, numpy as np
+from chapters.kit.trained.prediction import Predictor
+from chapters.kit.training.precision import lowered
+for side in ((6, 6), (3, 9), (3, 16), (14, 14)):
+    network = mx.gluon.nn.HybridSequential()
+    network.add(mx.gluon.nn.Conv2D(64, 1), mx.gluon.nn.Activation('relu'), mx.gluon.nn.Conv2D(64, 1, strides=2))
+    network.initialize(mx.init.Xavier())
+    x, results = mx.nd.random.normal(shape=(16, 64, *side)), []
+    x.attach_grad()
+    network(x)
+    for dtype in {dtypes}:
+        low = lowered(network, dtype)
+        for _ in range(5):
+            with mx.autograd.record():
+                y = low(x)
+            y.backward(y)
+        results.append([y, x.grad.copy(), *(parameter.grad().copy() for parameter in low.collect_params('.*weight').values())])
+    results = [[array.asnumpy() for array in arrays] for arrays in results]
+    images = x.asnumpy()
+    in_8_bits = Predictor(network, 16, calibration=images)
+    for _ in range(5):
+        eight = in_8_bits(images)
+    junk = [np.ones(1000 + size) for size in range(3000)]
+    for there, here in [*zip(*results), (results[0][0], eight)]:
+        assert np.abs(there - here).max() < 0.08 * np.abs(there).max(), (side, np.abs(there - here).max())
+"""
+
+
+def test_convolutions_of_one_point_in_few_bits_write_where_they_should():
+    dtypes = ('float32', 'bfloat16') if can('bfloat16') else ('float32',)
+    done = subprocess.run([sys.executable, '-c', OF_ONE_POINT.replace('{dtypes}', str(dtypes))], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @NEEDS_BFLOAT16
