@@ -1,11 +1,11 @@
-"""Section 9.3.1: traps for a network that plays Go: long chains whose eyes lie far away, ladders, and mirror Go.
+"""Section 9.3.1: traps for a network that plays Go: long chains whose eyes lie far away, sekis, ladders, and mirror Go.
 
     python -m chapters run 9.3.1
 
 A network of n layers 3x3 sees n points far. What a point would have to know from farther away it can only guess: whether
 its chain has two eyes at the other end, whether a ladder meets a stone across the board. Answers are known by construction
-(chains) or by reading to the end (ladders); asked are small networks, trained on such positions alone, and the network that
-comes along, which was trained on games.
+(chains, sekis) or by reading to the end (ladders); asked are small networks, trained on such positions alone, and the
+network that comes along, which was trained on games.
 """
 import mxnet as mx
 import numpy as np
@@ -32,6 +32,10 @@ from data_tools.go.symmetries import transform_planes
 _SMALL, _KOMI = 13, 7.5  # board of the networks that are trained here; the one that comes along plays on 19x19
 _LADDER_CAPTURE = 44  # among AlphaGo's planes
 _LONG = 25  # stones of a long tail, at least
+_WORDS = {  # of the suites: what is asked, and how far away the answer lies
+    'chains': ('does the stone live?', 'points to the eye that may be missing'),
+    'ladders': ('does the ladder work?', 'points to the stone in the way'),
+    'sekis': ('does the stone live, in seki?', 'points to the eye that may be missing')}
 _OUTSIDE = 9  # liberties of a chain beside its eyes: the planes count them to 8, so that they say nothing of eyes
 
 
@@ -56,14 +60,7 @@ def long_chain(random, alive, length, size=19):
         eyes = [3 + size * y, 5 + size * y]
         if random.random() < 0.5:
             eyes.reverse()
-        tail: list = []
-        down = random.random() < 0.5
-        while len(tail) < length and x < size - 2:
-            for dy, dx in [(0, 1)] * 3 + [(1 if down else -1, 0)] * int(random.integers(4, 14)):
-                if 2 <= y + dy <= size - 3 and x < size - 2 and len(tail) < length:
-                    tail.append(x + size * y)
-                    y, x = y + dy, x + dx
-            down = y < size // 2
+        tail = _tail(random, y, x, length, size)
         board.flat[tail] = WHITE
         kept = [0, size * size - 1, *eyes]  # black's eyes in the corners
         outside: list = []
@@ -71,13 +68,70 @@ def long_chain(random, alive, length, size=19):
             if len(outside) < _OUTSIDE and _away(np.array(kept + outside), point, size).min() > 1:
                 outside.append(point)
         board.flat[kept[:2] + outside + eyes[:1 + alive]] = 0
-        position = Position(size)
-        position.set_up(np.flatnonzero(board == BLACK), np.flatnonzero(board == WHITE))
-        position.to_play = int(random.choice([BLACK, WHITE]))
-        chains = position.state[CHAIN + np.array([to_cell(move, size) for move in range(size * size)])]
-        if all(len(np.unique(chains[board.ravel() == colour])) == 1 for colour in (BLACK, WHITE)) and \
-                len(outside) == _OUTSIDE:
+        position = _set_up(random, board)
+        if _chains(position, board) == (1, 1) and len(outside) == _OUTSIDE:
             return position, tail, eyes
+
+
+def seki_with_tail(random, alive, length, size=19):
+    """A white chain around a black one that has an eye, both on one shared liberty: white has an eye, too, and both live, or
+    a liberty to the outside in its place, and white is dead.
+
+    Either way each chain has as many liberties; white's tail winds away from where the difference is. Black around it all has
+    eyes in the corners.
+
+    Returns
+    -------
+    position : Position
+    tail : list of int
+        Its stones, from the eye outwards.
+    eye : int
+        Where it is, also where it is none.
+    """
+    while True:
+        board = np.full((size, size), BLACK)
+        y = int(random.integers(6, size - 3))
+        board[y - 2:y + 3, 1:7] = WHITE      # around
+        board[y - 1:y + 2, 2:5] = BLACK      # black's nine points, the middle its eye
+        board[y - 4:y - 2, 2:5] = WHITE      # around white's eye
+        tail = _tail(random, y, 7, length, size)
+        board.flat[tail] = WHITE
+        board[[y, y], [3, 5]] = 0            # black's eye, the shared liberty
+        if alive:                            # white's eye; and black's wall, too, has as many liberties as below
+            board[y - 3, [0, 3]] = 0
+        else:                                # the liberty to the outside
+            board[y - 3, 1] = 0
+        board.flat[[0, size * size - 1]] = 0
+        position = _set_up(random, board)
+        if _chains(position, board) == (2, 1):
+            return position, tail, 3 + size * (y - 3)
+
+
+def _tail(random, y, x, length, size):
+    """Points from one on, in turns to the right and up or down, until there are `length` or the board ends."""
+    tail: list = []
+    down = random.random() < 0.5
+    while len(tail) < length and x < size - 2:
+        for dy, dx in [(0, 1)] * 3 + [(1 if down else -1, 0)] * int(random.integers(4, 14)):
+            if 2 <= y + dy <= size - 3 and x < size - 2 and len(tail) < length:
+                tail.append(x + size * y)
+                y, x = y + dy, x + dx
+        down = y < size // 2
+    return tail
+
+
+def _set_up(random, board):
+    """The position of a board, with either to move."""
+    position = Position(len(board))
+    position.set_up(np.flatnonzero(board == BLACK), np.flatnonzero(board == WHITE))
+    position.to_play = int(random.choice([BLACK, WHITE]))
+    return position
+
+
+def _chains(position, board):
+    """How many there are, of black and of white."""
+    chains = position.state[CHAIN + np.array([to_cell(move, len(board)) for move in range(board.size)])]
+    return tuple(len(np.unique(chains[board.ravel() == colour])) for colour in (BLACK, WHITE))
 
 
 def _away(points, point, size):
@@ -185,7 +239,7 @@ def learn(planes, answers, asked, layers, filters, updates, random, batch_size=3
 
 def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=1500, held=400, engine_positions=60,
           mirror_games=20):
-    """Section 9.3.1: long chains and ladders, asked of networks of several depths and of the one that comes along.
+    """Section 9.3.1: long chains, sekis and ladders, asked of networks of several depths and of the one that comes along.
 
     Parameters
     ----------
@@ -206,13 +260,14 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
     Returns
     -------
     dict
-        'chains_8planes_2layers_near', '_far' and so on: the mean of the shares of right answers where the answer is yes and
-        where it is no, within reach and beyond; the deepest network also with 36 planes. Of the network that plays, and
-        chains with tails of 25 to 39 stones: 'chains_head_eyes_alive', '_dead', 'chains_head_end_alive', '_dead', whose the
-        stone between the eyes and the last one will be as its head says, 1 white's, -1 black's; 'chains_played_out', the
-        share of last stones that 100 games played out judge rightly. 'ladders_policy_auc': how well its policy tells ladders
-        that work; 0.5: not at all. 'mirror_won' and 'itself_won', the share of games that it wins as black against a white that
-        copies it, and against itself; 'mirror_middle', in which share of the former it took the middle in the first 30 moves.
+        'chains_8planes_2layers_near', '_far' and so on, of 'sekis' and 'ladders', too: the mean of the shares of right answers
+        where the answer is yes and where it is no, within reach and beyond; the deepest network also with 36 planes. Of the
+        network that plays, and chains with tails of 25 to 39 stones: 'chains_head_eyes_alive', '_dead',
+        'chains_head_end_alive', '_dead', whose the stone between the eyes and the last one will be as its head says, 1 white's,
+        -1 black's; 'chains_played_out', the share of last stones that 100 games played out judge rightly.
+        'ladders_policy_auc': how well its policy tells ladders that work; 0.5: not at all. 'mirror_won' and 'itself_won', the
+        share of games that it wins as black against a white that copies it, and against itself; 'mirror_middle', in which
+        share of the former it took the middle in the first 30 moves.
     """
     try:
         depths = [int(number) for number in layers.split(',')]
@@ -222,7 +277,7 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
     require(20, held=held, engine_positions=engine_positions)
     random, engine = seed_everything(run.seed), load_engine(network, say=lambda words: None, komi=_KOMI, seed=run.seed)
     judge = engine.judge
-    suites = {name: _suite(name, random, positions + held) for name in ('chains', 'ladders')}
+    suites = {name: _suite(name, random, positions + held) for name in _WORDS}
     metrics: dict = {}
     curves: dict = {name: {} for name in suites}
     for suite, (states, answers, asked, distances) in suites.items():
@@ -239,19 +294,23 @@ def traps(run, network=POLICY, layers='2,4', filters=16, updates=400, positions=
 
 
 def _suite(name, random, count):
-    """(states, answers, asked, distances), the last three (N, size * size): of chains, at each stone, the distance to the eye
-    that may be missing; of ladders, at the move that starts them, to the stone in the way, 0 where there is none."""
+    """(states, answers, asked, distances), the last three (N, size * size): of chains and sekis, at each stone, the distance to
+    the eye that may be missing; of ladders, at the move that starts them, to the stone in the way, 0 where there is none."""
     states, points = [], np.arange(_SMALL * _SMALL)
     answers, asked, distances = np.zeros((3, count, len(points)), np.float32)
     for number in tqdm(range(count), name, leave=False, disable=None):
         yes = bool(number % 2)
-        if name == 'chains':
-            position, _, eyes = long_chain(random, yes, int(random.integers(3, 20)), _SMALL)
-            away = _away(points, eyes[1], _SMALL)
-            where = (position.board.ravel() == WHITE) & (away > 0)
-        else:
+        if name == 'ladders':
             position, move, away = ladder(random, not yes, _SMALL)
             where = points == move
+        else:
+            length = int(random.integers(3, 20))
+            if name == 'chains':
+                position, _, (_, eye) = long_chain(random, yes, length, _SMALL)
+            else:
+                position, _, eye = seki_with_tail(random, yes, length, _SMALL)
+            away = _away(points, eye, _SMALL)
+            where = (position.board.ravel() == WHITE) & (away > 0)
         states.append(position.state)
         asked[number], answers[number], distances[number] = where, where * yes, where * away
     return np.array(states), answers, asked, distances
@@ -303,10 +362,9 @@ def _play_mirrors(engine, games):
 
 def _draw(curves, suites, depths):
     """A position of each suite, the point in question red; and the shares of right answers by distance."""
-    figure, axes = figures.plt.subplots(2, 2, figsize=(10, 8.4), gridspec_kw={'width_ratios': (1, 1.3)})
-    words = (('does the stone live?', 'points to the eye that may be missing'),
-             ('does the ladder work?', 'points to the stone in the way'))
-    for (board, axis), (suite, (states, _, _, distances)), (title, far) in zip(axes, suites.items(), words):
+    figure, axes = figures.plt.subplots(3, 2, figsize=(10, 12.6), gridspec_kw={'width_ratios': (1, 1.3)})
+    for (board, axis), (suite, (states, _, _, distances)) in zip(axes, suites.items()):
+        title, far = _WORDS[suite]
         shown, position = int(distances.max(axis=1)[:40].argmax()), Position(_SMALL)
         position.state = states[shown]
         draw_board(board, position)
@@ -328,7 +386,8 @@ def _draw(curves, suites, depths):
 
 
 EXPERIMENTS = [
-    WorkedExample('9.3.1', 'Traps on the board: long chains and ladders', '棋盘上的陷阱：长龙与征子', function=traps),
+    WorkedExample('9.3.1', 'Traps on the board: long chains, sekis and ladders', '棋盘上的陷阱：长龙、双活与征子',
+                  function=traps),
 ]
 
 

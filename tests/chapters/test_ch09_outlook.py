@@ -10,6 +10,7 @@ from scipy.stats import entropy as scipy_entropy
 
 import chapters
 from chapters.ch07_policy_net.engine import load_engine
+from chapters.ch07_policy_net.seki import seki
 from chapters.ch09_outlook import (
     capsules,
     capsules_seen,
@@ -562,6 +563,31 @@ def test_chains_and_ladders_are_what_they_say():
         assert caught(position, move - 1, move) == (not broken)
 
 
+def test_sekis_are_what_they_say():
+    random = np.random.default_rng(0)
+
+    def left(position, *moves):
+        """Whether white's chain, and the nine black points in it, stand after these moves, the first of either colour."""
+        after = position.copy()
+        for colour, move in moves:
+            after.play(move, colour)
+        return after.board.ravel()[tail[0]] == WHITE, after.board.ravel()[inner - 1] == BLACK
+    for alive in (True, False, True, False):
+        position, tail, eye = traps.seki_with_tail(random, alive, 12, 13)
+        inner, shared = eye + 3 * 13, eye + 3 * 13 + 2
+        whites = set(np.flatnonzero(position.board == WHITE))
+        assert position.liberties(tail[-1]) == position.liberties(inner - 1) == 2  # which tells nothing
+        assert whites <= set(seki(position)) if alive else seki(position) == []
+        last = eye if alive else eye - 2
+        assert left(position, (WHITE, shared), (BLACK, last)) == (False, True)  # who begins loses, white at any rate
+        if alive:
+            assert left(position, (BLACK, shared), (WHITE, inner)) == (True, False)
+        else:
+            assert left(position, (BLACK, last), (BLACK, shared)) == (False, True)  # and white cannot answer
+            position.play(last, BLACK)
+            assert position.liberties(tail[-1]) == 1 and not position.is_legal(shared)
+
+
 def test_a_network_of_n_layers_sees_n_points_far():
     random = np.random.default_rng(0)
     position, tail, eyes = traps.long_chain(random, True, 15, 13)
@@ -617,14 +643,15 @@ def test_white_copies_through_the_middle():
 def test_what_lies_beyond_the_reach_of_a_network_is_guessed(tmp_path):
     run, found = figures_of('9.3.1', tmp_path, layers='2', updates=240, positions=300, held=100, engine_positions=20,
                            mirror_games=1)
-    for suite in ('chains', 'ladders'):
+    for suite in ('chains', 'sekis', 'ladders'):
         assert found[f'{suite}_8planes_2layers_near'] > 0.85
         assert 0.4 < found[f'{suite}_8planes_2layers_far'] < 0.6
     assert found['ladders_36planes_2layers_far'] > 0.95  # one of the planes has read it
-    assert 0.4 < found['chains_36planes_2layers_far'] < 0.6  # none has looked for eyes
+    for suite in ('chains', 'sekis'):  # none has looked for eyes
+        assert 0.4 < found[f'{suite}_36planes_2layers_far'] < 0.6
     assert found['chains_played_out'] > 0.9
     for ending in ('alive', 'dead'):  # for the head one chain has two owners, whether it lives or not
-        assert found[f'chains_head_eyes_{ending}'] > 0.8 > 0.1 > found[f'chains_head_end_{ending}']
+        assert found[f'chains_head_eyes_{ending}'] > 0.8 > 0.5 > found[f'chains_head_end_{ending}']
     assert {found['mirror_won'], found['itself_won'], found['mirror_middle']} <= {0, 1}
     assert drawn(run, 'traps.png')
     with pytest.raises(UserError, match='layers=x: give numbers'):

@@ -271,8 +271,9 @@ def _in_8_bits(graph, weights, statistics, calibration):
     """(graph, weights) of the same network in 8-bit integers."""
     from mxnet.contrib.quantization import quantize_model
     batches = mx.io.NDArrayIter(calibration, batch_size=min(100, len(calibration)), last_batch_handle='discard')
+    graph = for_matrix_units(graph).get_backend_symbol('MKLDNN_QUANTIZE')
     graph, weights, _ = quantize_model(
-        for_matrix_units(graph).get_backend_symbol('MKLDNN_QUANTIZE'), weights, statistics, label_names=None, calib_mode='naive',
+        graph, weights, statistics, label_names=None, calib_mode='naive',
         calib_data=batches, num_calib_examples=len(calibration), quantized_dtype='auto', quantize_mode='smart',
         logger=None)
     return graph.get_backend_symbol('MKLDNN_QUANTIZE'), weights
