@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from data_tools.go.board import (
+    BLACK,
     BORDER,
     CELLS,
     CHAIN,
@@ -18,6 +19,10 @@ from data_tools.go.board import (
     EMPTY,
     KO,
     LIBERTIES,
+    LOST,
+    MAX_SIZE,
+    MOVE_NUMBER,
+    NEXT,
     PASS,
     PASSES,
     RECENT,
@@ -25,6 +30,7 @@ from data_tools.go.board import (
     STATE_LENGTH,
     STRIDE,
     TO_MOVE,
+    WHITE,
     area,
     clear,
     play,
@@ -34,8 +40,10 @@ from data_tools.go.board import (
 from data_tools.go.dat import RECORD
 from data_tools.go.features import chain_size, encode, is_own_eye
 
-CAPTURE, RESCUE, ATARI, SELF_ATARI, NEAR, NEARBY, CONTACT = 30.0, 15.0, 4.0, 0.02, 8.0, 3.0, 1.5
+CAPTURE, RESCUE, ATARI, SELF_ATARI, CONTACT = 30.0, 15.0, 4.0, 0.02, 1.5
+NEAR, NEARBY = 8, 3
 LINES = np.array([0.05, 0.3, 2.0, 2.0])  # where nothing is near: the first to the fourth line
+_UNITS = 1000  # a weight is a whole number of thousandths, so that sums stay exact however often they change
 
 
 @njit(cache=True)
@@ -50,34 +58,55 @@ def draw(random: np.ndarray) -> float:
 
 
 @njit(cache=True)
-def _weight(state: np.ndarray, cell: int, colour: int, size: int) -> float:
-    """The weight of one point but for ko and the last move; 0 for what must not be played.
+def _weights(state: np.ndarray, cell: int, size: int) -> Tuple[float, float]:
+    """The weights of an empty point for black and for white, but for ko and the last move; 0 for what must not be played.
 
-    It depends on nothing but the 3x3 points around the cell, as `_find_changes` sees them.
+    They depend on nothing but the 3x3 points around the cell, as `_look` sees them.
     """
-    if state[COLOUR + cell] != EMPTY:
-        return 0.0
-    weight = 1.0
-    empty, own, captured, rescued, most = 0, 0, 0, False, 0
-    atari = False
+    empty, blacks, whites = 0, 0, 0
+    most_black, most_white = 0, 0  # liberties that the chain of the new stone would have of its neighbours
+    atari_black, atari_white = 0, 0  # stones in atari
+    two_black, two_white = False, False
+    touched = False
     for step in (-STRIDE, -1, 1, STRIDE):
         found = state[COLOUR + cell + step]
         if found == EMPTY:
             empty += 1
-        elif found == 3 - colour:
+        elif found != BORDER:
+            touched = True
             chain = np.int64(state[CHAIN + cell + step])
-            if state[LIBERTIES + chain] == 1:
-                captured += chain_size(state, chain)
-            elif state[LIBERTIES + chain] == 2:
-                atari = True
-        elif found == colour:
-            own += 1
-            chain = np.int64(state[CHAIN + cell + step])
-            if state[LIBERTIES + chain] == 1:
-                rescued = True
-            most = max(most, state[LIBERTIES + chain] - 1)
+            liberties = state[LIBERTIES + chain]
+            stones = chain_size(state, chain) if liberties == 1 else 0
+            if found == BLACK:
+                blacks += 1
+                atari_black += stones
+                two_black |= liberties == 2
+                most_black = max(most_black, liberties - 1)
+            else:
+                whites += 1
+                atari_white += stones
+                two_white |= liberties == 2
+                most_white = max(most_white, liberties - 1)
+    if not touched:
+        for step in (-STRIDE - 1, -STRIDE + 1, STRIDE - 1, STRIDE + 1):
+            found = state[COLOUR + cell + step]
+            touched |= found != EMPTY and found != BORDER
+    alone = 1.0
+    if not touched and size >= 9:
+        x, y = cell % STRIDE - 1, cell // STRIDE - 1
+        line = min(min(x, size - 1 - x), min(y, size - 1 - y))
+        if line < 4:
+            alone = LINES[line]
+    black = _weight(state, cell, BLACK, alone, empty, blacks, most_black, atari_black, atari_white, two_white)
+    return black, _weight(state, cell, WHITE, alone, empty, whites, most_white, atari_white, atari_black, two_black)
+
+
+@njit(cache=True)
+def _weight(state: np.ndarray, cell: int, colour: int, alone: float, empty: int, own: int, most: int, rescued: int,
+            captured: int, atari: bool) -> float:
     if not empty and not captured and (most == 0 or is_own_eye(state, cell, colour)):
         return 0.0  # suicide, or an own eye
+    weight = 1.0
     alive = captured or empty + most >= 2  # about: the new chain has two liberties or more
     if captured:
         weight *= CAPTURE * captured
@@ -87,19 +116,9 @@ def _weight(state: np.ndarray, cell: int, colour: int, size: int) -> float:
         weight *= RESCUE
     if atari and alive:
         weight *= ATARI
-    touched = False
-    for step in (-STRIDE - 1, -STRIDE, -STRIDE + 1, -1, 1, STRIDE - 1, STRIDE, STRIDE + 1):
-        found = state[COLOUR + cell + step]
-        touched |= found != EMPTY and found != BORDER
-    if touched:
-        if own and own + empty < 4:
-            weight *= CONTACT
-    elif size >= 9:
-        x, y = cell % STRIDE - 1, cell // STRIDE - 1
-        line = min(min(x, size - 1 - x), min(y, size - 1 - y))
-        if line < 4:
-            weight *= LINES[line]
-    return weight
+    if own and own + empty < 4:
+        weight *= CONTACT
+    return weight * alone
 
 
 @njit(cache=True)
@@ -123,7 +142,8 @@ def weigh(state: np.ndarray, weights: np.ndarray) -> float:
     of_cells = np.zeros(CELLS)
     for move in range(size * size):
         cell = to_cell(move, size)
-        of_cells[cell] = _weight(state, cell, colour, size)
+        if state[COLOUR + cell] == EMPTY:
+            of_cells[cell] = _weights(state, cell, size)[colour - 1]
     _prefer_near(state, of_cells)
     total = 0.0
     for move in range(size * size):
@@ -133,74 +153,126 @@ def weigh(state: np.ndarray, weights: np.ndarray) -> float:
 
 
 @njit(cache=True)
-def _new_memory() -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `_choose_next` remembers of a game: nothing yet."""
-    return np.full(CELLS, -1, np.int32), np.ones((2, CELLS), np.bool_), np.zeros((2, CELLS)), np.zeros((2, CELLS))
+def _new_memory() -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `_choose_next` remembers of a game, here nothing: most weights are still those of the move before.
 
-
-@njit(cache=True)
-def _find_changes(state: np.ndarray, seen: np.ndarray, stale: np.ndarray) -> None:
-    """Mark the points of both colours whose weight may have changed: those around points that look different now.
-
-    A stone looks different if its chain has another number of liberties, 3 standing for more, or is in atari with
-    another number of stones.
+    `seen`: how each point looked (CELLS,), then the number of moves and of captured stones at that time; `todo`: how many
+    points are to be weighed again, then which; whether a point is among them (CELLS,); `known`: weights (2, CELLS) of black and
+    of white, in thousandths; `rows`: their sums, of all and of each row (2, 20), and room for what this move adds to its rows.
     """
-    size = np.int64(state[SIZE])
-    for row in range(1, size + 1):
-        for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
-            look = state[COLOUR + cell]
-            if look != EMPTY:
-                chain = np.int64(state[CHAIN + cell])
-                liberties = state[LIBERTIES + chain]
-                look += 4 * min(3, liberties)
-                if liberties == 1:
-                    look += 16 * chain_size(state, chain)
-            if look != seen[cell]:
-                seen[cell] = look
-                for above in (-STRIDE, 0, STRIDE):
-                    for step in (-1, 0, 1):
-                        stale[0, cell + above + step] = stale[1, cell + above + step] = True
+    return (np.full(CELLS + 2, -1, np.int32), np.zeros(CELLS + 1, np.int32), np.zeros(CELLS, np.bool_),
+            np.zeros((2, CELLS), np.int64), np.zeros((3, MAX_SIZE + 1), np.int64))
 
 
 @njit(cache=True)
-def _choose_next(state: np.ndarray, memory: Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+def _look(state: np.ndarray, cell: int) -> int:
+    """How a point looks to the points around it: a stone by its colour, the liberties of its chain, 3 standing for more, and by
+    the number of its stones if it is in atari."""
+    look = state[COLOUR + cell]
+    if look != EMPTY:
+        chain = np.int64(state[CHAIN + cell])
+        liberties = state[LIBERTIES + chain]
+        look += 4 * min(3, liberties)
+        if liberties == 1:
+            look += 16 * chain_size(state, chain)
+    return look
+
+
+@njit(cache=True)
+def _note(state: np.ndarray, cell: int, look: int, seen: np.ndarray, todo: np.ndarray, among: np.ndarray) -> None:
+    """If a point looks different now, note the empty points around it, whose weights may have changed."""
+    if look == seen[cell]:
+        return
+    seen[cell] = look
+    for above in (-STRIDE, 0, STRIDE):
+        for step in (-1, 0, 1):
+            beside = cell + above + step
+            if not among[beside] and (state[COLOUR + beside] == EMPTY or beside == cell):
+                among[beside] = True
+                todo[0] += 1
+                todo[todo[0]] = beside
+
+
+@njit(cache=True)
+def _find_changes(state: np.ndarray, seen: np.ndarray, todo: np.ndarray, among: np.ndarray) -> None:
+    """Note the points whose weight may have changed since the last call: after a move that captured nothing, only the chains at
+    its stone look different; else, and at first, the whole board is looked at."""
+    size, last = np.int64(state[SIZE]), np.int64(state[RECENT])
+    captured = state[LOST + 1] + state[LOST + 2]
+    if state[MOVE_NUMBER] == seen[CELLS] + 1 and captured == seen[CELLS + 1]:
+        if last != PASS:
+            _note(state, last, _look(state, last), seen, todo, among)
+            for step in (-STRIDE, -1, 1, STRIDE):
+                stone = last + step
+                if state[COLOUR + stone] != EMPTY and state[COLOUR + stone] != BORDER:
+                    look = _look(state, stone)
+                    if look != seen[stone]:  # if this one looks as before, all of what was its chain do
+                        start = stone
+                        while True:
+                            _note(state, stone, look, seen, todo, among)
+                            stone = np.int64(state[NEXT + stone])
+                            if stone == start:
+                                break
+    else:
+        for row in range(1, size + 1):
+            for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
+                _note(state, cell, _look(state, cell), seen, todo, among)
+    seen[CELLS], seen[CELLS + 1] = state[MOVE_NUMBER], captured
+
+
+@njit(cache=True)
+def _factor(state: np.ndarray, row: int, column: int) -> int:
+    """What the weight of a point near the last move is multiplied by."""
+    last = np.int64(state[RECENT])
+    down, right = abs(row - last // STRIDE), abs(column - last % STRIDE)
+    if row * STRIDE + column == state[KO]:
+        return 0
+    return NEAR if down < 2 and right < 2 else NEARBY if down + right < 4 else 1
+
+
+@njit(cache=True)
+def _choose_next(state: np.ndarray, memory: Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
                  random: np.ndarray) -> int:
-    """A cell, drawn by `weigh`; PASS where nothing is left to play.
-
-    Most weights are still those of the move before. `memory` is of one game: how each point looked (CELLS,), whose
-    weights are out of date, and the weights (each (2, CELLS), black and white), then room for this move's.
-    """
-    seen, stale, known, weights = memory
-    size, colour = np.int64(state[SIZE]), np.int64(state[TO_MOVE])
-    _find_changes(state, seen, stale)
-    known, stale, weights, rows = known[colour - 1], stale[colour - 1], weights[0], weights[1]
-    for row in range(1, size + 1):
-        for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
-            if stale[cell]:
-                known[cell], stale[cell] = _weight(state, cell, colour, size), False
-    weights[:] = known
-    _prefer_near(state, weights)
-    total, last = 0.0, PASS
-    for row in range(1, size + 1):
-        rows[row] = 0
-        for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
-            rows[row] += weights[cell]
-            if weights[cell] > 0:
-                last = cell
-        total += rows[row]
-    if last == PASS:
+    """A cell, drawn by `weigh`; PASS where nothing is left to play. `memory` is of one game (see `_new_memory`)."""
+    seen, todo, among, known, rows = memory
+    size, last = np.int64(state[SIZE]), np.int64(state[RECENT])
+    _find_changes(state, seen, todo, among)
+    for number in range(1, todo[0] + 1):
+        cell = np.int64(todo[number])
+        among[cell] = False
+        black, white = _weights(state, cell, size) if state[COLOUR + cell] == EMPTY else (0.0, 0.0)
+        for side, weight in enumerate((black, white)):
+            change = np.int64(weight * _UNITS + 0.5) - known[side, cell]
+            known[side, cell] += change
+            rows[side, cell // STRIDE] += change
+            rows[side, 0] += change
+    todo[0] = 0
+    weights, rows, more = known[state[TO_MOVE] - 1], rows[state[TO_MOVE] - 1], rows[2]
+    total, first, end = rows[0], 1, 1  # `more`: what the rows from first to end have besides, near the last move
+    if last != PASS:
+        first, end = max(1, last // STRIDE - 3), min(size, last // STRIDE + 3) + 1
+        for row in range(first, end):
+            far, more[row] = 3 - abs(row - last // STRIDE), 0
+            for column in range(max(1, last % STRIDE - far), min(size, last % STRIDE + far) + 1):
+                if weights[row * STRIDE + column]:
+                    more[row] += weights[row * STRIDE + column] * (_factor(state, row, column) - 1)
+            total += more[row]
+    if total == 0:
         return PASS
     wanted = total * draw(random)
     for row in range(1, size + 1):
-        if wanted >= rows[row]:
-            wanted -= rows[row]
+        near = first <= row < end
+        here = rows[row] + more[row] if near else rows[row]
+        if wanted >= here:
+            wanted -= here
             continue
-        for cell in range(row * STRIDE + 1, row * STRIDE + 1 + size):
-            if weights[cell] > 0:
-                wanted -= weights[cell]
+        for column in range(1, size + 1):
+            weight = weights[row * STRIDE + column]
+            if weight:
+                wanted -= weight * _factor(state, row, column) if near else weight
                 if wanted < 0:
-                    return cell
-    return last  # also where rounding has left a little of what was wanted
+                    return row * STRIDE + column
+    return PASS  # not reached: whole numbers are exact, and what is drawn lies below 1
 
 
 @njit(cache=True)
