@@ -366,7 +366,9 @@ def _losing_move(network, size, komi, random):
 _ERRORS = WorkedExample('6.2.4', 'Value network and games played out: errors from opening to end',
                         '价值网络与快速走子：从开局到终局的误差', function=errors_by_move)
 _WITHOUT = WorkedExample('6.2.5', 'A search without policy, without value', '没有策略网络或价值网络的搜索',
-                         function=search_without)
+                         function=search_without,
+                         remark='Table 6-3 prints 10^123 nodes for the game tree of chess, where its own columns, 35 choices '
+                                'in each of 70 moves, give 10^108.')
 _POSITIONS = WorkedExample('6.4.1-positions', 'A value network from one position a game, or all; the losing move',
                            '价值网络：每局取一个局面或全部；败着', function=value_positions)
 

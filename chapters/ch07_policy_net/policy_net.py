@@ -180,7 +180,8 @@ _POLICY_NET = replace(
     _AS_PRINTED, section='7.2', title='A policy network that plays Go', title_zh='会下围棋的策略网络', listing=sec_7_2,
     remark='As printed the rule for the rate changes a variable that `fit` has copied already: the rate stays at 0.1, and '
            'only the one in the log falls. `--form symbolic` trains so, the Gluon form with the rate that falls; one run of '
-           'each stands in docs/GO.md. The text of 7.2 validates on packs 0 to 5, the listing on a file NAME-val.dat.',
+           'each stands in docs/GO.md. The text of 7.2 validates on packs 0 to 5, the listing on a file NAME-val.dat. '
+           '7.1.1 has y of SGF run from bottom to top: it runs from top to bottom, and [pp] is at the bottom right.',
     book=(BookFigure(0.3712, 'validation_accuracy', 'go', 'at the first save; over 0.5 at the end'),
           BookFigure(2.544, 'validation_loss', 'go', 'at the first save')))
 

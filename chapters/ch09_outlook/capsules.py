@@ -286,7 +286,9 @@ def _capsules(section, title, title_zh, network=Capsules, sizes=None, side=28, b
 
 
 EXPERIMENTS = [
-    _capsules('9.4.2', 'Capsules, as wide as the paper has them', '胶囊网络，论文的宽度', book=_FIGURES),
+    _capsules('9.4.2', 'Capsules, as wide as the paper has them', '胶囊网络，论文的宽度', book=_FIGURES,
+              remark='The book says that capsules are trained by routing and not by back-propagation: their weights are; '
+                     'routing is part of the forward pass, and learns nothing.'),
     _capsules('9.4.2-small', 'Capsules, an eighth as wide', '胶囊网络，八分之一宽', sizes=_SMALL, book=_FIGURES,
               remark='Thirty-two times less work an image than the paper\'s sizes, and few epochs.'),
     _capsules('9.4.2-overlapping', 'Capsules take overlapping digits apart', '胶囊网络分开重叠的数字', Overlapping, _SMALL, 36,

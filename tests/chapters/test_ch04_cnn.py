@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import chapters
+from chapters.__main__ import main
 from chapters.kit.perform import run_experiment
 
 # Section 4.1.3, but for the second number, where the figure has -1.5 and the text, and arithmetic, 1.5.
@@ -131,8 +132,17 @@ def test_what_the_book_does_that_cannot_be_meant_is_said():
     for section, words in (('4.4', 'i * batch_size + j is meant'), ('4.5.4', 'a set in a tuple'),
                            ('4.2.3', 'they are L18, N18, L16 and N16'), ('5.6.2-mobilenet', 'its stride is 1'),
                            ('5.4.4', '0.06 stays in force'), ('4.4.4-batch8', 'they are those of validation'),
-                           ('5.5.7', 'runs to epoch 199')):
+                           ('5.5.7', 'runs to epoch 199'), ('6.2.5', 'give 10^108'),
+                           ('7.2', '[pp] is at the bottom right'), ('7.2', 'packs 0 to 5, the listing on a file'),
+                           ('9.4.2', 'routing is part of the forward pass')):
         assert words in ' '.join(chapters.find(section).remark.split()), section
+
+
+@pytest.mark.parametrize('section, words', [('6.2.5', '10^108'), ('7.2', '[pp]'), ('9.4.2', 'routing')])
+def test_show_has_the_remark(section, words, capsys):
+    """Of worked examples as of trainings."""
+    assert main(['show', section]) == 0
+    assert words in next(line for line in capsys.readouterr().out.splitlines() if line.startswith('remark: '))
 
 
 def test_first_epochs_and_seconds_stand_beside_ours(tmp_path):
