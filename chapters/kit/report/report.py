@@ -194,10 +194,11 @@ def _record(result, experiment, out):
 
 
 def _printed(record, experiment):
-    """{metric: the book's figure} of a record: as the experiment has it now, else as it was."""
+    """{metric: the book's figure, in words} of a record: as the experiment has it now, with what it means, else as it was."""
     if experiment is None:
-        return record['book']
-    return {figure.metric: figure.value for figure in experiment.book if figure.data in ('', record['data'])}
+        return {metric: f'{value:.6g}' for metric, value in record['book'].items()}
+    return {figure.metric: ', '.join(filter(None, (f'{figure.value:.6g}', figure.note.partition(';')[0])))
+            for figure in experiment.book if figure.data in ('', record['data'])}
 
 
 def _rows(records, experiment):
@@ -225,7 +226,7 @@ def _rows(records, experiment):
                     f'{first["operations"]:.2g}' if first['operations'] else '',
                     _minutes(records), first['commit']]
         whole = not first['short'] or '_epoch' in name  # the book's last figure is no measure of a shorter run
-        printed = f'{book[name]:.6g}' if name in book and whole else ''
+        printed = book.get(name, '') if whole else ''
         rows.append('| ' + ' | '.join(head + [name.replace('_', ' '), printed, here] + tail) + ' |')
     return rows
 

@@ -93,6 +93,17 @@ def test_recipes_of_an_experiment_stand_apart_with_their_cost(tmp_path):
         assert 0 < float(line.split('|')[11]) < 1
 
 
+def test_what_a_figure_of_the_book_means_stands_beside_it(tmp_path):
+    """Notes are the experiments' of today: a report of kept records has them, too."""
+    record = dict(data='go', recipe_name='', form='gluon', short='', init='', seed=0, recipe='', epochs=3,
+                  metrics={'validation_accuracy': 0.36, 'validation_top2': 0.5}, book={'validation_accuracy': 0.3},
+                  core_seconds=60, seconds=60, operations=0, commit='', machine='', command='', note='', curves='', title='')
+    (tmp_path / 'RESULTS.json').write_text(json.dumps([{**record, 'section': section} for section in ('7.2', 'gone')]))
+    _, text = report(tmp_path)
+    assert '| validation accuracy | 0.3712, at the first save | 0.36 |' in text
+    assert '| validation top2 |  | 0.5 |' in text and '| validation accuracy | 0.3 | 0.36 |' in text
+
+
 def test_costs_are_drawn_with_the_books_point_among_ours(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr('chapters.kit.report.figures.accuracy_over_operations', lambda points: (
