@@ -1,4 +1,5 @@
 """Section 7.3: how long a move may take, by the clocks that GTP, KGS and KataGo name."""
+import math
 
 LEAST = 0.05  # seconds: a move takes as long anyhow
 SPARE = 0.1  # seconds that answering takes besides thinking
@@ -19,9 +20,12 @@ class Clock:
         How often a period is given; above 0 each move has a period of its own (Japanese), else periods never end.
     increment : float
         Seconds given after each move (Fischer).
+    most_left, most_a_move : float
+        Seconds above which an increment is lost, and that no move may take.
     """
-    def __init__(self, main=None, period=0.0, stones=0, periods=0, increment=0.0):
+    def __init__(self, main=None, period=0.0, stones=0, periods=0, increment=0.0, most_left=math.inf, most_a_move=math.inf):
         self.main, self.period, self.stones, self.periods, self.increment = main, period, stones, periods, increment
+        self.most_left, self.most_a_move = most_left, most_a_move
         self.begin()
 
     def begin(self):
@@ -40,16 +44,19 @@ class Clock:
         """For the next move of a colour if the game has so many moves of his to come; None: as many as it takes."""
         if self.main is None:
             return None
+        return max(LEAST, min(self._share(colour, to_come), self.most_a_move) - SPARE)
+
+    def _share(self, colour, to_come):
         left, stones = self._now(colour)
         # of a period the part that a move has; what is over before the main time is
         share = self.period / (1 if self.periods else max(1, self.stones))
         if stones:
-            return max(LEAST, 0.8 * (left if self.periods else left / stones) - SPARE)
+            return 0.8 * (left if self.periods else left / stones)
         if self.increment:  # it comes after the move, so that the move must be paid for before
-            return max(LEAST, min(left / to_come + 0.8 * self.increment, 0.5 * left) - SPARE)
+            return min(left / to_come + 0.8 * self.increment, 0.5 * left)
         if not share:  # a game may be longer than expected: then moves take next to no time, but some
             left -= min(15.0, 0.1 * self.main)
-        return max(LEAST, left / to_come + 0.8 * share - SPARE)
+        return left / to_come + 0.8 * share
 
     def spent(self, colour, seconds):
         """A colour took so long over a move."""
@@ -60,7 +67,7 @@ class Clock:
         if not stones and left <= 0 and self.period:  # the first period has begun
             left, stones = left + self.period, self.periods or self.stones
         if not stones:
-            left = max(0, left) + self.increment
+            left = min(max(0, left) + self.increment, self.most_left)
         elif self.periods:
             while left <= 0 and stones > 1:
                 left, stones = left + self.period, stones - 1

@@ -6,6 +6,7 @@ The protocol: Go Text Protocol, draft 2
 (https://www.lysator.liu.se/~gunnar/gtp/gtp2-spec-draft2/gtp2-spec.html); what windows and servers add to it: `gogui-`,
 `kgs-`, and the analysis of Leela Zero and KataGo, `lz-` and `kata-`.
 """
+import math
 import queue
 import re
 import sys
@@ -23,6 +24,7 @@ from data_tools.go import sgf
 from data_tools.go.board import BLACK, EMPTY, MAX_SIZE, WHITE, Position, move_of, star_points, vertex
 
 COLOURS = {'b': BLACK, 'black': BLACK, 'w': WHITE, 'white': WHITE}
+_CLOCKS = {'none': 0, 'absolute': 1, 'byoyomi': 3, 'canadian': 3, 'fischer': 2, 'fischer-capped': 4}  # numbers that follow
 
 
 class Failure(Exception):
@@ -303,21 +305,26 @@ class Gtp:
 
     def _set_clock(self, kind, *words):
         """As KGS and KataGo say it."""
-        counts = {'none': 0, 'absolute': 1, 'canadian': 3, 'byoyomi': 3, 'fischer': 2}
-        if counts.get(kind) != len(words):
+        if _CLOCKS.get(kind) != len(words):
             raise Failure('syntax error')
+        words, limits = (words[:2], words[2:]) if kind == 'fischer-capped' else (words, ())
         main, period, number = (*(self._number(word, float, 0, 10 ** 9) for word in words), 0, 0, 0)[:3]
+        limits = [self._number(word, float, -10 ** 9, 10 ** 9) for word in limits]
         number = int(number)
         if kind == 'none' or kind == 'canadian' and period > 0 and not number:  # the protocol's way of saying: no limit
             self._clock = Clock()
-        elif kind == 'fischer':
-            self._clock = Clock(main, increment=period)
+        elif kind.startswith('fischer'):
+            most = [math.inf if limit < 0 else limit for limit in limits]  # KataGo's way of saying: none
+            self._clock = Clock(main, 0, 0, 0, period, *most)
         elif kind == 'byoyomi':
             self._clock = Clock(main, period, periods=number)
         else:
             self._clock = Clock(main, period, number)
 
     gtp_kgs__time_settings = gtp_kata__time_settings = _set_clock
+
+    def gtp_kata__list_time_settings(self):
+        return ' '.join(_CLOCKS)
 
     def gtp_time_left(self, colour, seconds, stones):
         left = self._number(seconds, float, -10 ** 9, 10 ** 9), self._number(stones)

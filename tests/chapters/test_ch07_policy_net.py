@@ -1,4 +1,5 @@
 """Chapter 7: training on packed games; a player; GTP; matches."""
+import io
 import os
 import random
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
@@ -25,7 +27,7 @@ from chapters.kit.perform import resume, run_experiment
 from chapters.kit.trained.zoo import run_folder
 from chapters.kit.training.recipe import Recipe
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, to_cell, vertex
+from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, move_of, to_cell, vertex
 from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye, planes_of
 from data_tools.go.player import choose, selfplay_records
 
@@ -437,11 +439,24 @@ def test_byoyomi_to_come_is_used():
 def test_clocks_as_servers_name_them():
     gtp = Gtp(tiny_engine())
     for line, seconds in (('kgs-time_settings byoyomi 0 10 5', 7.9), ('kgs-time_settings canadian 0 100 10', 7.9),
-                          ('kata-time_settings fischer 100 5', 4.9), ('kgs-time_settings absolute 100', 0.8),
+                          ('kata-time_settings fischer 100 5', 4.9),
+                          ('kata-time_settings fischer-capped 100 5 100 -1', 4.9),
+                          ('kata-time_settings fischer-capped 100 5 -1 2.5', 2.4), ('kgs-time_settings absolute 100', 0.8),
                           ('kgs-time_settings none', None), ('time_settings 0 10 1', 7.9), ('time_settings 0 5 0', None)):
         assert ask(gtp, line) == '='
         assert gtp._clock.seconds(BLACK, 100) == pytest.approx(seconds), line
     assert ask(gtp, 'kgs-time_settings hourglass 3') == '? syntax error' == ask(gtp, 'kgs-time_settings absolute')
+    assert ask(gtp, 'kata-time_settings fischer-capped 100 5') == '? syntax error'
+    assert ask(gtp, 'kata-time_settings fischer-capped -1 5 100 10') == '? unacceptable number'
+    assert 'fischer-capped' in ask(gtp, 'kata-list_time_settings').split()
+
+
+def test_what_exceeds_the_cap_of_a_fischer_clock_is_lost():
+    gtp = Gtp(tiny_engine())
+    for line, left in (('fischer 100 5', 104), ('fischer-capped 100 5 102 -1', 102), ('fischer-capped 100 5 -1 -1', 104)):
+        ask(gtp, f'kata-time_settings {line}')
+        gtp._clock.spent(BLACK, 1)
+        assert gtp._clock._now(BLACK) == (left, 0), line
 
 
 def test_the_clock_runs_while_the_engine_thinks():
@@ -694,6 +709,32 @@ def test_passes_change_nothing_about_who_is_dead(passes):
         assert ask(gtp, line) == '='
     assert ask(gtp, 'final_status_list dead') == '= B5' and ask(gtp, 'final_score') == '= B+4.5'
     assert ask(gtp, 'reg_genmove b') != '= resign'
+
+
+def scripted(colour):
+    """An engine that plays one side of DEAD_B5, then passes."""
+    engine = tiny_engine(size=5, komi=0.5)
+    moves = iter([line.split()[2] for line in DEAD_B5[2:] if line.split()[1] == colour] + ['pass'])
+    engine.generate = lambda _: move_of(next(moves), 5)
+    return engine
+
+
+def test_a_game_in_the_terminal_ends_with_the_dead_stone_taken_off(monkeypatch, capsys):
+    """With it White would have won by 4.5."""
+    monkeypatch.setattr('chapters.ch07_policy_net.engine.load_engine', lambda *_, **__: scripted('b'))
+    white = [line.split()[2] for line in DEAD_B5[2:] if ' w ' in line] + ['pass']
+    monkeypatch.setattr('sys.stdin', io.StringIO('\n'.join(white)))
+    assert main(['play', '--colour', 'white', '--size', '5', '--komi', '0.5']) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == 'Two passes: B+4.5, dead stones taken off: B5'
+
+
+@pytest.mark.parametrize('colour', [BLACK, WHITE])
+def test_a_match_of_the_engine_against_itself_takes_the_dead_stone_off(colour):
+    ours, theirs = ('b', 'w') if colour == BLACK else ('w', 'b')
+    other = Gtp(scripted(theirs))
+    result, moves, _ = match.play_game(scripted(ours), SimpleNamespace(ask=lambda line: ask(other, line)[2:]), colour,
+                                       size=5, komi=0.5)
+    assert result == 'B+4.5' and len(moves) == len(DEAD_B5) and match.won(result, colour) == (colour == BLACK)
 
 
 def test_counts_as_dead_what_gnugo_counts_as_dead():
