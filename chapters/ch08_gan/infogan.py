@@ -14,19 +14,23 @@ paper (`moves=0` and `agree=0` leave these out):
   digits that two c1 share. From the beginning on it would fix classes that are no digits; only half-way, a c1 may
   have lost its digit by then.
 """
+from dataclasses import replace
+
 import numpy as np
 from mxnet import nd
 from mxnet.gluon import nn
 from scipy.optimize import linear_sum_assignment
 
+import chapters
 from chapters.ch08_gan import samples
 from chapters.ch08_gan.adversarial import LOSSES
 from chapters.ch08_gan.dcgan import GrayConv2DTranspose
 from chapters.ch08_gan.images import scaled
 from chapters.ch08_gan.strokes import slant, stroke_width
-from chapters.ch08_gan.turns import Players, by_turns
-from chapters.kit.experiment import BookFigure
+from chapters.ch08_gan.turns import Players, by_turns, train_players
+from chapters.kit.experiment import BookFigure, WorkedExample
 from chapters.kit.report import figures
+from chapters.kit.variants import trained
 from chapters.script import run_script
 from data_tools.errors import UserError
 
@@ -222,9 +226,88 @@ class InfoGAN(Players):
         run.save_figure(figure, 'plane')
 
 
+class TwoNumbers(InfoGAN):
+    """A GAN by InfoGAN's networks: its code is two numbers, which nobody reads."""
+
+    def codes(self, c1, c2, random):
+        """The numbers alone."""
+        return nd.array(c2)
+
+    def _misread(self, features, c1, c2):
+        return 0 * super()._misread(features, c1, c2)
+
+    def validate(self, data):
+        """No c1, no digit."""
+        return {}
+
+
+_STRIPS = 10  # of a plane
+
+
+def code_planes(run, data='digits', epochs=40, width=8, learning_rate=0.002, side=20):
+    """What a GAN makes of a code of two numbers (figure 8-28), and InfoGAN of c1 and c2 (figure 8-29), coloured by digit.
+
+    Both are InfoGAN's networks on the same images. The GAN's code is two numbers, and nobody reads them back; of InfoGAN's
+    the noise stays the same, and a strip of the plane is a c1. `planes.png`.
+
+    Parameters
+    ----------
+    run : Run
+    data : str
+        Gray images: digits, mnist or fashion.
+    epochs, width, learning_rate
+        Of both.
+    side : int
+        Images along each side of a plane, a multiple of 10.
+
+    Returns
+    -------
+    dict
+        'gan_strips', 'infogan_strips': the share of a plane whose digit is the commonest of its strip, a tenth of the plane
+        by the number that is drawn across; a simple judge says which digit it is, 'accuracy_of_the_judge'.
+    """
+    if side < _STRIPS or side % _STRIPS:
+        raise UserError(f'side={side}: give a multiple of {_STRIPS}')
+    random, planes, metrics = np.random.default_rng(run.seed), {}, {}
+    down, across = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side), indexing='ij'))
+    strip = np.tile(np.arange(side) * _STRIPS // side, side)
+    experiment = chapters.find('8.4-infogan').but(epochs=epochs, width=width, learning_rate=learning_rate)
+    for name, variant in (('gan', replace(experiment.but(agree=0.0), network=TwoNumbers)), ('infogan', experiment)):
+        players, _, known = trained(run, name, variant, data=data, how=train_players)
+        if name == 'gan':
+            codes = nd.array(np.stack([across, down], axis=1))
+        else:
+            within = np.tile(np.linspace(-1, 1, side // _STRIPS), _STRIPS * side)
+            codes = players.codes(np.argsort(players.digit_error(known)[1])[strip], np.stack([down, within], axis=1), random)
+            codes[:, :players.noise] = codes[:1, :players.noise].broadcast_to((len(codes), players.noise))
+        made = players.generator(codes).asnumpy()
+        real, labels = scaled(known.train_x[:5000]), known.train_y[:5000]
+        found = samples.nearest_classes(made, real, labels)
+        planes[name] = _coloured(made, found)
+        metrics[f'{name}_strips'] = sum(np.bincount(found[strip == one]).max() for one in range(_STRIPS)) / len(found)
+    judged = samples.nearest_classes(scaled(known.validation_x[:1000]), real, labels)
+    metrics['accuracy_of_the_judge'] = (judged == known.validation_y[:1000]).mean()
+    figure, axes = figures.plt.subplots(1, 2, figsize=(9.6, 5.2), constrained_layout=True)
+    for axis, name, title, words in zip(axes, planes, ('GAN', 'InfoGAN'), (('z1', 'z2'), ('c1', 'c2'))):
+        axis.imshow(samples.tiles(planes[name], side), extent=(-1, 1, 1, -1))
+        axis.set(title=title, xlabel=words[0], ylabel=words[1], xticks=[], yticks=[])
+    figure.suptitle(figures.text('8.4.3 The plane of codes, coloured by digit', '编码平面，颜色代表数字'))
+    run.save_figure(figure, 'planes')
+    return metrics
+
+
+def _coloured(images, labels):
+    """Gray images (N, 1, S, S) on grounds in the colours of their labels, (N, 3, S, S) from -1 to 1."""
+    stroke = np.clip((images + 1) / 2, 0, 1)
+    ground = np.array([figures.plt.get_cmap('tab10')(int(label) % 10)[:3] for label in labels])[:, :, None, None]
+    return 2 * (ground * (1 - stroke) + stroke) - 1
+
+
 EXPERIMENTS = [
     by_turns('8.4-infogan', 'InfoGAN finds the digits by itself', 'InfoGAN：自行发现数字', InfoGAN, (74,), {'size': 16},
              (BookFigure(0.05, 'digit_error', 'mnist', 'about'),), epochs=60, initializer='normal(0.02)', anneal=1.0),
+    WorkedExample('8.4-infogan-planes', 'The codes of a GAN beside those of InfoGAN', '普通 GAN 与 InfoGAN 的编码空间',
+                  function=code_planes),
 ]
 
 

@@ -11,9 +11,11 @@ from scipy.stats import wasserstein_distance
 
 import chapters
 from chapters.ch08_gan import infogan, pixelcnn, pixelcolour, pixelrnn, progressive, srgan, two_lines
+from chapters.ch08_gan.images import scaled
 from chapters.kit.data.training_data import TrainingData, made_by
 from chapters.kit.perform import resume, run_experiment
 from chapters.kit.trained.run import Run
+from data_tools.errors import UserError
 
 
 def test_two_lines():
@@ -82,6 +84,54 @@ def test_relatives_learn(tmp_path, section):
     for name in pictures:
         assert (run.folder / 'figures' / f'{name}.png').stat().st_size > 500, name
     assert (run.folder / 'model-symbol.json').exists()
+
+
+def test_nobody_reads_the_codes_of_the_gan_beside_infogan():
+    mx.random.seed(0)
+    network = infogan.TwoNumbers(size=16, width=8, agree=0)
+    network.initialize(mx.init.Normal(0.2))
+    random = np.random.default_rng(0)
+    drawn = network.draw(SimpleNamespace(train_x=random.uniform(0, 255, (6, 1, 16, 16)).astype(np.float32)), np.arange(6),
+                         random)
+    assert drawn[4].shape == (6, 2)
+    before = [loss(*drawn).asnumpy() for loss in (network.discriminator_loss, network.generator_loss)]
+    for parameter in network.reader.collect_params().values():
+        parameter.set_data(parameter.data() + 1)
+    after = [loss(*drawn).asnumpy() for loss in (network.discriminator_loss, network.generator_loss)]
+    assert np.array_equal(before, after)
+
+
+def test_planes_of_codes_have_a_strip_for_each_digit_where_c1_is_the_digit(tmp_path, monkeypatch):
+    """A GAN whose second number tells 0 from 1, and an InfoGAN without a mistake, whose c1 are the digits in another order."""
+    digits, seen = np.random.default_rng(0).permutation(10), {}
+
+    def trained(run, name, experiment, data, how):
+        known = experiment.load(data)
+        first = [scaled(known.train_x[known.train_y == digit][:1])[0] for digit in range(10)]
+
+        def generator(codes):
+            seen[name] = codes = codes.asnumpy()
+            shown = (codes[:, 1] > 0).astype(int) if name == 'gan' else digits[codes[:, 62:72].argmax(axis=1)]
+            return nd.array(np.stack([first[digit] for digit in shown]))
+        players = SimpleNamespace(noise=62, classes=10, generator=generator, digit_error=lambda data: (0.0, digits))
+        players.codes = lambda *those: infogan.InfoGAN.codes(players, *those)
+        return players, [], known
+    monkeypatch.setattr(infogan, 'trained', trained)
+    run, result = run_experiment(chapters.find('8.4-infogan-planes'), out=tmp_path / 'run', quiet=True)
+    figures = {name: value['last'] for name, value in result['metrics'].items()}
+    assert figures['gan_strips'] == 0.5 and figures['infogan_strips'] == 1 and figures['accuracy_of_the_judge'] > 0.9
+    assert (run.folder / 'figures' / 'planes.png').exists()
+    first, last = seen['infogan'][0], seen['infogan'][-1]
+    assert np.array_equal(first[:62], last[:62]) and first[72] == -1 and last[72] == 1  # one noise; c2 goes down
+    assert digits[first[62:72].argmax()] == 0 and digits[last[62:72].argmax()] == 9
+    with pytest.raises(UserError, match='multiple of 10'):
+        run_experiment(chapters.find('8.4-infogan-planes').but(side=15), out=tmp_path / 'other', quiet=True)
+
+
+def test_planes_of_codes_are_drawn_after_a_training(tmp_path):
+    run, result = run_experiment(chapters.find('8.4-infogan-planes').but(epochs=1, side=10), out=tmp_path / 'run', quiet=True)
+    assert {'gan', 'infogan'} <= {path.name for path in run.folder.iterdir()}
+    assert all(0.1 <= result['metrics'][f'{name}_strips']['last'] <= 1 for name in ('gan', 'infogan'))
 
 
 def test_infogan_wants_real_images_read_surely_alike_and_as_all_classes():
