@@ -1,6 +1,7 @@
 """Section 8.4: InfoGAN, which finds the ten digits in images without labels.
 
     python -m chapters.ch08_gan.infogan --data mnist
+    python -m chapters run 8.4-infogan-planes  # figures 8-28 and 8-29
 
 "InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets",
 https://arxiv.org/abs/1606.03657; networks and settings as in its appendix C.1, a quarter as wide. Beyond the
@@ -35,6 +36,7 @@ from chapters.script import run_script
 from data_tools.errors import UserError
 
 _REAL, _MADE, _G = LOSSES['book']
+_STRIPS = 10  # of a plane of codes, a digit each
 
 
 class InfoGAN(Players):
@@ -239,9 +241,6 @@ class TwoNumbers(InfoGAN):
     def validate(self, data):
         """No c1, no digit."""
         return {}
-
-
-_STRIPS = 10  # of a plane
 
 
 def code_planes(run, data='digits', epochs=40, width=8, learning_rate=0.002, side=20):
