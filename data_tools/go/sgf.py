@@ -13,7 +13,9 @@ What is read, and how:
 - Letters: the encoding that CA names, else ISO-2022-JP or HZ where their signs are, UTF-8, GB18030, Shift-JIS,
   Big5, Latin-1: the first in which the text decodes and all of its games parse. (The order matters only for the
   brackets hidden in two-byte characters.)
-- What programs write though SGF does not: `SZ[19:19]`, a root without its `;`, komi in HA.
+- What programs write though SGF does not: `SZ[19:19]`, a root without its `;`, komi in HA or with a comma.
+
+`chapters/kit/trained/page/src/record.js` reads the same in the browser; `tests/page/test_records.py` compares them.
 
 A game is refused, and never used in part, if its SGF is broken, it is not Go, its board is not 2x2 to
 19x19, a node has two moves, a point is off the board, HA speaks of stones that nobody placed, or it has no
@@ -105,7 +107,7 @@ def _size(root: Dict[str, List[bytes]]) -> int:
 def _decimal(properties: Dict[str, List[bytes]], name: str) -> Optional[float]:
     """A number of the root node, or None if it is none."""
     try:
-        value = float(properties.get(name, [b''])[0].decode('ascii', 'replace'))
+        value = float(properties.get(name, [b''])[0].decode('ascii', 'replace').replace(',', '.'))
     except ValueError:
         return None
     return value if abs(value) <= MAX_SIZE ** 2 else None
@@ -113,11 +115,12 @@ def _decimal(properties: Dict[str, List[bytes]], name: str) -> Optional[float]:
 
 def _stones(name: str, values: List[bytes], size: int, move: Optional[int]) -> List[int]:
     """The moves of the points in a list of set-up stones, compressed rectangles (`aa:cc`) included."""
+    values = [value.strip() for value in values]
     try:
         points = sgf_properties.interpret_point_list(values, sgf_properties.Presenter(size, 'UTF-8'))
     except ValueError:
         for value in values:
-            first, _, last = value.strip().partition(b':')
+            first, _, last = value.partition(b':')
             if last and len(first) == len(last) == 2 and (first[0] > last[0] or first[1] > last[1]):
                 raise _Broken(f'not a rectangle from top left to bottom right: {name}[{value.decode("ascii", "replace")}]',
                               move) from None
@@ -241,6 +244,8 @@ def _readable_trees(text: bytes) -> List[Any]:
     """`_trees` of a text in whatever encoding: two-byte characters may hold the bytes of `]` and `\\`."""
     if text[:2] in (b'\xff\xfe', b'\xfe\xff'):
         text = text.decode('utf-16', 'replace').encode('utf-8')
+    elif 0 in text[:2]:  # without a mark of its order
+        text = text.decode('utf-16-be' if text[0] == 0 else 'utf-16-le', 'replace').encode('utf-8')
     if text[:3] == b'\xef\xbb\xbf':
         text = text[3:]
     parenthesis = text.find(b'(')

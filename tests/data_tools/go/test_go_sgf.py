@@ -110,6 +110,10 @@ AS_WRITTEN = {
            '黑中盘胜'),
     'GB18030': ('(;CA[gb2312]GM[1]SZ[9]PB[聂卫平]RE[黑胜3.5目]KM[6.5];B[aa];W[bb])'.encode('gb18030'), 9, 2, 6.5, '黑胜3.5目'),
     'UTF-16': ('(;GM[1]SZ[9]PB[聂卫平]RE[白胜]KM[6.5];B[aa];W[bb])'.encode('utf-16'), 9, 2, 6.5, '白胜'),
+    'UTF-16 without a mark': ('(;GM[1]SZ[9]PB[聂卫平]RE[白胜]KM[6.5];B[aa];W[bb])'.encode('utf-16-be'), 9, 2, 6.5, '白胜'),
+    'Big5': ('(;CA[Big5]GM[1]SZ[9]PB[功一]PW[周俊勳]RE[黑勝]KM[8];B[aa]C[育成功];W[bb])'.encode('big5'), 9, 2, 8.0, '黑勝'),
+    'EUC-KR': ('(;CA[EUC-KR]GM[1]SZ[9]PB[이창호]RE[흑 불계승]KM[6.5];B[aa];W[bb])'.encode('euc-kr'), 9, 2, 6.5, '흑 불계승'),
+    'a comma in komi': (b'(;GM[1]SZ[9]KM[3,75]RE[B+R]AB[ aa ][bb:cc];W[dd])', 9, 6, 3.75, 'B+R'),
     'tildes': (b'(;GM[1]SZ[9]C[a ~{smile~} and ~{]KM[6.5]RE[0];B[aa];W[bb])', 9, 2, 6.5, '0'),
 }
 

@@ -1,9 +1,7 @@
-// A game of Go: its positions one after another, on @sabaki/go-board, and game records, by @sabaki/sgf.
+// A game of Go: its positions one after another, on @sabaki/go-board.
 //
 // As in Sabaki's libraries black is 1, white -1, and a vertex [x, y] from the top left; null is a pass.
 import GoBoard from '@sabaki/go-board';
-import { parse } from '@sabaki/sgf/src/parse';
-import { parseCompressedVertices, parseVertex } from '@sabaki/sgf/src/helper';
 import { BLACK, EMPTY, WHITE, position } from './planes.js';
 
 const now = (board, toMove, move = null, passes = 0) => ({ board, toMove, move, passes });
@@ -67,87 +65,17 @@ const colourOf = (sign) => (sign > 0 ? BLACK : WHITE);
 
 export const vertices = (size) => Array.from({ length: size * size }, (_, number) => [number % size, Math.floor(number / size)]);
 
-/** A game record that is not to be opened; `kind` names a text of words.js. */
-export class BadRecord extends Error {
-  constructor(kind, ...details) {
-    super(kind);
-    Object.assign(this, { kind, details });
-  }
+/** A state in which another is to move; the ko is then over. */
+export function turned(state, toMove) {
+  return state.toMove === toMove ? state : { ...state, toMove, board: withoutKo(state.board) };
 }
 
-/** The main line of a record: {states, komi}; komi is the page's own where the record names none. Throws BadRecord. */
-export function readRecord(bytes, size) {
-  let node;
-  try {
-    [node] = parse(textOf(bytes));
-  } catch (error) {
-    throw new BadRecord('noRecord');
-  }
-  if (!node || !(node.data.GM ?? ['1'])[0].trim().startsWith('1') || !(hasStones(node.data) || node.children.length)) {
-    throw new BadRecord('noRecord');
-  }
-  const theirs = Number((node.data.SZ ?? ['19'])[0].split(':')[0]);
-  if (theirs !== size) throw new BadRecord('wrongSize', theirs, size);
-  const komi = komiOf(node.data);
-  let states = newGame(size), moves = 0, shown = false;
-  for (; node; node = node.children[0]) {
-    const { data } = node;
-    shown ||= hasStones(data);
-    if (data.AB || data.AW || data.AE) states = [...states.slice(0, -1), setUp(states[states.length - 1], data)];
-    if (data.PL) states[states.length - 1].toMove = data.PL[0].trim().toUpperCase().startsWith('W') ? -1 : 1;
-    for (const [name, sign] of [['B', 1], ['W', -1]]) {
-      for (const value of data[name] ?? []) {
-        moves++;
-        const [x, y] = parseVertex(value.trim()), pass = value.trim() === '' || (value.trim() === 'tt' && size <= 19);
-        if (!pass && !(x >= 0 && x < size && y >= 0 && y < size)) throw new BadRecord('illegalMove', moves);
-        const last = states[states.length - 1];
-        if (last.toMove !== sign) states[states.length - 1] = { ...last, toMove: sign, board: withoutKo(last.board) };
-        // Not its ko and repetitions: records under other rules may have them.
-        if (!pass && ['occupied', 'suicide'].includes(refusal(states.slice(-1), [x, y]))) throw new BadRecord('illegalMove', moves);
-        states = played(states, pass ? null : [x, y]);
-      }
-    }
-  }
-  if (!shown) throw new BadRecord('noMoves');
-  return { states, komi };
-}
-
-const hasStones = (data) => ['B', 'W', 'AB', 'AW'].some((name) => data[name]);
-
-function komiOf({ KM }) {
-  const komi = KM?.[0].trim() ? Number(KM[0].trim().replace(',', '.')) : NaN;
-  return Number.isFinite(komi) ? komi : KOMI;
-}
-
-function setUp({ board, toMove, move, passes }, data) {
-  const after = withoutKo(board.clone());
-  for (const [name, sign] of [['AE', 0], ['AB', 1], ['AW', -1]]) {
-    for (const value of data[name] ?? []) {
-      for (const vertex of value.includes(':') ? parseCompressedVertices(value) : [parseVertex(value)]) after.set(vertex, sign);
-    }
-  }
-  if (!after.isValid()) throw new BadRecord('noRecord');
-  return now(after, data.AB && !data.AW && !move ? -1 : toMove, null, passes); // after handicap stones white begins
-}
-
-/** The text in a record's bytes: in the encoding that it names, else in the first of these in which it decodes. */
-function textOf(bytes) {
-  const wide = wideEncoding(bytes);
-  if (wide) return new TextDecoder(wide).decode(bytes);
-  const declared = /CA\s*\[\s*([^\]\s]+)/.exec(new TextDecoder('latin1').decode(bytes))?.[1];
-  for (const encoding of [declared, 'utf-8', 'gb18030', 'shift_jis', 'latin1']) {
-    try {
-      if (encoding) return new TextDecoder(encoding, { fatal: true }).decode(bytes);
-    } catch (error) { // neither this one
-    }
-  }
-  return '';
-}
-
-/** 'utf-16le' or 'utf-16be' by a record's first bytes, with or without a mark of their order; else ''. */
-function wideEncoding([first, second]) {
-  if ((first === 0xff && second === 0xfe) || (first && second === 0)) return 'utf-16le';
-  return (first === 0xfe && second === 0xff) || (first === 0 && second) ? 'utf-16be' : '';
+/** A state with stones set up or taken off, [[sign, vertex]]. */
+export function setUp({ board, toMove, move }, stones) {
+  const after = withoutKo(board.clone()), signs = new Set(stones.map(([sign]) => sign));
+  for (const [sign, vertex] of stones) after.set(vertex, sign);
+  if (!after.isValid()) return null;
+  return now(after, signs.has(1) && !signs.has(-1) && !move ? -1 : toMove); // after handicap stones white begins
 }
 
 /** Areas when the game is over: {black, white}, and `owner` (rows of signs), the dead stones (set of 'x,y') taken off. */

@@ -1,8 +1,9 @@
 // Policy networks for Go: the network's moves on a board, a game against it, and game records to walk through.
 import { Goban } from '@sabaki/shudan';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { BadRecord, KOMI, area, mostHandicap, newGame, played, positionOf, readRecord, refusal, vertices } from './game.js';
+import { KOMI, area, mostHandicap, newGame, played, positionOf, refusal, vertices } from './game.js';
 import { meanOfSides, planesOf, sensibleMoves, softmax, turnedPlanes } from './planes.js';
+import { BadRecord, readRecord } from './record.js';
 import { percent } from './words.js';
 import '@sabaki/shudan/css/goban.css';
 
@@ -12,7 +13,7 @@ const SMALL = 24; // pixels a line, below which the first tap only marks a point
 
 export function Go({ network, run, words }) {
   const { size } = network;
-  const [game, setGame] = useState(() => ({ states: newGame(size), index: 0, record: false }));
+  const [game, setGame] = useState(() => ({ states: newGame(size), index: 0, record: null }));
   const [komi, setKomi] = useState(KOMI);
   const [handicap, setHandicap] = useState(0);
   const [you, setYou] = useState(1); // 1 black, -1 white, 0 both
@@ -111,7 +112,7 @@ export function Go({ network, run, words }) {
     say(() => '');
   }
   function begin(stones) {
-    setGame({ states: newGame(size, stones), index: 0, record: false });
+    setGame({ states: newGame(size, stones), index: 0, record: null });
     setHandicap(stones);
     if (game.record) setKomi(KOMI);
     setDead(new Set());
@@ -123,7 +124,7 @@ export function Go({ network, run, words }) {
     if (!file) return;
     try {
       const found = readRecord(new Uint8Array(await file.arrayBuffer()), size);
-      setGame({ states: found.states, index: 0, record: true });
+      setGame({ states: found.states, index: 0, record: found });
       setKomi(found.komi);
       setYou(0);
       setDead(new Set());
@@ -161,6 +162,7 @@ export function Go({ network, run, words }) {
       <p class="hint" id="board-hint">{words.boardHint}</p>
     </section>
     <section class="panel">
+      {game.record && <Heading record={game.record} words={words} />}
       <p class="turn"><b>{over ? words.over : words.toPlay(name(state.toMove))}</b>{' '}
         {words.move} {game.index} {words.of} {game.states.length - 1}. {words.captured}{words.byBlack} {state.board.getCaptures(1)},{' '}
         {words.byWhite} {state.board.getCaptures(-1)}</p>
@@ -218,6 +220,12 @@ export function Go({ network, run, words }) {
       <p class="hint">{words.plain}</p>
     </section>
   </div>;
+}
+
+/** Who played the game of a record, and how it ended, where it says so. */
+function Heading({ record: { black, white, result }, words }) {
+  const lines = [(black || white) && words.players(black, white), result && words.result(result)].filter(Boolean);
+  return lines.length > 0 && <p class="heading">{lines.map((line) => <span>{line}</span>)}</p>;
 }
 
 /**

@@ -56,8 +56,9 @@ export const WORDS = {
     occupied: (point) => `${point} is illegal: there is a stone.`, ko: (point) => `${point} is illegal: ko, take it back later.`,
     suicide: (point) => `${point} is illegal: it would have no liberty.`,
     superko: (point) => `${point} is illegal: the board would be as it was before.`,
-    noRecord: 'This file is not a game record that can be read.', wrongSize: (theirs, ours) =>
-      `This record is on ${theirs}×${theirs}; the network plays on ${ours}×${ours}.`,
+    noRecord: 'This file is not a game record that can be read.', wrongSize: (columns, rows, ours) =>
+      `This record is on ${columns}×${rows}; the network plays on ${ours}×${ours}.`,
+    players: (black, white) => `Black: ${black || '?'}, White: ${white || '?'}`, result: (text) => `Result: ${text}`,
     illegalMove: (number) => `Move ${number} of this record is illegal; it was not opened.`, noMoves: 'This record has neither moves nor stones.',
     over: 'Both have passed.', dead: 'Click on dead stones to take them off.',
     score: (black, white, komi) => `Area: Black ${black}, White ${white} + komi ${komi}.`,
@@ -116,7 +117,9 @@ export const WORDS = {
     passed: (colour) => `${colour}方停一手。`, played: (colour, point) => `${colour}方下在 ${point}。`,
     occupied: (point) => `不能下在 ${point}：已有棋子。`, ko: (point) => `不能下在 ${point}：打劫，请先走别处。`,
     suicide: (point) => `不能下在 ${point}：没有气。`, superko: (point) => `不能下在 ${point}：会重复先前的局面。`,
-    noRecord: '这个文件不是可以读懂的棋谱。', wrongSize: (theirs, ours) => `棋谱是 ${theirs} 路，网络下 ${ours} 路。`,
+    noRecord: '这个文件不是可以读懂的棋谱。', wrongSize: (columns, rows, ours) =>
+      `棋谱是 ${columns === rows ? columns : `${columns}×${rows}`} 路，网络下 ${ours} 路。`,
+    players: (black, white) => `黑：${black || '？'}，白：${white || '？'}`, result: (text) => `结果：${text}`,
     illegalMove: (number) => `棋谱的第 ${number} 手不合规则，没有打开。`, noMoves: '棋谱里既没有着手，也没有棋子。',
     over: '双方停手。', dead: '点击死子可将其取走。',
     score: (black, white, komi) => `数子：黑 ${black}，白 ${white}，贴 ${komi} 目。`,
