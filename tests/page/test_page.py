@@ -14,9 +14,11 @@ import pytest
 from PIL import Image
 
 import chapters
+from chapters.ch07_policy_net import thinking
 from chapters.kit.trained.export import trained_graph
 from data_tools.go.board import BLACK, WHITE, Position, vertex
 from data_tools.go.features import planes_of
+from data_tools.go.sgf import KIND, games_of_text
 
 PHONE, DESKTOP = {'width': 390, 'height': 844}, {'width': 1180, 'height': 900}
 PAGE = Path(__file__).parents[2] / 'chapters' / 'kit' / 'trained' / 'page'
@@ -560,6 +562,29 @@ def test_on_a_phone_a_second_tap_plays(open_page):
         page.locator(f'.shudan-vertex[data-x="{x}"][data-y="{y}"]').tap()
         said(page, ('Tap D16 again', 'Black plays D16')[number])
         assert board(page).sum() == number
+
+
+@pytest.mark.parametrize('viewport', [PHONE, DESKTOP], ids=['phone', 'desktop'])
+def test_move_78_is_one_button_away(open_page, viewport):
+    page, position = open_page('zh-CN', viewport, network=1), thinking.position_after(78)
+    [game] = games_of_text('page', page.evaluate("async () => (await import('/page.js')).RECORD").encode())
+    assert [int(event) % KIND for event in game.events] == [ord(x) + 19 * ord(y) - 20 * ord('a') for x, y in thinking.GAME.split()]
+    page.get_by_role('button', name='李世石的第 78 手').focus()
+    page.keyboard.press('Enter')
+    page.locator('.said', has_text='白方下在 L11').wait_for()
+    assert (board(page) == position.board).all()
+    top_moves(page)
+    assert page.get_by_text('棋谱的下一手：K10').count() == 1
+    assert 'AlphaGo 应在 K10' in page.locator('.heading').inner_text()
+    page.get_by_title('Show this page in English').click()
+    assert 'AlphaGo answered K10' in page.locator('.heading').inner_text()
+    box = page.locator('.shudan-goban').bounding_box()  # all of the board is to be seen, wherever the button was
+    assert box['y'] >= 0 and box['y'] + box['height'] <= viewport['height']
+    assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
+    page.get_by_role('button', name='One move on').click()
+    assert (board(page) == thinking.position_after(79).board).all()
+    page.get_by_role('button', name='New game').click()
+    assert not page.locator('.heading').count()
 
 
 # ---- codes

@@ -2,6 +2,7 @@
 import { Goban } from '@sabaki/shudan';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { KOMI, area, mostHandicap, newGame, played, positionOf, refusal, vertices } from './game.js';
+import { MOVE, RECORD } from './move78.js';
 import { meanOfSides, planesOf, sensibleMoves, softmax, turnedPlanes } from './planes.js';
 import { BadRecord, readRecord } from './record.js';
 import { percent } from './words.js';
@@ -123,16 +124,27 @@ export function Go({ network, run, words }) {
     event.target.value = '';
     if (!file) return;
     try {
-      const found = readRecord(new Uint8Array(await file.arrayBuffer()), size);
-      setGame({ states: found.states, index: 0, record: found });
-      setKomi(found.komi);
-      setYou(0);
-      setDead(new Set());
+      showRecord(readRecord(new Uint8Array(await file.arrayBuffer()), size));
       say(() => file.name);
     } catch (error) {
       if (!(error instanceof BadRecord)) throw error;
       say((words) => (error.details.length ? words[error.kind](...error.details) : words[error.kind]));
     }
+  }
+
+  function showRecord(record, index = 0) {
+    setGame({ states: record.states, index, record });
+    setKomi(record.komi);
+    setYou(0);
+    setDead(new Set());
+    setCursor(null);
+  }
+  function openMove78() {
+    const record = { ...readRecord(new TextEncoder().encode(RECORD), size), isMove78: true };
+    const { sign, vertex } = record.states[MOVE].move;
+    showRecord(record, MOVE);
+    say((words) => words.played(sign > 0 ? words.black : words.white, pointName(vertex, size)));
+    frame.current.scrollIntoView({ block: 'nearest' }); // on a phone the button is far below the board
   }
 
   // ---- what is shown
@@ -202,6 +214,7 @@ export function Go({ network, run, words }) {
           </select>
         </label>
         <label class="file">{words.open} <input type="file" accept=".sgf" onChange={open} /></label>
+        {size === 19 && <button onClick={openMove78}>{words.move78}</button>}
       </div>
       <label class="check"><input type="checkbox" checked={show} onChange={() => setShow(!show)} /> {words.showMoves}</label>
       {network.judges && <label class="check"><input type="checkbox" checked={showOwners} onChange={() => setShowOwners(!showOwners)} />{' '}
@@ -223,7 +236,8 @@ export function Go({ network, run, words }) {
 }
 
 /** Who played the game of a record, and how it ended, where it says so. */
-function Heading({ record: { black, white, result }, words }) {
+function Heading({ record: { isMove78, black, white, result }, words }) {
+  if (isMove78) return <p class="heading">{words.aboutMove78}</p>;
   const lines = [(black || white) && words.players(black, white), result && words.result(result)].filter(Boolean);
   return lines.length > 0 && <p class="heading">{lines.map((line) => <span>{line}</span>)}</p>;
 }

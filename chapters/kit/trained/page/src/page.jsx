@@ -12,6 +12,7 @@ import { WORDS, firstLanguage } from './words.js';
 import './style.css';
 
 export { planesOf, position, sensibleMoves } from './planes.js'; // for the tests
+export { RECORD } from './move78.js';
 export { readRecord } from './record.js';
 export { readPicture, sampleOf, stretched } from './sample.js';
 export { suppressed } from './boxes.js';

@@ -59,6 +59,8 @@ export const WORDS = {
     noRecord: 'This file is not a game record that can be read.', wrongSize: (columns, rows, ours) =>
       `This record is on ${columns}×${rows}; the network plays on ${ours}×${ours}.`,
     players: (black, white) => `Black: ${black || '?'}, White: ${white || '?'}`, result: (text) => `Result: ${text}`,
+    move78: 'Move 78 of Lee Sedol', aboutMove78: 'AlphaGo (black) against Lee Sedol, 13 March 2016, game 4. White 78 stands at L11; AlphaGo '
+      + 'answered K10, and lost the game. The network of the book answers L10.',
     illegalMove: (number) => `Move ${number} of this record is illegal; it was not opened.`, noMoves: 'This record has neither moves nor stones.',
     over: 'Both have passed.', dead: 'Click on dead stones to take them off.',
     score: (black, white, komi) => `Area: Black ${black}, White ${white} + komi ${komi}.`,
@@ -120,6 +122,8 @@ export const WORDS = {
     noRecord: '这个文件不是可以读懂的棋谱。', wrongSize: (columns, rows, ours) =>
       `棋谱是 ${columns === rows ? columns : `${columns}×${rows}`} 路，网络下 ${ours} 路。`,
     players: (black, white) => `黑：${black || '？'}，白：${white || '？'}`, result: (text) => `结果：${text}`,
+    move78: '李世石的第 78 手', aboutMove78: 'AlphaGo（黑）对李世石，2016 年 3 月 13 日，第四局。白 78 下在 L11；AlphaGo 应在 K10，最终输掉了这一局。'
+      + '书中的网络应在 L10。',
     illegalMove: (number) => `棋谱的第 ${number} 手不合规则，没有打开。`, noMoves: '棋谱里既没有着手，也没有棋子。',
     over: '双方停手。', dead: '点击死子可将其取走。',
     score: (black, white, komi) => `数子：黑 ${black}，白 ${white}，贴 ${komi} 目。`,
