@@ -16,7 +16,7 @@ from PIL import Image
 import chapters
 from chapters.ch07_policy_net import thinking
 from chapters.kit.trained.export import trained_graph
-from data_tools.go.board import BLACK, WHITE, Position, vertex
+from data_tools.go.board import BLACK, WHITE, Position, move_of, vertex
 from data_tools.go.features import planes_of
 from data_tools.go.sgf import KIND, games_of_text
 
@@ -564,11 +564,79 @@ def test_on_a_phone_a_second_tap_plays(open_page):
         assert board(page).sum() == number
 
 
+def test_the_value_of_each_move_is_what_the_head_says(open_page, go_run):
+    from chapters.ch07_policy_net.engine import load_engine
+    page, engine, graph = open_page(network=1), load_engine(go_run), trained_graph(go_run, chapters.find, judging=True)
+    page.get_by_role('button', name='Move 78 of Lee Sedol').click()
+    for moves in (78, 79):  # black is to move, then white
+        position = thinking.position_after(moves)
+        engine.set_up(position.copy())
+        likely = np.argsort(-engine.probabilities()[:-1])[:20]
+        top_moves(page)
+        page.get_by_role('button', name='Value of each move').click()
+        page.locator('.values[aria-busy=false]').wait_for()
+        found = {move_of(point): chance for point, chance in values_of(page)}
+        assert found.keys() == set(likely)
+        after = [position.copy() for _ in likely]
+        for one, move in zip(after, likely):
+            one.play(int(move))
+        planes = planes_of(np.array([one.state for one in after]), engine.policy.planes).astype(np.float32)
+        lead, spread = graph.outputs(planes)[0].astype(float).T[-2:]  # of the one who moves next
+        lead += 7.5 * (1 if after[0].to_play == WHITE else -1)
+        wanted = (1 - np.tanh(lead / (2 * spread))) / 2
+        assert np.ptp(wanted) > 1e-2
+        assert max(abs(found[move] - chance) for move, chance in zip(likely, wanted)) < 1e-3
+        chances = engine.values()  # in 8 bits where that is faster
+        assert max(abs(found[move] - chances[move]) for move in likely) < 0.02
+        best = values_of(page)[0][0]
+        assert f'The network thinks {best} best' in page.locator('.values').inner_text()
+        x, y = move_of(best) % 19, move_of(best) // 19
+        marked = page.locator(f'.shudan-marker_circle[data-x="{x}"][data-y="{y}"] .shudan-heatlabel')
+        assert marked.inner_text() == f'{100 * found[move_of(best)]:.0f}'
+        assert page.locator('.shudan-heatlabel').count() == 20
+        page.get_by_role('button', name=f'One move {"on" if moves == 78 else "back"}').click()
+        assert not page.locator('.values').count()  # they are asked for anew
+
+
+def values_of(page):
+    return [(row.get_by_role('button').inner_text(), float(row.locator('meter').get_attribute('value')))
+            for row in page.locator('.moves li').all()]
+
+
+def test_values_are_given_up_when_the_position_changes(open_page):
+    page = open_page('zh-CN', PHONE, network=1)
+    page.get_by_role('button', name='李世石的第 78 手').click()
+    top_moves(page)
+    button = page.get_by_role('button', name='每一手的价值')
+    button.focus()
+    page.keyboard.press('Enter')
+    page.get_by_text(re.compile('^已判断 20 手中的 [1-9] 手')).wait_for()
+    page.get_by_role('button', name='后退一手').click()  # while it is at work
+    top_moves(page)
+    assert button.get_attribute('aria-pressed') == 'false' and page.locator('.moves li').count() == 9
+    button.click()
+    page.locator('.values[aria-busy=false]').wait_for()
+    assert page.locator('.moves li').count() == 20
+    assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
+    wins = page.locator('.values').inner_text()
+    page.get_by_label('贴目').fill('100')  # black needs it more than white, and the network is not asked again
+    page.locator('.values', has_not_text=wins).wait_for()
+    point = page.locator('.moves li button').first.inner_text()
+    page.get_by_role('application').focus()
+    for key in ['ArrowLeft', *['ArrowRight' if move_of(point) % 19 > 9 else 'ArrowLeft'] * abs(move_of(point) % 19 - 9),
+                *['ArrowDown' if move_of(point) // 19 > 9 else 'ArrowUp'] * abs(move_of(point) // 19 - 9)]:
+        page.keyboard.press(key)
+    said(page, f'{point}: .*此后白方胜率')
+    button.click()  # once more: back to the policy
+    assert page.locator('.moves li').count() == 9
+
+
 @pytest.mark.parametrize('viewport', [PHONE, DESKTOP], ids=['phone', 'desktop'])
 def test_move_78_is_one_button_away(open_page, viewport):
     page, position = open_page('zh-CN', viewport, network=1), thinking.position_after(78)
     [game] = games_of_text('page', page.evaluate("async () => (await import('/page.js')).RECORD").encode())
-    assert [int(event) % KIND for event in game.events] == [ord(x) + 19 * ord(y) - 20 * ord('a') for x, y in thinking.GAME.split()]
+    moves = [ord(x) - ord('a') + 19 * (ord(y) - ord('a')) for x, y in thinking.GAME.split()]
+    assert [int(event) % KIND for event in game.events] == moves
     page.get_by_role('button', name='李世石的第 78 手').focus()
     page.keyboard.press('Enter')
     page.locator('.said', has_text='白方下在 L11').wait_for()

@@ -9,6 +9,7 @@ import { percent } from './words.js';
 import '@sabaki/shudan/css/goban.css';
 
 const SHOWN = 9; // moves, as in the book's preface
+const VALUED = 20; // moves, the likeliest, after which the head judges the position
 const LATE = 0.4; // moves a point, after which the network answers a pass by a pass
 const SMALL = 24; // pixels a line, below which the first tap only marks a point
 
@@ -22,6 +23,8 @@ export function Go({ network, run, words }) {
   const [showOwners, setShowOwners] = useState(false);
   const [sides, setSides] = useState(8);
   const [answer, setAnswer] = useState(null);
+  const [asked, setAsked] = useState(null); // the state whose moves' values are wanted
+  const [values, setValues] = useState(null);
   const [cursor, setCursor] = useState(null);
   const [said, setSaid] = useState(() => () => ''); // words -> text, so that it follows the language
   const [dead, setDead] = useState(new Set());
@@ -39,6 +42,13 @@ export function Go({ network, run, words }) {
     return () => { current = false; };
   }, [run, state, sides]);
   const seen = answer && answer.state === state ? answer : null;
+  const valued = asked === state && !over;
+  useEffect(() => {
+    if (!valued || !seen) return undefined;
+    let current = true;
+    valuesAfter(network, run, states, seen.probabilities, (found) => setValues({ of: seen, ...found }), () => current);
+    return () => { current = false; };
+  }, [valued, seen]);
   const turn = !over && you !== 0 && state.toMove !== you && game.index === game.states.length - 1 && !game.record; // the network's
   useEffect(() => {
     if (!turn || !seen) return;
@@ -96,9 +106,11 @@ export function Go({ network, run, words }) {
   function describe(vertex, words) {
     const sign = state.board.get(vertex), share = seen && seen.probabilities[vertex[0] + size * vertex[1]];
     const what = sign ? words.stone(sign > 0 ? words.black : words.white) : words.empty;
+    const after = ranked.find((one) => String(one.vertex) === String(vertex));
+    const chance = after ? `, ${words.winsWith(words[state.toMove > 0 ? 'black' : 'white'], percent(after.share))}` : '';
     const owner = showOwners && seen?.judged ? Math.round(100 * seen.judged.owners[vertex[0] + size * vertex[1]]) : 0;
     const owned = owner ? `, ${words.ownedBy(owner > 0 ? words.black : words.white, Math.abs(owner))}` : '';
-    return `${pointName(vertex, size)}: ${what}${!sign && share != null ? `, ${percent(share)}` : ''}${owned}`;
+    return `${pointName(vertex, size)}: ${what}${!sign && share != null ? `, ${percent(share)}` : ''}${chance}${owned}`;
   }
   function go(index) {
     setGame({ ...game, index: Math.max(0, Math.min(game.states.length - 1, index)) });
@@ -149,13 +161,21 @@ export function Go({ network, run, words }) {
 
   // ---- what is shown
 
+  const found = valued && values && values.of === seen ? values : null;
+  const ranked = found ? found.moves.map(({ vertex, lead, spread }) => ({ vertex, share: chance(state.toMove * (lead - komi), spread) }))
+    .sort((one, other) => other.share - one.share) : [];
+  const valuing = valued && !(found && found.moves.length === found.count);
+  const listed = valued ? ranked : seen && !turn ? seen.top : [];
   const map = (fill) => state.board.signMap.map((row) => row.map(() => fill));
   const heat = map(null), markers = map(null);
-  if (show && seen && !turn) {
-    seen.top.forEach(({ vertex: [x, y], share }) => {
-      heat[y][x] = { strength: Math.max(1, Math.round(9 * share / seen.top[0].share)), text: String(Math.round(100 * share)) };
+  if (show || valued) {
+    const [best, least] = valued ? [listed[0]?.share, listed.at(-1)?.share] : [listed[0]?.share, 0];
+    listed.forEach(({ vertex: [x, y], share }) => {
+      const strength = Math.max(1, Math.round(9 * (best > least ? (share - least) / (best - least) : 1)));
+      heat[y][x] = { strength, text: String(Math.round(100 * share)) };
     });
   }
+  if (ranked.length && !valuing) markers[ranked[0].vertex[1]][ranked[0].vertex[0]] = { type: 'circle' };
   if (state.move?.vertex) markers[state.move.vertex[1]][state.move.vertex[0]] = { type: 'circle' };
   const judged = !over && seen?.judged, ahead = judged && judged.lead - komi;
   const counted = over && area(state.board, dead), lead = counted && counted.black - counted.white - komi;
@@ -181,7 +201,7 @@ export function Go({ network, run, words }) {
       {counted && <p>{words.dead} {words.score(counted.black, counted.white, komi)}{' '}
         <b>{lead ? words.wins(name(lead), Math.abs(lead)) : words.jigo}</b></p>}
       {network.judges && !over && <p class="judged" aria-busy={!judged}>
-        {judged ? words.judged(name(ahead || 1), Math.abs(ahead).toFixed(1), percent(chance(ahead, judged.spread))) : '\u00a0'}</p>}
+        {judged ? words.judged(name(ahead || 1), Math.abs(ahead).toFixed(1), percent(chance(Math.abs(ahead), judged.spread))) : '\u00a0'}</p>}
       <div class="buttons walk">
         <button aria-label={words.first} title={words.first} disabled={!game.index} onClick={() => go(0)}>|◀</button>
         <button aria-label={words.previous} title={words.previous} disabled={!game.index} onClick={() => go(game.index - 1)}>◀</button>
@@ -221,10 +241,16 @@ export function Go({ network, run, words }) {
         {words.showOwners}</label>}
       <label class="check"><input type="checkbox" checked={sides === 8} onChange={() => setSides(sides === 8 ? 1 : 8)} /> {words.sides}</label>
       {rank != null && <p class="record">{words.nextInRecord(pointName(following, size), rank, percent(seen.probabilities[following[0] + size * following[1]]))}</p>}
-      {show && <>
-        <h2>{words.top}</h2>
-        <ol class="moves" aria-busy={!seen}>
-          {(seen && !turn ? seen.top : []).map(({ vertex, share }) => <li>
+      {network.judges && !over && <div class="buttons">
+        <button aria-pressed={valued} disabled={!run || turn} onClick={() => setAsked(valued ? null : state)}>{words.valueOfEach}</button>
+      </div>}
+      {valued && <p class="values" role="status" aria-busy={valuing}>{valuing ? words.valuing(ranked.length, found?.count ?? VALUED)
+        : ranked.length ? words.bestByValue(pointName(ranked[0].vertex, size), name(state.toMove), percent(ranked[0].share)) : words.noMove}</p>}
+      {(show || valued) && <>
+        <h2>{valued ? words.valuesOf(name(state.toMove)) : words.top}</h2>
+        {valued && <p class="hint">{words.valuesHint}</p>}
+        <ol class="moves" aria-busy={!seen || valuing}>
+          {listed.map(({ vertex, share }) => <li>
             <button onClick={() => tryMove(vertex)} disabled={over || turn}>{pointName(vertex, size)}</button>
             <meter max="1" value={share} aria-label={pointName(vertex, size)} /> <span>{percent(share)}</span>
           </li>)}
@@ -252,7 +278,7 @@ async function choices({ planes, size, judges }, run, states, sides, wanted) {
   const turned = turnedPlanes(planesOf(of, planes), size, sides);
   const [output] = await run(turned, [sides, planes, size, size], wanted);
   if (!output) return null; // the board has moved on
-  const answers = Array.from({ length: sides }, (_, side) => output.data.subarray(side * output.dims[1], (side + 1) * output.dims[1]));
+  const answers = answersOf(output, sides);
   const sensible = sensibleMoves(of);
   const probabilities = meanOfSides(answers.map((answer) => softmax(answer.subarray(0, area))), size)
     .map((share, move) => (sensible[move] ? share + 1e-9 : 0));
@@ -269,6 +295,9 @@ async function choices({ planes, size, judges }, run, states, sides, wanted) {
   return { probabilities: shares, top: top.map(({ vertex, number }) => ({ vertex, share: shares[number] })), judged };
 }
 
+const answersOf = ({ data, dims: [, length] }, sides) =>
+  Array.from({ length: sides }, (_, side) => data.subarray(side * length, (side + 1) * length));
+
 /** What the head of 7.2 says, for Black: {owners: from 1 to -1, White's; lead: in points, komi left out; spread}. */
 function judgement(answers, size, toMove) {
   const area = size * size, mean = (at) => answers.reduce((sum, answer) => sum + answer[at], 0) / answers.length;
@@ -276,8 +305,35 @@ function judgement(answers, size, toMove) {
   return { owners, lead: toMove * mean(2 * area), spread: mean(2 * area + 1) };
 }
 
-/** How likely the one wins who is ahead, as chapters/ch07_policy_net/ownership.py has it. */
-const chance = (ahead, spread) => (1 + Math.tanh(Math.abs(ahead) / (2 * spread))) / 2;
+/** How likely one wins who is so many points ahead, as chapters/ch07_policy_net/ownership.py has it. */
+const chance = (ahead, spread) => (1 + Math.tanh(ahead / (2 * spread))) / 2;
+
+/**
+ * What the head says after each of the likeliest moves; `tell` gets {count, moves: [{vertex, lead, spread}]} after every one.
+ *
+ * From one side of the board, as the engine's `values`, which 6.2.6 draws: eight would take eight times as long.
+ * The page stays at work in between, and nothing more is computed once the values are no longer `wanted`.
+ */
+async function valuesAfter({ planes, size }, run, states, probabilities, tell, wanted) {
+  const all = vertices(size), order = [...probabilities.keys()].sort((one, other) => probabilities[other] - probabilities[one]);
+  const likely = [];
+  for (const number of order) {
+    if (likely.length === VALUED || !probabilities[number]) break;
+    if (!refusal(states, all[number])) likely.push(all[number]);
+  }
+  const moves = [];
+  tell({ count: likely.length, moves: [] });
+  for (const vertex of likely) {
+    await new Promise((next) => { setTimeout(next); });
+    if (!wanted()) return;
+    const after = played(states, vertex).at(-1);
+    const [output] = await run(planesOf(positionOf(after), planes), [1, planes, size, size], wanted);
+    if (!output || !wanted()) return;
+    const { lead, spread } = judgement(answersOf(output, 1), size, after.toMove);
+    moves.push({ vertex, lead, spread });
+    tell({ count: likely.length, moves: [...moves] });
+  }
+}
 
 const rows = (values, size) => Array.from({ length: size }, (_, y) => Array.from(values.subarray(size * y, size * (y + 1))));
 
