@@ -96,9 +96,11 @@ class CompiledStep:
                             for number, (start, end) in enumerate(parts) if start < end}
         self._updater = mx.optimizer.get_updater(optimizer)
         # Waking a second thread costs some ten microseconds an operator, more than it saves in the small networks of
-        # chapters 2 and 3: there one thread is nearly twice as fast as two.
+        # chapters 2 and 3: there one thread is nearly twice as fast as two. Not with pooling: its way back in oneDNN 2.4
+        # keeps the memory of as many threads as first ran it, and overwrites what follows when more run it later.
         work = sum(layer.flops or 0 for layer in layer_table(objective.network, (1,) + inputs[0][1:])) * inputs[0][0]
-        self.threads = 1 if work < _WORK_FOR_TWO_THREADS else None
+        pooled = '"op": "Pooling"' in graph.tojson()
+        self.threads = 1 if work < _WORK_FOR_TWO_THREADS and not pooled else None
         self._load()
 
     def __call__(self, *batch):

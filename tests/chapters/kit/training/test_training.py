@@ -167,6 +167,42 @@ def test_all_steps_update_alike():
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+# By itself, with two threads: memory that is overwritten ends a process.
+TRAINED_THEN_BY_HAND = """
+import chapters, sys, mxnet as mx, numpy as np
+from chapters.kit.training.compiled_step import CompiledStep
+from chapters.kit.training.from_recipe import make_optimizer
+from chapters.kit.training.recipe import Recipe
+from chapters.kit.training.train import Objective
+from threadpoolctl import threadpool_limits
+pooling = eval(sys.argv[1], vars(mx.gluon.nn))
+network = mx.gluon.nn.HybridSequential()
+network.add(mx.gluon.nn.Conv2D(4, 3, padding=1, in_channels=1), pooling, mx.gluon.nn.Dense(10))
+network.initialize()
+x, y = mx.nd.random.normal(shape=(20, 1, 28, 28)), mx.nd.zeros(20)
+network(x)
+step = CompiledStep(Objective(network), make_optimizer(Recipe(batch_size=20), 3, network), [x.shape, y.shape], mx.cpu())
+with threadpool_limits(step.threads, 'openmp'):  # as `one_epoch` has it
+    step(x, y)
+network.hybridize(static_alloc=True, static_shape=True)
+for _ in range(200):
+    with mx.autograd.record():
+        loss = network(x).sum()
+    loss.backward()
+mx.nd.waitall()
+junk = [np.ones(100 + size) for size in range(3000)]
+print(step.threads)
+"""
+
+
+@pytest.mark.parametrize('layer', ['MaxPool2D(2)', 'AvgPool2D(2)', 'GlobalAvgPool2D()', 'Flatten()'])
+def test_a_network_that_was_trained_can_be_trained_by_hand(layer):
+    """Small ones train with one thread, then go on with all; but pooling would overwrite memory there."""
+    done = subprocess.run([sys.executable, '-c', TRAINED_THEN_BY_HAND, layer], capture_output=True, text=True,
+                          env={**os.environ, 'OMP_NUM_THREADS': '2'})
+    assert (done.returncode, done.stdout.split()) == (0, ['1' if layer == 'Flatten()' else 'None']), done.stderr[-2000:]
+
+
 def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     experiment = chapters.find('2.2.8').but(epochs=20, warmup_epochs=8, learning_rate=4)
     with pytest.raises(UserError, match='lower --learning-rate'):
