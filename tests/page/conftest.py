@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 CODES = ('zoo:8.3', 'zoo:8.4-infogan', 'zoo:8.5-vae')  # networks 3 to 5 of the page
-DETECTOR, STYLE = 'zoo:5.7.2', 'zoo:5.8-fast'  # 6 and 7
+DETECTOR, STYLE, POLICY = 'zoo:5.7.2', 'zoo:5.8-fast', 'zoo:7.2-small'  # 6 to 8
 
 
 def pytest_collection_modifyitems(items):
@@ -65,10 +65,11 @@ def flowers_run(tmp_path_factory, flower_pictures):
 
 @pytest.fixture(scope='session')
 def server(digits_run, go_run, flowers_run):
-    """The page of all three and of those of the zoo that make images, find objects and restyle, as `serve` serves it."""
+    """The page of all three and of those of the zoo that make images, find objects, restyle and play, as `serve` serves it."""
     import chapters
     from chapters.kit.trained.serve import PageServer, page_files
-    with PageServer(page_files([digits_run, go_run, flowers_run, *CODES, DETECTOR, STYLE], chapters.find), port=0) as server:
+    networks = [digits_run, go_run, flowers_run, *CODES, DETECTOR, STYLE, POLICY]
+    with PageServer(page_files(networks, chapters.find), port=0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()

@@ -12,8 +12,12 @@ import { WORDS, firstLanguage } from './words.js';
 import './style.css';
 
 export { planesOf, position, sensibleMoves } from './planes.js'; // for the tests
+export { choices } from './look.js';
+export { loadNetwork } from './network.js';
+export { Player, playOut } from './playout.js';
 export { RECORD } from './move78.js';
 export { readRecord } from './record.js';
+export { Search } from './search.js';
 export { readPicture, sampleOf, stretched } from './sample.js';
 export { suppressed } from './boxes.js';
 

@@ -9,10 +9,11 @@
 export const EMPTY = 0, BLACK = 1, WHITE = 2, BORDER = 3; // the opponent of a colour is 3 - colour
 export const PLANES = [8, 36, 48]; // how many there may be
 
-const STRIDE = 20; // a board with a border, as in board.py: the neighbours of a cell need no test
-const CELLS = 421;
-const STEPS = [-STRIDE, -1, 1, STRIDE];
-const DIAGONALS = [-STRIDE - 1, -STRIDE + 1, STRIDE - 1, STRIDE + 1];
+export const PASS = 0; // a cell of the border
+export const STRIDE = 20; // a board with a border, as in board.py: the neighbours of a cell need no test
+export const CELLS = 421;
+export const STEPS = [-STRIDE, -1, 1, STRIDE];
+export const DIAGONALS = [-STRIDE - 1, -STRIDE + 1, STRIDE - 1, STRIDE + 1];
 const LADDER_NODES = 1000; // moves tried for one ladder before giving up
 const LADDER_DEPTH = 300;
 
@@ -20,11 +21,12 @@ const LADDER_DEPTH = 300;
  * A position, as board.py has it, with exact liberties.
  *
  * chain: of a stone, the cell that names its chain; next: the next stone of its chain, round in a circle; liberties: of a
- * chain's name. ko is the cell that is forbidden to the player to move, last that of the last move; 0 for none.
+ * chain's name. ko is the cell that is forbidden to the player to move, last that of the last move; 0 for none. passes: how
+ * many in a row were the last moves.
  */
 class Position {
   constructor(size, colours, toMove, ko, last) {
-    Object.assign(this, { size, colours, toMove, ko, last, captured: 0 });
+    Object.assign(this, { size, colours, toMove, ko, last, captured: 0, passes: 0 });
   }
 
   /** Make the chains of stones that were just put on the board, in the order in which `set_up` of board.py makes them. */
@@ -91,19 +93,29 @@ class Position {
     return false;
   }
 
-  /** The position after a legal move; `captured` is how many stones it took. */
+  /** The position after a legal move, or after a PASS. */
   play(cell) {
-    const colour = this.toMove, opponent = 3 - colour;
-    const after = new Position(this.size, this.colours.slice(), opponent, 0, cell);
-    const chain = after.chain = this.chain.slice(), next = after.next = this.next.slice();
-    const liberties = after.liberties = this.liberties.slice();
-    after.colours[cell] = colour;
+    return this.copy().advance(cell);
+  }
+
+  copy() {
+    const { size, colours, toMove, ko, last, chain, next, liberties, passes } = this;
+    return Object.assign(new Position(size, colours.slice(), toMove, ko, last),
+      { chain: chain.slice(), next: next.slice(), liberties: liberties.slice(), passes });
+  }
+
+  /** Play a legal move, or a PASS, on this board; `captured` is how many stones it took. Returns the board. */
+  advance(cell) {
+    const { colours, chain, next, liberties } = this, colour = this.toMove, opponent = 3 - colour;
+    Object.assign(this, { toMove: opponent, ko: 0, last: cell, captured: 0, passes: cell ? 0 : this.passes + 1 });
+    if (cell === PASS) return this;
+    colours[cell] = colour;
     chain[cell] = next[cell] = cell;
     let mine = cell;
     for (const step of STEPS) { // join our neighbours, whose chain gives the name
       const other = chain[cell + step];
-      if (after.colours[cell + step] !== colour || other === mine) continue;
-      for (const stone of after.stonesOf(mine)) chain[stone] = other;
+      if (colours[cell + step] !== colour || other === mine) continue;
+      for (const stone of this.stonesOf(mine)) chain[stone] = other;
       [next[mine], next[other]] = [next[other], next[mine]];
       mine = other;
     }
@@ -111,23 +123,45 @@ class Position {
     const seen = [];
     for (const step of STEPS) { // each neighbouring chain of the opponent loses this liberty, once
       const other = chain[cell + step];
-      if (after.colours[cell + step] !== opponent || seen.includes(other)) continue;
+      if (colours[cell + step] !== opponent || seen.includes(other)) continue;
       seen.push(other);
       liberties[other] -= 1;
       if (liberties[other]) continue;
       capturedCell = cell + step;
-      for (const stone of after.stonesOf(other)) {
-        after.colours[stone] = EMPTY;
+      for (const stone of this.stonesOf(other)) {
+        colours[stone] = EMPTY;
         chain[stone] = 0;
-        after.captured += 1;
-        for (const freed of new Set(STEPS.map((one) => (after.colours[stone + one] === colour ? chain[stone + one] : 0)))) {
+        this.captured += 1;
+        for (const freed of new Set(STEPS.map((one) => (colours[stone + one] === colour ? chain[stone + one] : 0)))) {
           if (freed) liberties[freed] += 1;
         }
       }
     }
-    liberties[mine] = after.libertiesOf(mine).length;
-    if (after.captured === 1 && next[cell] === cell && liberties[mine] === 1) after.ko = capturedCell;
-    return after;
+    liberties[mine] = this.libertiesOf(mine).length;
+    if (this.captured === 1 && next[cell] === cell && liberties[mine] === 1) this.ko = capturedCell;
+    return this;
+  }
+
+  /** Black's points by area less White's, as the stones stand: none is taken for dead. */
+  lead() {
+    const { colours } = this, seen = new Uint8Array(CELLS), count = [0, 0, 0, 0]; // by who is reached: nobody, one or both
+    for (let start = STRIDE + 1; start < CELLS - STRIDE; start++) {
+      if (colours[start] !== EMPTY) count[colours[start] % 3]++; // the border counts for nobody
+      else if (!seen[start]) {
+        const region = [start];
+        let reached = 0;
+        seen[start] = 1;
+        for (const point of region) { // which grows
+          for (const step of STEPS) {
+            const found = colours[point + step];
+            if (found !== EMPTY) reached |= found % 3;
+            else if (!seen[point + step]) region.push(point + step), seen[point + step] = 1;
+          }
+        }
+        count[reached] += region.length;
+      }
+    }
+    return count[BLACK] - count[WHITE];
   }
 
   /** Whether an empty cell is an eye of a colour. */
@@ -145,7 +179,7 @@ class Position {
   }
 }
 
-const toCell = (move, size) => (Math.floor(move / size) + 1) * STRIDE + move % size + 1;
+export const toCell = (move, size) => (Math.floor(move / size) + 1) * STRIDE + move % size + 1;
 const toMove = (cell, size) => (Math.floor(cell / STRIDE) - 1) * size + cell % STRIDE - 1;
 
 /**
