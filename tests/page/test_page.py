@@ -572,9 +572,8 @@ def test_the_value_of_each_move_is_what_the_head_says(open_page, go_run):
         position = thinking.position_after(moves)
         engine.set_up(position.copy())
         likely = np.argsort(-engine.probabilities()[:-1])[:20]
-        top_moves(page)
-        page.get_by_role('button', name='Value of each move').click()
-        page.locator('.values[aria-busy=false]').wait_for()
+        page.get_by_role('radio', name='Value').check()
+        page.locator('.thought[aria-busy=false]', has_text='The network thinks').wait_for()
         found = {move_of(point): chance for point, chance in values_of(page)}
         assert found.keys() == set(likely)
         after = [position.copy() for _ in likely]
@@ -589,13 +588,13 @@ def test_the_value_of_each_move_is_what_the_head_says(open_page, go_run):
         chances = engine.values()  # in 8 bits where that is faster
         assert max(abs(found[move] - chances[move]) for move in likely) < 0.02
         best = values_of(page)[0][0]
-        assert f'The network thinks {best} best' in page.locator('.values').inner_text()
+        assert f'The network thinks {best} best' in page.locator('.thought').inner_text()
         x, y = move_of(best) % 19, move_of(best) // 19
         marked = page.locator(f'.shudan-marker_circle[data-x="{x}"][data-y="{y}"] .shudan-heatlabel')
         assert marked.inner_text() == f'{100 * found[move_of(best)]:.0f}'
         assert page.locator('.shudan-heatlabel').count() == 20
+        page.get_by_role('radio', name='Policy').check()
         page.get_by_role('button', name=f'One move {"on" if moves == 78 else "back"}').click()
-        assert not page.locator('.values').count()  # they are asked for anew
 
 
 def values_of(page):
@@ -607,27 +606,26 @@ def test_values_are_given_up_when_the_position_changes(open_page):
     page = open_page('zh-CN', PHONE, network=1)
     page.get_by_role('button', name='李世石的第 78 手').click()
     top_moves(page)
-    button = page.get_by_role('button', name='每一手的价值')
-    button.focus()
-    page.keyboard.press('Enter')
+    page.get_by_role('radio', name='策略').focus()
+    page.keyboard.press('ArrowRight')
     page.get_by_text(re.compile('^已判断 20 手中的 [1-9] 手')).wait_for()
-    page.get_by_role('button', name='后退一手').click()  # while it is at work
-    top_moves(page)
-    assert button.get_attribute('aria-pressed') == 'false' and page.locator('.moves li').count() == 9
-    button.click()
-    page.locator('.values[aria-busy=false]').wait_for()
+    page.get_by_role('button', name='后退一手').click()  # while it is at work: it begins anew
+    page.get_by_text(re.compile('^已判断 20 手中的 [0-9] 手')).wait_for()
+    page.locator('.thought[aria-busy=false]').wait_for()
     assert page.locator('.moves li').count() == 20
+    whites = [move_of(point) for point, _ in values_of(page)]
+    assert whites and all(thinking.position_after(77).is_legal(move) for move in whites)
     assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
-    wins = page.locator('.values').inner_text()
+    wins = page.locator('.thought').inner_text()
     page.get_by_label('贴目').fill('100')  # black needs it more than white, and the network is not asked again
-    page.locator('.values', has_not_text=wins).wait_for()
+    page.locator('.thought', has_not_text=wins).wait_for()
     point = page.locator('.moves li button').first.inner_text()
     page.get_by_role('application').focus()
     for key in ['ArrowLeft', *['ArrowRight' if move_of(point) % 19 > 9 else 'ArrowLeft'] * abs(move_of(point) % 19 - 9),
                 *['ArrowDown' if move_of(point) // 19 > 9 else 'ArrowUp'] * abs(move_of(point) // 19 - 9)]:
         page.keyboard.press(key)
     said(page, f'{point}: .*此后白方胜率')
-    button.click()  # once more: back to the policy
+    page.get_by_role('radio', name='策略').check()
     assert page.locator('.moves li').count() == 9
 
 

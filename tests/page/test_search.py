@@ -1,5 +1,7 @@
-"""The search on the page is Python's, and so are the games that it plays out."""
+"""The search on the page is Python's, and so are the games that it plays out; six boards by mouse, finger and keyboard."""
 import itertools
+import re
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +11,8 @@ from chapters.ch07_policy_net import ownership, thinking
 from chapters.ch07_policy_net.engine import load_engine
 from chapters.kit.trained.prediction import Predictor
 from data_tools.go import player
-from data_tools.go.board import Position
+from data_tools.go.board import BLACK, WHITE, Position, move_of, vertex
+from tests.page.test_page import DESKTOP, PHONE, board, click, said, top_moves
 from tests.page.test_planes import asked, random_states
 
 NETWORK = 8  # 7.2-small of the zoo
@@ -128,3 +131,218 @@ def test_as_many_games_are_won_as_in_python(open_page):
     }""", [asked([state], size)[0] for state, size in zip(states, sizes)])
     wanted = [player.ownership(state, 5.5, 2000)[1] for state in states]
     assert np.abs(np.subtract(found, wanted)).max() < 5 * (0.25 / 400 + 0.25 / 2000) ** 0.5  # errors of the mean
+
+
+# ---- the boards
+
+NAMES = ('move78', 'search', 'done', 'none', 'policy', 'value', 'tree', 'games', 'visits', 'line')
+WORDS = {'en-US': dict(zip(NAMES, ('Move 78 of Lee Sedol', 'Search', '^After 50 visits', 'Nothing', 'Policy', 'Value', 'Tree',
+                                   'Rollouts', 'Visits', 'Line'))),
+         'zh-CN': dict(zip(NAMES, ('李世石的第 78 手', '搜索', '^访问 50 次后', '无', '策略', '价值', '树搜索',
+                                   '快速走子', '访问', '变化')))}
+
+
+def finished(page, words):
+    page.locator('.thought[aria-busy=false]', has_text=re.compile(words['done'])).wait_for()
+
+
+def listed(page):
+    """[(move, share or chance, visits)] that the list shows."""
+    rows = page.locator('.moves li').evaluate_all("""(rows) => rows.map((row) => [row.querySelector('button').textContent,
+        row.querySelector('meter').value, Number(/\\((\\d+)\\)/.exec(row.textContent)?.[1] ?? 0)])""")
+    return [(move_of(point), share, visits) for point, share, visits in rows]
+
+
+def numbers_on_board(page):
+    return page.locator('.shudan-heatlabel').all_inner_texts()
+
+
+@pytest.mark.parametrize('viewport, locale', [(PHONE, 'en-US'), (PHONE, 'zh-CN'), (DESKTOP, 'en-US'), (DESKTOP, 'zh-CN')],
+                         ids=['phone-en', 'phone-zh', 'desktop-en', 'desktop-zh'])
+def test_six_boards(open_page, engine, viewport, locale):
+    words, page, press = WORDS[locale], open_page(locale, viewport, NETWORK), 'tap' if viewport is PHONE else 'click'
+    getattr(page.get_by_role('button', name=words['move78']), press)()
+    top_moves(page)
+    stones = board(page)
+
+    def show(name):
+        getattr(page.get_by_role('radio', name=words[name], exact=True), press)()
+    page.locator('.search + label select').select_option('50')
+    getattr(page.get_by_role('button', name=words['search']), press)()
+    finished(page, words)
+    assert page.get_by_role('radio', name=words['tree'], exact=True).is_checked()  # a board that the button is for
+    for number, move in enumerate(known(78)):
+        engine.play(number % 2 + 1, move)
+    search, tree = thinking.searched(engine, 50, 0.0), listed(page)
+    assert {move: visits for move, _, visits in tree} == {move: search.visits[move] for move in np.flatnonzero(search.visits)}
+    assert all(abs(chance - (search.value(move) + 1) / 2) < 1e-5 for move, chance, _ in tree)
+    assert sorted(numbers_on_board(page)) == sorted(f'{100 * chance:.0f}' for _, chance, _ in tree)
+    chosen = page.locator('.shudan-marker_circle:not(.shudan-sign_1, .shudan-sign_-1)')
+    assert [chosen.get_attribute('data-x'), chosen.get_attribute('data-y')] == [str(tree[0][0] % 19), str(tree[0][0] // 19)]
+    for name in ('games', 'visits'):  # as the search is asked for, these go on by themselves
+        show(name)
+        finished(page, words)
+        found = listed(page)
+        assert sum(visits for _, _, visits in found) == 50
+        assert found == sorted(found, key=lambda one: -one[2])
+        if name == 'games':
+            assert all(chance in (0, 1) for _, chance, visits in found if visits == 1)  # of one game each
+        else:
+            assert all(share == visits / 50 for _, share, visits in found)
+            assert sorted(numbers_on_board(page)) == sorted(str(2 * visits) for _, _, visits in found)
+    show('line')
+    first = page.locator('.shudan-marker_label[title="1"]')
+    assert first.get_attribute('data-x') == str(found[0][0] % 19) and first.get_attribute('data-y') == str(found[0][0] // 19)
+    added = np.argwhere(board(page) != stones)
+    assert 0 < len(added) == page.locator('.shudan-marker_label').count() <= 8
+    for y, x in added:  # black begins, and both play by turns
+        label = page.locator(f'.shudan-vertex[data-x="{x}"][data-y="{y}"]').get_attribute('title')
+        assert board(page)[y, x] == (BLACK if int(label) % 2 else WHITE)
+    assert vertex(found[0][0]) in page.locator('.thought').inner_text()
+    show('value')
+    page.locator('.thought[aria-busy=false]').wait_for()
+    assert len(listed(page)) == len(numbers_on_board(page)) == 20
+    show('policy')
+    assert len(listed(page)) == len(numbers_on_board(page)) == 9 and (board(page) == stones).all()
+    show('none')
+    assert not numbers_on_board(page) and not page.locator('.moves').count()
+    show('tree')
+    assert listed(page) == tree  # what was found is kept
+    assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
+
+
+def test_by_keyboard_and_what_is_said_of_a_point(open_page):
+    page = open_page('zh-CN', network=NETWORK)
+    page.get_by_role('button', name='李世石的第 78 手').click()
+    top_moves(page)
+    page.get_by_role('radio', name='策略', exact=True).focus()
+    for name in ('价值', '树搜索', '快速走子', '访问'):
+        page.keyboard.press('ArrowRight')
+        assert page.get_by_role('radio', name=name, exact=True).is_checked()
+    assert page.locator('.thought').inner_text() == '尚未搜索：请按“搜索”。'
+    page.keyboard.press('Tab')
+    page.keyboard.press('Tab')
+    page.keyboard.press('ArrowUp')  # 100 to 50 visits
+    page.keyboard.press('Shift+Tab')
+    page.keyboard.press('Enter')
+    finished(page, WORDS['zh-CN'])
+    [(move, _, visits), *_] = listed(page)
+
+    def point_to():
+        page.get_by_role('application').focus()
+        for key in ['ArrowLeft', *['ArrowRight' if move % 19 > 9 else 'ArrowLeft'] * abs(move % 19 - 9),
+                    *['ArrowDown' if move // 19 > 9 else 'ArrowUp'] * abs(move // 19 - 9)]:
+            page.keyboard.press(key)
+    point_to()
+    said(page, f'{vertex(move)}: 空点.*访问 50 次中的 {visits} 次')
+    page.get_by_role('radio', name='访问', exact=True).focus()
+    page.keyboard.press('ArrowRight')
+    page.get_by_role('application').focus()
+    page.keyboard.press('ArrowUp')
+    page.keyboard.press('ArrowDown')
+    said(page, f'{vertex(move)}: 空点.*变化的第 1 手')
+    page.keyboard.press('Enter')  # the stone that is shown there is none yet
+    said(page, f'黑方下在 {vertex(move)}')
+    assert page.locator('.thought').inner_text() == '尚未搜索：请按“搜索”。'
+    page.get_by_title('Show this page in English').click()
+    assert page.locator('.thought').inner_text() == 'Not searched yet: press “Search”.'
+
+
+def seconds_of_work(page, wait):
+    """How long the page's thread works while `wait()` waits."""
+    session = page.context.new_cdp_session(page)
+    session.send('Performance.enable', {'timeDomain': 'threadTicks'})  # of the processor, however busy the machine is
+
+    def worked():
+        metrics = session.send('Performance.getMetrics')['metrics']
+        return next(one['value'] for one in metrics if one['name'] == 'TaskDuration')
+    before = worked()
+    wait()
+    return worked() - before
+
+
+@pytest.mark.parametrize('change', ['One move back', 'Komi', 'Stop'])
+def test_a_search_stops_when_the_position_changes(open_page, change):
+    page = open_page(network=NETWORK)
+    page.get_by_role('button', name='Move 78 of Lee Sedol').click()
+    top_moves(page)
+    page.get_by_role('radio', name='Tree', exact=True).check()
+    page.locator('.search + label select').select_option('400')
+    page.get_by_role('button', name='Search').click()
+    thought = page.locator('.thought')
+    page.get_by_text(re.compile(r'^[1-9]\d* of 400 visits…')).wait_for()
+    assert thought.get_attribute('aria-busy') == 'true' and numbers_on_board(page)  # it is seen at work
+    if change == 'Komi':
+        page.get_by_label('Komi').fill('0.5')
+    else:
+        page.get_by_role('button', name=change).click()
+    page.get_by_role('button', name='Search').wait_for()
+    top_moves_or_none(page)
+    assert seconds_of_work(page, lambda: page.wait_for_timeout(1500)) < 0.4
+    if change != 'Stop':
+        assert thought.inner_text() == 'Not searched yet: press “Search”.' and not numbers_on_board(page)
+        return
+    stopped = int(re.search(r'After (\d+) visits', thought.inner_text())[1])
+    assert 0 < stopped < 400
+    page.locator('.search + label select').select_option('50')
+    page.get_by_role('button', name='Search').click()  # so many more, of the same tree
+    page.get_by_text(f'After {stopped + 50} visits').wait_for()
+    assert sum(visits for _, _, visits in listed(page)) == stopped + 50
+
+
+def top_moves_or_none(page):
+    """Wait until the network has looked at the position, whatever is shown of it."""
+    page.locator('.judged[aria-busy=false]').wait_for()
+
+
+def test_the_network_plays_by_search(open_page):
+    page = open_page(viewport=PHONE, network=NETWORK)
+    top_moves(page)
+    page.get_by_label('The network plays').select_option('50')
+    for _ in range(2):
+        click(page, 'Q16')
+    page.get_by_text(re.compile(r'The network is thinking… \d+ of 50 visits')).wait_for()
+    page.get_by_role('radio', name='Tree', exact=True).check()
+    assert page.get_by_role('button', name='Search').is_disabled()  # it is not the player's turn
+    said(page, '^White plays')
+    assert np.count_nonzero(board(page)) == 2 and np.count_nonzero(board(page) == WHITE) == 1
+    assert page.get_by_role('button', name='Search').is_enabled()
+
+
+def test_without_a_head_games_played_out_judge_alone(open_page):
+    page = open_page(network=NETWORK)
+
+    def without_head(route):
+        networks = route.fetch().json()
+        route.fulfill(json=[{**one, 'judges': False} for one in networks])
+    page.route('**/networks.json', without_head)
+    page.reload()
+    page.locator('header select').select_option(str(NETWORK))
+    top_moves(page)
+    names = page.locator('.chips label').all_inner_texts()
+    assert names == ['Nothing', 'Policy', 'Rollouts', 'Visits', 'Line']
+    page.get_by_role('radio', name='Visits', exact=True).check()
+    page.locator('.search + label select').select_option('50')
+    page.get_by_role('button', name='Search').click()
+    finished(page, WORDS['en-US'])
+    page.get_by_role('radio', name='Rollouts', exact=True).check()
+    assert 'After 50 visits' in page.locator('.thought').inner_text()  # the same tree
+    assert all(chance in (0, 1) for _, chance, visits in listed(page) if visits == 1)
+
+
+def test_how_fast_it_searches(open_page):
+    page = open_page(network=NETWORK)
+    page.get_by_role('button', name='Move 78 of Lee Sedol').click()
+    top_moves(page)
+    for name in ('Tree', 'Rollouts', 'Visits'):
+        page.get_by_label('Komi').fill('6.5')  # forgets what was searched
+        page.get_by_label('Komi').fill('7.5')
+        page.get_by_role('radio', name=name, exact=True).check()
+
+        def search():
+            page.get_by_role('button', name='Search').click()
+            page.locator('.thought', has_text='After 100 visits').wait_for()
+        began = time.perf_counter()
+        seconds = seconds_of_work(page, search)
+        print(f'{name}: 100 visits in {time.perf_counter() - began:.2f} s, of which the page worked for {seconds:.2f} s')
+        assert seconds < 6

@@ -1,13 +1,17 @@
 // Policy networks for Go: the network's moves on a board, a game against it, and game records to walk through.
 import { Goban } from '@sabaki/shudan';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { Boards, VISITS, isSearched, useSearch } from './boards.jsx';
 import { KOMI, area, mostHandicap, newGame, played, refusal } from './game.js';
 import { VALUED, chance, choices, valuesAfter } from './look.js';
 import { MOVE, RECORD } from './move78.js';
 import { BadRecord, readRecord } from './record.js';
+import { Search } from './search.js';
 import { percent } from './words.js';
 import '@sabaki/shudan/css/goban.css';
 
+const LINE = 8; // moves of the expected line, as 6.2.6 draws them
+const PLAYED_OUT = 0.25; // share of games played out in what the network plays by: ROLLOUTS of the engine's ownership.py
 const LATE = 0.4; // moves a point, after which the network answers a pass by a pass
 const SMALL = 24; // pixels a line, below which the first tap only marks a point
 
@@ -17,11 +21,13 @@ export function Go({ network, run, words }) {
   const [komi, setKomi] = useState(KOMI);
   const [handicap, setHandicap] = useState(0);
   const [you, setYou] = useState(1); // 1 black, -1 white, 0 both
-  const [show, setShow] = useState(true);
+  const [chosen, setBoard] = useState('policy');
+  const [visits, setVisits] = useState(100);
+  const [plays, setPlays] = useState(0); // visits of the network's own moves; 0: its likeliest move
+  const [done, setDone] = useState(0); // of these
   const [showOwners, setShowOwners] = useState(false);
   const [sides, setSides] = useState(8);
   const [answer, setAnswer] = useState(null);
-  const [asked, setAsked] = useState(null); // the state whose moves' values are wanted
   const [values, setValues] = useState(null);
   const [cursor, setCursor] = useState(null);
   const [said, setSaid] = useState(() => () => ''); // words -> text, so that it follows the language
@@ -40,19 +46,28 @@ export function Go({ network, run, words }) {
     return () => { current = false; };
   }, [run, state, sides]);
   const seen = answer && answer.state === state ? answer : null;
-  const valued = asked === state && !over;
+  const turn = !over && you !== 0 && state.toMove !== you && game.index === game.states.length - 1 && !game.record; // the network's
+  const board = over || turn ? 'none' : chosen;
+  const valued = board === 'value';
   useEffect(() => {
     if (!valued || !seen) return undefined;
     let current = true;
     valuesAfter(network, run, states, seen.probabilities, (found) => setValues({ of: seen, ...found }), () => current);
     return () => { current = false; };
   }, [valued, seen]);
-  const turn = !over && you !== 0 && state.toMove !== you && game.index === game.states.length - 1 && !game.record; // the network's
+  const searching = useSearch({ board, network, run, states, seen, komi }), { search } = searching;
   useEffect(() => {
-    if (!turn || !seen) return;
+    if (!turn || !seen) return undefined;
+    let current = true;
     const late = state.move && !state.move.vertex && game.index > LATE * size * size;
-    move(late ? null : seen.top[0]?.vertex ?? null);
-  }, [turn, seen]);
+    if (late || !plays) move(late ? null : seen.top[0]?.vertex ?? null);
+    else {
+      const own = new Search(network, run, states, seen.probabilities, komi, network.judges ? PLAYED_OUT : 1);
+      setDone(0);
+      own.until(plays, () => setDone(own.total), () => current).then(() => current && move(own.line()[0]));
+    }
+    return () => { current = false; };
+  }, [turn, seen, plays, komi]);
 
   // ---- what the player does
 
@@ -104,11 +119,14 @@ export function Go({ network, run, words }) {
   function describe(vertex, words) {
     const sign = state.board.get(vertex), share = seen && seen.probabilities[vertex[0] + size * vertex[1]];
     const what = sign ? words.stone(sign > 0 ? words.black : words.white) : words.empty;
-    const after = ranked.find((one) => String(one.vertex) === String(vertex));
-    const chance = after ? `, ${words.winsWith(words[state.toMove > 0 ? 'black' : 'white'], percent(after.share))}` : '';
+    const after = board !== 'policy' && listed.find((one) => String(one.vertex) === String(vertex));
+    const thought = !after ? '' : board === 'visits' ? `, ${words.visitsOf(after.visits, search.total)}`
+      : `, ${words.winsWith(words[state.toMove > 0 ? 'black' : 'white'], percent(after.share))}`;
+    const place = line.findIndex((one) => String(one) === String(vertex));
+    const expected = place < 0 ? '' : `, ${words.expected(place + 1)}`;
     const owner = showOwners && seen?.judged ? Math.round(100 * seen.judged.owners[vertex[0] + size * vertex[1]]) : 0;
     const owned = owner ? `, ${words.ownedBy(owner > 0 ? words.black : words.white, Math.abs(owner))}` : '';
-    return `${pointName(vertex, size)}: ${what}${!sign && share != null ? `, ${percent(share)}` : ''}${chance}${owned}`;
+    return `${pointName(vertex, size)}: ${what}${!sign && share != null ? `, ${percent(share)}` : ''}${thought}${expected}${owned}`;
   }
   function go(index) {
     setGame({ ...game, index: Math.max(0, Math.min(game.states.length - 1, index)) });
@@ -162,34 +180,59 @@ export function Go({ network, run, words }) {
   const found = valued && values && values.of === seen ? values : null;
   const ranked = found ? found.moves.map(({ vertex, lead, spread }) => ({ vertex, share: chance(state.toMove * (lead - komi), spread) }))
     .sort((one, other) => other.share - one.share) : [];
-  const valuing = valued && !(found && found.moves.length === found.count);
-  const listed = valued ? ranked : seen && !turn ? seen.top : [];
-  const map = (fill) => state.board.signMap.map((row) => row.map(() => fill));
+  const busy = valued ? !(found && found.moves.length === found.count) : searching.working;
+  const tried = search && search.total ? search.moves().filter(({ vertex }) => vertex) : [];
+  const line = board === 'line' && tried.length ? search.line().slice(0, LINE) : [];
+  const listed = { policy: seen?.top ?? [], value: ranked, visits: tried,
+    tree: tried.map((one) => ({ ...one, share: one.value })), games: tried.map((one) => ({ ...one, share: one.value })) }[board] ?? [];
+  const signs = state.board.signMap.map((row) => [...row]), map = (fill) => signs.map((row) => row.map(() => fill));
   const heat = map(null), markers = map(null);
-  if (show || valued) {
-    const [best, least] = valued ? [listed[0]?.share, listed.at(-1)?.share] : [listed[0]?.share, 0];
-    listed.forEach(({ vertex: [x, y], share }) => {
-      const strength = Math.max(1, Math.round(9 * (best > least ? (share - least) / (best - least) : 1)));
-      heat[y][x] = { strength, text: String(Math.round(100 * share)) };
-    });
+  const shares = listed.map(({ share }) => share), best = Math.max(...shares);
+  const least = board === 'policy' || board === 'visits' ? 0 : Math.min(...shares);
+  for (const { vertex: [x, y], share } of listed) {
+    if (board === 'visits' && share < 0.005) continue;
+    const strength = Math.max(1, Math.round(9 * (best > least ? (share - least) / (best - least) : 1)));
+    heat[y][x] = { strength, text: String(Math.round(100 * share)) };
   }
-  if (ranked.length && !valuing) markers[ranked[0].vertex[1]][ranked[0].vertex[0]] = { type: 'circle' };
+  if (board !== 'policy' && listed.length && !busy) markers[listed[0].vertex[1]][listed[0].vertex[0]] = { type: 'circle' };
   if (state.move?.vertex) markers[state.move.vertex[1]][state.move.vertex[0]] = { type: 'circle' };
+  line.forEach((vertex, number) => {
+    if (!vertex || signs[vertex[1]][vertex[0]]) return; // a pass, or where a stone was taken
+    signs[vertex[1]][vertex[0]] = number % 2 ? -state.toMove : state.toMove;
+    markers[vertex[1]][vertex[0]] = { type: 'label', label: String(number + 1) };
+  });
+  const point = (vertex) => (vertex ? pointName(vertex, size) : words.pass);
   const judged = !over && seen?.judged, ahead = judged && judged.lead - komi;
   const counted = over && area(state.board, dead), lead = counted && counted.black - counted.white - komi;
   const owners = counted ? counted.owner : judged && showOwners ? rows(judged.owners, size) : undefined;
   const following = game.states[game.index + 1]?.move?.vertex;
   const rank = following && seen ? rankOf(seen.probabilities, following, size) : null;
 
+  function thought() {
+    if (valued && busy) return words.valuing(ranked.length, found?.count ?? VALUED);
+    if (valued) return ranked.length ? words.bestByValue(point(ranked[0].vertex), name(state.toMove), percent(ranked[0].share)) : words.noMove;
+    if (!isSearched(board)) return '';
+    if (busy) return words.searching(search?.total ?? 0, searching.until);
+    if (!tried.length) return words.notSearched;
+    const { vertex, value } = tried[0], choice = words.searched(search.total, point(vertex), name(state.toMove), percent(value));
+    return line.length ? `${choice} ${words.expects(line.map(point).join(' '))}` : choice;
+  }
+
   return <div class="go">
     <section class="board" ref={frame}>
       <div class="keys" tabIndex={0} role="application" aria-label={words.board} aria-describedby="board-hint" onKeyDown={key}>
-        <Goban vertexSize={lineWidth} signMap={state.board.signMap} heatMap={heat} markerMap={markers} showCoordinates
+        <Goban vertexSize={lineWidth} signMap={signs} heatMap={heat} markerMap={markers} showCoordinates
           paintMap={owners} dimmedVertices={[...dead].map((one) => one.split(',').map(Number))}
           selectedVertices={cursor ? [cursor] : []} onVertexClick={click} />
       </div>
-      <p role="status" class="said">{said(words) || (!run ? words.loading : turn ? words.thinking : '')}</p>
+      <p role="status" class="said">{said(words)} {!run ? words.loading : turn ? words.thinking(done, plays) : ''}</p>
       <p class="hint" id="board-hint">{words.boardHint}</p>
+    </section>
+    <section class="boards">
+      <Boards network={network} board={chosen} setBoard={setBoard} visits={visits} setVisits={setVisits} searching={searching}
+        ready={seen && !turn} words={words} />
+      <p class="thought" role="status" aria-busy={busy}>{thought()}</p>
+      <p class="hint">{words.boardHints[isSearched(chosen) && !network.judges ? 'games' : chosen]}</p>
     </section>
     <section class="panel">
       {game.record && <Heading record={game.record} words={words} />}
@@ -213,12 +256,27 @@ export function Go({ network, run, words }) {
         <button onClick={undo} disabled={!game.index}>{words.undo}</button>
         <button onClick={() => begin(handicap)}>{words.newGame}</button>
       </div>
+      {rank != null && <p class="record">{words.nextInRecord(pointName(following, size), rank, percent(seen.probabilities[following[0] + size * following[1]]))}</p>}
+      {words.lists[chosen] && <>
+        <h2>{words.lists[chosen](name(state.toMove))}</h2>
+        <ol class={isSearched(board) ? 'moves searched' : 'moves'} aria-busy={!seen || busy}>
+          {listed.slice(0, VALUED).map(({ vertex, share, visits }) => <li>
+            <button onClick={() => tryMove(vertex)} disabled={over || turn}>{pointName(vertex, size)}</button>
+            <meter max="1" value={share} aria-label={pointName(vertex, size)} /> <span>{percent(share)}{visits && ` (${visits})`}</span>
+          </li>)}
+        </ol>
+      </>}
       <div class="buttons">
         <label>{words.you}{' '}
           <select value={you} onChange={(event) => setYou(Number(event.target.value))}>
             <option value={1}>{words.black}</option>
             <option value={-1}>{words.white}</option>
             <option value={0}>{words.both}</option>
+          </select>
+        </label>
+        <label>{words.plays}{' '}
+          <select value={plays} onChange={(event) => setPlays(Number(event.target.value))}>
+            {[0, ...VISITS].map((count) => <option value={count}>{words.playsBy(count)}</option>)}
           </select>
         </label>
         <label>{words.komi}{' '}
@@ -234,26 +292,9 @@ export function Go({ network, run, words }) {
         <label class="file">{words.open} <input type="file" accept=".sgf" onChange={open} /></label>
         {size === 19 && <button onClick={openMove78}>{words.move78}</button>}
       </div>
-      <label class="check"><input type="checkbox" checked={show} onChange={() => setShow(!show)} /> {words.showMoves}</label>
       {network.judges && <label class="check"><input type="checkbox" checked={showOwners} onChange={() => setShowOwners(!showOwners)} />{' '}
         {words.showOwners}</label>}
       <label class="check"><input type="checkbox" checked={sides === 8} onChange={() => setSides(sides === 8 ? 1 : 8)} /> {words.sides}</label>
-      {rank != null && <p class="record">{words.nextInRecord(pointName(following, size), rank, percent(seen.probabilities[following[0] + size * following[1]]))}</p>}
-      {network.judges && !over && <div class="buttons">
-        <button aria-pressed={valued} disabled={!run || turn} onClick={() => setAsked(valued ? null : state)}>{words.valueOfEach}</button>
-      </div>}
-      {valued && <p class="values" role="status" aria-busy={valuing}>{valuing ? words.valuing(ranked.length, found?.count ?? VALUED)
-        : ranked.length ? words.bestByValue(pointName(ranked[0].vertex, size), name(state.toMove), percent(ranked[0].share)) : words.noMove}</p>}
-      {(show || valued) && <>
-        <h2>{valued ? words.valuesOf(name(state.toMove)) : words.top}</h2>
-        {valued && <p class="hint">{words.valuesHint}</p>}
-        <ol class="moves" aria-busy={!seen || valuing}>
-          {listed.map(({ vertex, share }) => <li>
-            <button onClick={() => tryMove(vertex)} disabled={over || turn}>{pointName(vertex, size)}</button>
-            <meter max="1" value={share} aria-label={pointName(vertex, size)} /> <span>{percent(share)}</span>
-          </li>)}
-        </ol>
-      </>}
       <p class="hint">{words.plain}</p>
     </section>
   </div>;
