@@ -186,7 +186,7 @@ def positions_of_games(paths, games, per_game=PER_GAME, seed=0):
     random, states, owners, winners = np.random.default_rng(seed), [], [], []
     with tqdm(total=games, desc='games', unit=' games', disable=None) as bar:
         for game in (game for path in paths for game in sgf.read_games(path)):
-            if bar.n == games:
+            if len(winners) == games * per_game:  # in a pipe the bar does not count
                 break
             result = not isinstance(game, sgf.Refused) and re.match(r'([BW])\+([0-9.]+|R)', game.result)
             if not result or game.size != 19 or len(game.events) < LONG // 2:

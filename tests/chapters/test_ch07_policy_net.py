@@ -881,6 +881,7 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     policy = load_policy(tmp_path / 'run')
     examples = ownership.positions_of_games([tmp_path / 'games.sgf'], 40, per_game=8)
     states, owners, winners = examples
+    assert len(ownership.positions_of_games([tmp_path / 'games.sgf'], 7, per_game=2)[0]) == 14
     assert len(states) == len(owners) == len(winners) == 320 and owners.min() < -0.9 and owners.max() > 0.9
     head = ownership.fit_head(policy.network, policy.planes, *(np.concatenate([array[80:]] * 8) for array in examples),
                               batch_size=16)
