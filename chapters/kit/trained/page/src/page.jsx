@@ -12,7 +12,8 @@ import { WORDS, firstLanguage } from './words.js';
 import './style.css';
 
 export { planesOf, position, sensibleMoves } from './planes.js'; // for the tests
-export { choices } from './look.js';
+export { choices } from './answers.js';
+export { PLAYED_OUT } from './go.jsx';
 export { loadNetwork } from './network.js';
 export { Player, playOut } from './playout.js';
 export { RECORD } from './move78.js';

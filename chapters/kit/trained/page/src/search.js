@@ -2,7 +2,7 @@
 //
 // One position after the other, as there with batches of 1; so that the page stays at work, the search pauses now and then.
 import { positionOf, vertices } from './game.js';
-import { answersOf, chance } from './look.js';
+import { answersOf, chance } from './answers.js';
 import { BLACK, EMPTY, PASS, planesOf, sensibleMoves, softmax, toCell } from './planes.js';
 import { playOut } from './playout.js';
 
@@ -14,13 +14,13 @@ const TELLING = 250; // milliseconds between two reports
 /**
  * A search tree of a position.
  *
- * network: {planes, size}; look: what loadNetwork gives; states: of the game so far, none of which may come back; prior: of each
+ * network: {planes, size}; run: what loadNetwork gives; states: of the game so far, none of which may come back; prior: of each
  * move of the last state, what has 0 is not searched; rollouts: the share that a game played out has in the value of a position,
  * the rest is the head's. `total` is how many visits there were.
  */
 export class Search {
-  constructor({ planes, size }, look, states, prior, komi, rollouts) {
-    Object.assign(this, { planes, size, look, komi, rollouts, total: 0 });
+  constructor({ planes, size }, run, states, prior, komi, rollouts) {
+    Object.assign(this, { planes, size, run, komi, rollouts, total: 0 });
     this.vertices = [...vertices(size), null]; // of each move, the pass last
     this.cells = this.vertices.map((vertex, move) => (vertex ? toCell(move, size) : PASS));
     this.seen = new Set(states.map(({ board }) => String(board.signMap)));
@@ -84,7 +84,7 @@ export class Search {
   /** The policy over all moves, the pass last, and the value from -1 to 1, both of the player to move. */
   async evaluate(of, wanted) {
     const { planes, size, komi, rollouts } = this, area = size * size;
-    const [output] = await this.look(planesOf(of, planes), [1, planes, size, size], wanted);
+    const [output] = await this.run(planesOf(of, planes), [1, planes, size, size], wanted);
     if (!output) return {};
     const [answer] = answersOf(output, 1), sensible = sensibleMoves(of);
     const policy = softmax(answer.subarray(0, area)).map((share, move) => sensible[move] && Math.max(share, 1e-8));
