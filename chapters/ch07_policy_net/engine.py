@@ -7,7 +7,7 @@ import numpy as np
 
 from chapters.ch06_alphago.mcts import Rollouts, Search
 from chapters.ch06_alphago.policy import load_policy
-from chapters.ch07_policy_net.ownership import ROLLOUTS, OwnersAndRollouts, load_head
+from chapters.ch07_policy_net.ownership import OwnersAndRollouts, load_head
 from chapters.ch07_policy_net.seki import seki
 from data_tools.errors import UserError
 from data_tools.go import sgf
@@ -52,9 +52,9 @@ class Engine:
         Told once in how many bits the network searches. Default: nobody.
     rules : str
         One of `RULES`.
-    rollouts : float
+    rollouts : float, optional
         Share that a game played out has in the value of what is searched, the rest is the head's: 0, the head alone, to 1.
-        Without a head it is all of it.
+        Without a head it is all of it. Default: the share of the board that has stones on it.
     resign_below : float
         Resign if less than such a share of games played out from here is won: 0.2 in AlphaGo (6.1.1).
 
@@ -73,7 +73,7 @@ class Engine:
         A setting that is none.
     """
     def __init__(self, policy, visits=0, size=19, komi=7.5, temperature=0.0, resigns=True, seed=0, head=None,
-                 say=lambda words: None, rules='chinese', rollouts=ROLLOUTS, resign_below=RESIGN_BELOW):
+                 say=lambda words: None, rules='chinese', rollouts=None, resign_below=RESIGN_BELOW):
         _check('visits', visits, visits >= 0, 'a number from 0 on')
         _check('temperature', temperature, 0 <= temperature < np.inf, 'a number from 0 on')
         _check('size', size, 2 <= size <= MAX_SIZE, f'a board has 2 to {MAX_SIZE} lines')
@@ -127,12 +127,12 @@ class Engine:
 
     @property
     def rollouts(self):
-        """Share of the value that a game played out has."""
+        """Share of the value that a game played out has; None: the share of the board that has stones on it."""
         return self._rollouts
 
     @rollouts.setter
     def rollouts(self, share):
-        _check('rollouts', share, 0 <= share <= 1, 'a share from 0, the head alone, to 1, games played out alone')
+        _check('rollouts', share, share is None or 0 <= share <= 1, 'a share from 0, the head alone, to 1, games played out alone')
         self._rollouts, self._search = share, None
         if self.head:
             self._evaluate.rollouts = share

@@ -489,9 +489,9 @@ def engine_options(program, description, temperature):
                         help='of the tree search; 0: the network alone')
     parser.add_argument('--temperature', type=float, default=temperature, metavar='T',
                         help=f'without search: above 0, moves vary (default {temperature:g})')
-    parser.add_argument('--rollouts', type=float, default=0.25, metavar='SHARE',
+    parser.add_argument('--rollouts', type=float, metavar='SHARE',
                         help='of the value in the search that a game played out has; 0: the head alone; 1: without it; AlphaGo '
-                             'had 0.5 (default 0.25)')
+                             'had 0.5 (default: the share of the board that has stones on it)')
     parser.add_argument('--resign-below', type=float, default=0.03, metavar='SHARE',
                         help='resign if less than so many games played out are won; AlphaGo did below 0.2 (default 0.03)')
     parser.add_argument('--seed', type=int, default=0)

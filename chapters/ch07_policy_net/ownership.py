@@ -26,7 +26,7 @@ from chapters.kit.trained.zoo import refuse_to_change, run_folder
 from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import Parser, UserError, one_line_errors
 from data_tools.go import sgf
-from data_tools.go.board import BLACK, TO_MOVE, Position
+from data_tools.go.board import BLACK, CELLS, COLOUR, SIZE, TO_MOVE, WHITE, Position
 from data_tools.go.dat import states_of
 from data_tools.go.features import planes_of
 from data_tools.go.player import ownership, selfplay_records
@@ -38,8 +38,6 @@ _POINTS = 20.0  # what the head's small numbers are multiplied by to be points
 _KOMI = 7.5  # of most games
 PER_GAME = 5  # positions
 HELD_GAMES = 800  # are enough to measure by
-# Share of the value that games played out have: `measure` compares it with none and a half, which AlphaGo had (6.1.1).
-ROLLOUTS = 0.25
 
 
 class OwnershipHead(gluon.HybridBlock):
@@ -94,6 +92,13 @@ class PolicyAndOwners(gluon.HybridBlock):
         return F.concat(F.flatten(self.last(features)), self.head(features), dim=1)
 
 
+def covered(states):
+    """(N,): the share of the board that has stones on it. So much do games played out know better than the head: early
+    they say next to nothing, late they read to the end what the head guesses."""
+    colours = states[:, COLOUR:COLOUR + CELLS]
+    return ((colours == BLACK) | (colours == WHITE)).sum(axis=1) / states[:, SIZE].astype(float) ** 2
+
+
 class OwnersAndRollouts:
     """An evaluator for `Search`: the network's moves; the value from the head, mixed with a game played out (6.1.1).
 
@@ -107,15 +112,15 @@ class OwnersAndRollouts:
     seed : int
     say : callable
         Told once in how many bits the network computes. Default: nobody.
-    rollouts : float
-        Share of the value that the game played out has, from 0 to 1.
+    rollouts : float, optional
+        Share of the value that the game played out has, from 0 to 1. Default: what `covered` says of the position.
 
     Attributes
     ----------
-    rollouts : float
+    rollouts : float or None
         As given.
     """
-    def __init__(self, policy, head, komi=7.5, seed=0, say=lambda words: None, rollouts=ROLLOUTS):
+    def __init__(self, policy, head, komi=7.5, seed=0, say=lambda words: None, rollouts=None):
         self._say, self.rollouts = say, rollouts
         self._planes, self._batch, self._device = policy.planes, policy.batch, policy.device
         self._network = PolicyAndOwners(policy.network, head)
@@ -135,7 +140,8 @@ class OwnersAndRollouts:
         policies[:, :-1] = np.exp(logits - logits.max(axis=1, keepdims=True))
         policies[:, :-1] /= policies[:, :-1].sum(axis=1, keepdims=True)
         policies[:, -1] = pass_probability(states)
-        return policies, self.rollouts * values + (1 - self.rollouts) * (2 * chances - 1)
+        share = covered(states) if self.rollouts is None else self.rollouts
+        return policies, share * values + (1 - share) * (2 * chances - 1)
 
     def answers(self, states):
         """The network's logits (N, size * size); the head's owners (N, size * size), from 1, the player's to move, to
@@ -293,7 +299,7 @@ def measure(policy, head, states, owners, winners):
         Mean square errors of the owners: 'owners_mse', by the head; 'all_even_mse', if nothing is known; how often
         the winner was found: 'winner_by_head', 'winner_by_rollouts' (16 games played out); and the cross-entropy of the
         result, which is 0.693 where nothing is known: 'result_loss', of the head; 'result_loss_mixed', of head and
-        games by `ROLLOUTS`; 'result_loss_even', of both by halves.
+        games as `covered` mixes them; 'result_loss_even', of both by halves, as AlphaGo did (6.1.1).
     """
     evaluator = OwnersAndRollouts(policy, head, _KOMI)
     wanted = _owners_of_mover(states, owners, np.zeros(len(states), int))
@@ -310,7 +316,7 @@ def measure(policy, head, states, owners, winners):
             'all_even_mse': float(np.nanmean(np.square(wanted))),
             'winner_by_head': float(((chances > 0.5) == won).mean()),
             'winner_by_rollouts': float(((played > 0.5) == (winners > 0.5)).mean()),
-            'result_loss': loss(0), 'result_loss_mixed': loss(ROLLOUTS), 'result_loss_even': loss(0.5),
+            'result_loss': loss(0), 'result_loss_mixed': loss(covered(states)), 'result_loss_even': loss(0.5),
             'positions': len(states)}
 
 

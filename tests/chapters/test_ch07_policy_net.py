@@ -27,7 +27,7 @@ from chapters.kit.perform import resume, run_experiment
 from chapters.kit.trained.zoo import run_folder
 from chapters.kit.training.recipe import Recipe
 from data_tools.errors import UserError
-from data_tools.go.board import BLACK, LETTERS, TO_MOVE, WHITE, Position, move_of, to_cell, vertex
+from data_tools.go.board import BLACK, CELLS, COLOUR, LETTERS, TO_MOVE, WHITE, Position, move_of, to_cell, vertex
 from data_tools.go.features import DAT_ORDER, TACTICS, is_own_eye, planes_of
 from data_tools.go.player import choose, selfplay_records
 
@@ -902,7 +902,8 @@ def test_a_head_learns_whose_the_points_will_be(tmp_path, capsys):
     _, found, chances = evaluate.answers(some)
     lead = exact[:, -2] + np.where(some[:, TO_MOVE] == BLACK, -7.5, 7.5)
     assert np.abs(chances - 1 / (1 + np.exp(-lead / exact[:, -1]))).mean() < 0.02
-    share = ownership.ROLLOUTS  # each position is played out once, so that this says 1 or -1
+    share = np.count_nonzero(np.isin(some[:, COLOUR:COLOUR + CELLS], (BLACK, WHITE)), axis=1) / 361
+    # Each position is played out once, which says 1 or -1: the share of the board that is covered.
     assert np.allclose(np.abs(values - (1 - share) * (2 * chances - 1)), share, atol=1e-4)
     exact = exact[:, :-2]
     assert np.abs(found - exact).mean() < 0.1 * np.abs(exact).mean() and not np.array_equal(found, exact)

@@ -16,15 +16,16 @@ from tests.page.test_page import DESKTOP, PHONE, board, click, said, top_moves
 from tests.page.test_planes import asked, random_states
 
 NETWORK = 8  # 7.2-small of the zoo
-SEARCH = """async ([number, record, visits]) => {
+SEARCH = """async ([number, record, visits, share]) => {
     const { Search, choices, loadNetwork, readRecord } = await import('/page.js');
     const network = (await (await fetch('networks.json')).json())[number], run = await loadNetwork(network.model);
     const { states } = readRecord(new TextEncoder().encode(record), 19);
     const { probabilities } = await choices(network, run, states, 8);
-    const search = new Search(network, run, states, probabilities, 7.5, 0);
+    const search = new Search(network, run, states, probabilities, 7.5, share);
+    const { value } = await search.evaluate(search.root.of, () => true);
     await search.until(visits, () => {}, () => true);
     const moveOf = (vertex) => (vertex ? vertex[0] + 19 * vertex[1] : 361);
-    return [search.moves().map(({ vertex, visits, value }) => [moveOf(vertex), visits, value]), search.line().map(moveOf)];
+    return [search.moves().map(({ vertex, visits, value }) => [moveOf(vertex), visits, value]), search.line().map(moveOf), value];
 }"""
 
 
@@ -62,7 +63,7 @@ def test_the_search_is_that_of_python(open_page, engine, moves, visits):
     for number, move in enumerate(moves):
         engine.play(number % 2 + 1, move)
     search = thinking.searched(engine, visits, 0.0)
-    found, line = open_page(network=NETWORK).evaluate(SEARCH, [NETWORK, record_of(moves), visits])
+    found, line, _ = open_page(network=NETWORK).evaluate(SEARCH, [NETWORK, record_of(moves), visits, 0])
     counts = np.zeros(362, int)
     for move, visited, _ in found:
         counts[move] = visited
@@ -70,6 +71,16 @@ def test_the_search_is_that_of_python(open_page, engine, moves, visits):
     assert max(abs(value - (search.value(move) + 1) / 2) for move, _, value in found) < 1e-5
     assert line == search.variation(search.choose())
     assert len(found) > 2 and len(line) > 3
+
+
+@pytest.mark.parametrize('moves', [known(12), known(78), nearly_over()], ids=['early', '78', 'nearly over'])
+def test_games_played_out_have_the_share_of_the_board_that_is_covered(open_page, engine, moves):
+    for number, move in enumerate(moves):
+        engine.play(number % 2 + 1, move)
+    *_, value = open_page(network=NETWORK).evaluate(SEARCH, [NETWORK, record_of(moves), 1, None])
+    share = np.count_nonzero(engine.position.board) / 361
+    head = 2 * engine.judge.answers(engine.position.state[None])[2][0] - 1
+    assert min(abs(value - (1 - share) * head - share * result) for result in (1, -1)) < 1e-4
 
 
 # ---- games played out
@@ -305,7 +316,6 @@ def test_the_network_plays_by_search(open_page):
     page.get_by_role('radio', name='Tree', exact=True).check()
     assert page.get_by_role('button', name='Search').is_disabled()  # it is not the player's turn
     said(page, '^White plays')
-    assert page.evaluate("import('/page.js').then((page) => page.PLAYED_OUT)") == ownership.ROLLOUTS  # as the engine judges
     assert np.count_nonzero(board(page)) == 2 and np.count_nonzero(board(page) == WHITE) == 1
     assert page.get_by_role('button', name='Search').is_enabled()
 

@@ -11,7 +11,6 @@ import { percent } from './words.js';
 import '@sabaki/shudan/css/goban.css';
 
 const LINE = 8; // moves of the expected line, as 6.2.6 draws them
-export const PLAYED_OUT = 0.25; // share of games played out in what the network plays by: ROLLOUTS of the engine's ownership.py
 const LATE = 0.4; // moves a point, after which the network answers a pass by a pass
 const SMALL = 24; // pixels a line, below which the first tap only marks a point
 
@@ -62,7 +61,7 @@ export function Go({ network, run, words }) {
     const late = state.move && !state.move.vertex && game.index > LATE * size * size;
     if (late || !plays) move(late ? null : seen.top[0]?.vertex ?? null);
     else {
-      const own = new Search(network, run, states, seen.probabilities, komi, network.judges ? PLAYED_OUT : 1);
+      const own = new Search(network, run, states, seen.probabilities, komi, network.judges ? null : 1);
       setDone(0);
       own.until(plays, () => setDone(own.total), () => current).then(() => current && move(own.line()[0]));
     }

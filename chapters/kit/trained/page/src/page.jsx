@@ -13,7 +13,6 @@ import './style.css';
 
 export { planesOf, position, sensibleMoves } from './planes.js'; // for the tests
 export { choices } from './answers.js';
-export { PLAYED_OUT } from './go.jsx';
 export { loadNetwork } from './network.js';
 export { Player, playOut } from './playout.js';
 export { RECORD } from './move78.js';

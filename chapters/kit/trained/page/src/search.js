@@ -16,7 +16,7 @@ const TELLING = 250; // milliseconds between two reports
  *
  * network: {planes, size}; run: what loadNetwork gives; states: of the game so far, none of which may come back; prior: of each
  * move of the last state, what has 0 is not searched; rollouts: the share that a game played out has in the value of a position,
- * the rest is the head's. `total` is how many visits there were.
+ * the rest is the head's; null: the share of the board that has stones on it, by which the engine plays. `total` is how many visits there were.
  */
 export class Search {
   constructor({ planes, size }, run, states, prior, komi, rollouts) {
@@ -83,13 +83,14 @@ export class Search {
 
   /** The policy over all moves, the pass last, and the value from -1 to 1, both of the player to move. */
   async evaluate(of, wanted) {
-    const { planes, size, komi, rollouts } = this, area = size * size;
+    const { planes, size, komi } = this, area = size * size;
     const [output] = await this.run(planesOf(of, planes), [1, planes, size, size], wanted);
     if (!output) return {};
     const [answer] = answersOf(output, 1), sensible = sensibleMoves(of);
     const policy = softmax(answer.subarray(0, area)).map((share, move) => sensible[move] && Math.max(share, 1e-8));
     const empty = of.colours.reduce((count, colour) => count + (colour === EMPTY), 0);
     policy.push(of.passes ? 0.2 : 1 / (1 + empty)); // the network knows no pass
+    const rollouts = this.rollouts ?? 1 - empty / area;
     let value = 0;
     if (rollouts < 1) value += (1 - rollouts) * (2 * chance(answer[2 * area] - moverOf(of) * komi, answer[2 * area + 1]) - 1);
     if (rollouts > 0) value += rollouts * moverOf(of) * playOut(of, komi);
