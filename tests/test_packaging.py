@@ -194,30 +194,34 @@ def test_pip_can_install_every_extra(index, built, tmp_path, python):
     assert f'numpy=={"1.26.4" if python == "3.12" else "1.23.5"}' in found
 
 
-@pytest.mark.parametrize('tool, code, complaint', [
-    ('ruff', 'import os\n', 'F401'),
-    ('ruff', 'def area(side):\n    return sidee * side\n', 'F821'),
-    ('ruff', 'import sys\nimport os\n\nprint(os, sys)\n', 'I001'),
-    ('ruff', '# ' + 'x ' * 70 + 'x\n', 'E501'),
-    ('mypy', 'def side(area: float) -> str:\n    return area / 2\n', 'return-value'),
-    ('mypy', 'def side(area):\n    return 2 + "m"\n', 'operator'),
-    ('mypy', 'def side(area: int, unit):\n    return area\n', 'no-untyped-def'),
-    ('mypy', 'def side(area):\n    return area\n', 'no-untyped-def'),
-])
-def test_lint_refuses(tmp_path, tool, code, complaint):
-    """What `make lint` runs, on a new module beside the settings of the project."""
-    for folder in ('data_tools', 'chapters', 'clean'):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / '__init__.py').write_text('')
+@pytest.mark.parametrize('tool, folder, faults', [
+    (('ruff', 'check', '--no-cache', '--output-format', 'concise', '.'), 'clean', [
+        ('F401', 'import os\n'),
+        ('F821', 'def area(side):\n    return sidee * side\n'),
+        ('I001', 'import sys\nimport os\n\nprint(os, sys)\n'),
+        ('E501', '# ' + 'x ' * 70 + 'x\n')]),
+    (('mypy',), 'data_tools', [
+        ('return-value', 'def side(area: float) -> str:\n    return area / 2\n'),
+        ('operator', 'def side(area):\n    return 2 + "m"\n'),
+        ('no-untyped-def', 'def side(area: int, unit):\n    return area\n'),
+        ('no-untyped-def', 'def side(area):\n    return area\n')]),
+], ids=['ruff', 'mypy'])
+def test_lint_refuses(tmp_path, tool, folder, faults):
+    """What `make lint` runs, on new modules beside the settings of the project."""
+    for name in ('data_tools', 'chapters', 'clean'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').write_text('')
     for name in re.findall(r'"(chapters/[^"]+\.py)"', (HERE / 'pyproject.toml').read_text(encoding='utf-8')):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text('')
     shutil.copy(HERE / 'pyproject.toml', tmp_path)
-    command = {'ruff': ['ruff', 'check', '--no-cache', '.'], 'mypy': ['mypy']}[tool]
-    run(sys.executable, '-m', *command, cwd=tmp_path)
-    (tmp_path / ('data_tools' if tool == 'mypy' else 'clean') / 'surface.py').write_text(code)
-    with pytest.raises(AssertionError, match=complaint):
-        run(sys.executable, '-m', *command, cwd=tmp_path)
+    run(sys.executable, '-m', *tool, cwd=tmp_path)
+    for number, (_, code) in enumerate(faults):
+        (tmp_path / folder / f'fault{number}.py').write_text(code)
+    with pytest.raises(AssertionError) as refused:
+        run(sys.executable, '-m', *tool, cwd=tmp_path)
+    for number, (complaint, _) in enumerate(faults):
+        assert re.search(rf'fault{number}\.py:.*\b{complaint}\b', str(refused.value))
 
 
 def test_every_python_is_tested_in_public():

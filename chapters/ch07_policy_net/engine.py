@@ -132,7 +132,8 @@ class Engine:
 
     @rollouts.setter
     def rollouts(self, share):
-        _check('rollouts', share, share is None or 0 <= share <= 1, 'a share from 0, the head alone, to 1, games played out alone')
+        _check('rollouts', share, share is None or 0 <= share <= 1,
+               'a share from 0, the head alone, to 1, games played out alone')
         self._rollouts, self._search = share, None
         if self.head:
             self._evaluate.rollouts = share

@@ -281,7 +281,7 @@ def test_pictures_are_dropped_and_pasted_and_broken_ones_named(open_page, flower
 
 def test_pictures_by_keyboard_in_the_dark_and_in_chinese(open_page):
     page = open_page('zh-CN', network=2, color_scheme='dark')
-    page.on('filechooser', lambda chooser: None)  # from now on Chromium tells; asked only just before the key, it may be too late
+    page.on('filechooser', lambda chooser: None)  # asked only just before the key, Chromium may tell too late
     page.get_by_text('还没有图片').wait_for()
     page.get_by_text('图片只留在本浏览器中').wait_for()
     page.locator('header select').focus()
