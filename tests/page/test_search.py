@@ -25,7 +25,8 @@ SEARCH = """async ([number, record, visits, share]) => {
     const { value } = await search.evaluate(search.root.of, () => true);
     await search.until(visits, () => {}, () => true);
     const moveOf = (vertex) => (vertex ? vertex[0] + 19 * vertex[1] : 361);
-    return [search.moves().map(({ vertex, visits, value }) => [moveOf(vertex), visits, value]), search.line().map(moveOf), value];
+    const moves = search.moves().map(({ vertex, visits, value }) => [moveOf(vertex), visits, value]);
+    return [moves, search.line().map(moveOf), value];
 }"""
 
 
