@@ -3,7 +3,7 @@
 import re
 
 INTRODUCTION = ('由 `python -m benchmarks` 根据 `benchmarks/results` 写成。每个数值是若干轮的中位数，各方轮流进行，括号中是最小值和最大值；'
-                '**2.00x** 表示第一列快一倍，或小一半。测量所用的机器与他人共享：低于 20% 的差别不可信。')
+                '**2.00x** 表示第一列速度为其两倍，或大小为其一半。测量所用的机器与他人共享：低于 20% 的差别不可信。')
 _WORDS = [
     ('DCGAN, 1 thread', 'DCGAN，1 个线程'),
     ('Go: rules, planes, symmetries, packing', '围棋：规则、特征层、对称、打包'),
@@ -24,7 +24,7 @@ _WORDS = [
      'costs of an update more often; the work of a convolution grows with the square of the **width**. Memory grows with the\n'
      '**samples** because data sets of arrays are held in memory as float32, once in NumPy and once in MXNet; with batch and\n'
      'width by the activations. Files and `.rec` are streamed: there memory stays as it is.',
-     '虚线是过首末两点的直线。偏离直线的原因：**批大小**（batch）较小时，更新的固定开销付得更频繁；卷积的计算量随**宽度**（width）的平方增长。'
+     '虚线是过首末两点的直线。偏离直线的原因：**批大小**较小时，更新的固定开销付得更频繁；卷积的计算量随**宽度**（width）的平方增长。'
      '内存随**样本数**（samples）\n增长，因为数组数据集以 float32 存放在内存中，NumPy 和 MXNet 各一份；随批大小和宽度的增长来自激活值。'
      '文件和 `.rec` 是边读边用的：内存保持不变。'),
     ("Everything else is as it is today; only the one thing is as it would be without us. Processes of their own, the two\n"
@@ -58,8 +58,10 @@ _WORDS = [
     ('width (5.5.7, 100 samples): ', '宽度（5.5.7，100 个样本）：'), ('files (packing): ', '文件数（打包）：'),
     ('megabytes (reading a .rec): ', '兆字节数（读取 .rec）：'),
     ("Gluon's step", 'Gluon 的训练步骤'), ("MXNet's update", 'MXNet 的更新'), ("MXNet's queue", 'MXNet 的队列'),
-    ("Gluon's prediction", 'Gluon 的预测'), ('all threads', '全部线程'), ('50,000 files', '50,000 个文件'),
+    ("Gluon's prediction", 'Gluon 的预测'), ('all threads', '全部线程'),
     ('10,000 files', '10,000 个文件'), ('unchecked', '不检查'), ('processor time', '处理器时间'), ('peak memory', '峰值内存'),
+    ('CIFAR-10, 50,000 files', 'CIFAR-10，50,000 个文件'), ('reading 500 photographs of 256 pixels', '读取 500 张 256 像素的照片'),
+    ('closeness to the exact way', '与精确方法的接近程度'), ('data_tools.recordio, one thread', 'data_tools.recordio，单线程'),
     ('500 photographs, shorter edge to 256', '500 张照片，短边缩放到 256'), ('augmentation of 5.4.4, 6,000 images', '5.4.4 的数据增广，6,000 张图'),
     ('a loop over images', '逐张循环'), ('the data alone', '只有数据'), ('training on one batch', '用同一批训练'), ('both', '两者同时'),
     ('matrix product', '矩阵乘法'), ('copy', '复制'), ('prediction in 8 bits', '8 位预测'), ('training', '训练'), ('prediction', '预测'),
