@@ -28,7 +28,7 @@ from chapters.ch06_alphago.listing import in_a_tuple
 from chapters.kit.networks.layer_table import layer_table
 from chapters.kit.perform import run_experiment, shortened
 from chapters.kit.report import figures
-from chapters.kit.trained.run import experiment_of, free_folder, read_config
+from chapters.kit.trained.run import experiment_of, free_folder, in_words, read_config, run_command
 from chapters.kit.trained.saved import load_run
 from data_tools.errors import UserError
 
@@ -136,7 +136,7 @@ class Notebook:
             experiment = chapters.find(section)
             mine = (quick or {}).get(section, {}) if set(quick or {}) & set(sections) else quick or {}
             shown = self._in_short(experiment, '', 0, mine) if self.quick else self._in_full(experiment, '', 0)
-            short.setdefault(shown.result['short'], []).append(section)
+            short.setdefault(shown.short, []).append(section)
             with open(shown.folder / 'history.csv', encoding='utf-8') as file:
                 axis.plot([float(row[metric]) for row in csv.DictReader(file)], marker='o', markersize=3, label=section)
             cells = [f'| {section} | {_title(experiment)} |']
@@ -151,7 +151,7 @@ class Notebook:
         axis.set(xlabel='epoch', ylabel=metric.replace('_', ' '))
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, 0.5))
-        words = [_in_full(words, *alike) for words, alike in short.items() if words]
+        words = [_in_full(words, f'python -m chapters run {" ".join(alike)}') for words, alike in short.items() if words]
         if words:
             display(Markdown('  \n'.join(words)))
         display(Image(_png(figure)), Markdown('\n'.join(lines)))
@@ -441,11 +441,15 @@ class Notebook:
 
     def _in_short(self, experiment, data, seed, quick):
         """Run in a new temporary folder, in short form."""
+        full = run_command(experiment, data or experiment.data, seed)
+        changed = experiment.changed
         experiment, data, words = self._shortened(experiment, data, quick)
         key = (experiment.section, words, seed, str(experiment.changed))
         self._runs += 1
         out = self._stopped.pop(key, None) or Path(self._temporary.name) / f'{self._runs}-{experiment.section}'
-        return self._watched(experiment, key, data=data, out=out, seed=seed, short=words)
+        differs = ', '.join(filter(None, (words, in_words(changed))))
+        folder, result = self._watched(experiment, key, data=data, out=out, seed=seed, short=differs)
+        return Shown(experiment, folder, result, changed, words, full)
 
     def _in_full(self, experiment, data, seed):
         """The finished run of these settings under `runs/`, or else a new one."""
@@ -454,13 +458,16 @@ class Notebook:
             config = read_config(path.parent)
             if (config['seed'], Path(config['data']).name, config['form'], config['init']) == \
                     (seed, Path(name).name, 'gluon', '') and _same(experiment_of(config, chapters.find), experiment):
-                return Shown(experiment, path.parent, json.loads(path.read_text(encoding='utf-8')))
+                return Shown(experiment, path.parent, json.loads(path.read_text(encoding='utf-8')), experiment.changed)
         key = (experiment.section, name, seed, str(experiment.changed))
         out = self._stopped.pop(key, None) or free_folder(experiment.section, name, seed, runs=RUNS)
-        return self._watched(experiment, key, data=data, out=out, seed=seed)
+        return Shown(experiment, *self._watched(experiment, key, data=data, out=out, seed=seed), experiment.changed)
 
     def _watched(self, experiment, key, out, **settings):
-        """Run with a curve that redraws in place; interrupted, the same cell run again goes on after the last whole epoch."""
+        """(folder, result) of a run with a curve that redraws in place.
+
+        Interrupted, the same cell run again goes on after the last whole epoch.
+        """
         live = _Live(experiment)
         try:
             run, result = run_experiment(experiment, resume=(Path(out) / 'checkpoint').exists(), out=out, quiet=True,
@@ -473,7 +480,7 @@ class Notebook:
                             'epoch') from None
         finally:
             live.end()
-        return Shown(experiment, run.folder, result)
+        return run.folder, result
 
 
 class _Live:
@@ -522,9 +529,16 @@ class Shown:
         The run folder.
     result : dict
         Its `result.json`.
+    changed : mapping of str to value
+        Settings in which the reader's cell differs from the experiment of the book.
+    short : str
+        What mode QUICK cut short, in words; empty where it cut nothing.
+    full : str
+        The command that cuts nothing.
     """
-    def __init__(self, experiment, folder, result):
+    def __init__(self, experiment, folder, result, changed, short='', full=''):
         self.experiment, self.folder, self.result = experiment, Path(folder), result
+        self.changed, self.short, self.full = changed, short, full
 
     def _ipython_display_(self):
         """Nothing: a cell that ends with `book.run(...)` has shown everything already."""
@@ -536,10 +550,11 @@ class Shown:
 
     def words(self):
         """What was run, in Markdown."""
-        result = self.result
-        lines = [f'`{self.experiment.recipe}`' if self.experiment.recipe else '', result['note']]
-        if result['short']:
-            lines.append(_in_full(result['short'], self.experiment.section))
+        lines = [f'`{self.experiment.recipe}`' if self.experiment.recipe else '', self.result['note']]
+        if self.changed:
+            lines.append(f'Changed 改动: {in_words(self.changed)}')
+        if self.short:
+            lines.append(_in_full(self.short, self.full))
         return '  \n'.join(filter(None, lines))
 
     def show(self, pictures, rows):
@@ -550,12 +565,14 @@ class Shown:
         self.pictures(*pictures)
         found = {name: value['last'] for name, value in result['metrics'].items()}
         known = [figure for figure in experiment.book if figure.metric in found]
-        printed = [(figure.metric, _printed(figure, result['data'])) for figure in known]
+        printed: dict = {}  # a metric once, though the book may print it of several data sets
+        for figure in known:
+            printed[figure.metric] = printed.get(figure.metric) or _printed(figure, result['data'])
         elsewhere = [figure for figure in known if not _comparable(figure, result['data'])]
-        others = [name for name in found if name not in dict(printed)
+        others = [name for name in found if name not in printed
                   and any(fnmatch(name, pattern) for pattern in rows)]
         if printed or others:
-            display(Markdown(_comparison(found, printed, others[:_MOST_ROWS])))
+            display(Markdown(_comparison(found, printed.items(), others[:_MOST_ROWS])))
         _stand_back([(figure, '') for figure in elsewhere])
 
     def pictures(self, *names):
@@ -602,9 +619,9 @@ def _png(picture):
     return file.getvalue()
 
 
-def _in_full(short, *sections):
+def _in_full(short, command):
     """What was cut short, and the command that does not."""
-    return f'In short form 简短运行: {short}. In full 完整运行: `python -m chapters run {" ".join(sections)}`'
+    return f'In short form 简短运行: {short}. In full 完整运行: `{command}`'
 
 
 def _title(experiment):

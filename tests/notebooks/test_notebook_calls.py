@@ -70,6 +70,24 @@ def test_changes_of_the_reader_win_over_the_short_form(shown):
     assert run.result['epochs'] == 1 and 'learning_rate=0.01' in texts(shown)
 
 
+def test_what_the_reader_changed_is_named_and_not_called_short(shown):
+    book = Notebook('QUICK')
+    neuron = book.run('2.2.8', pictures=(), train_samples=50, learning_rate=0.5)
+    assert 'Changed 改动: train_samples=50, learning_rate=0.5' in texts(shown) and 'short form' not in texts(shown)
+    assert neuron.result['short'] == 'train_samples=50, learning_rate=0.5'
+    shown.clear()
+    two = book.run('2.3.9', quick=dict(epochs=1, train_samples=50), pictures=(), hidden=(20, 20))
+    assert 'Changed 改动: hidden=20,20  \nIn short form 简短运行: epochs 1 in place of 10' in texts(shown)
+    assert '`python -m chapters run 2.3.9 --set hidden=20,20`' in texts(shown)
+    assert two.result['short'].endswith(', hidden=20,20')  # a picture's title has it too
+
+
+def test_a_figure_that_the_book_prints_of_two_data_sets_is_one_row(shown):
+    Notebook('QUICK').run('9.4.3-kernel', quick=dict(train_samples=200), pictures=())
+    assert texts(shown).count('\n| validation error |') == 1
+    assert '(mnist), not to be compared' in texts(shown) and '(cifar10), not to be compared' in texts(shown)
+
+
 def test_what_has_no_short_form_runs_in_full_mode_only(shown):
     assert Notebook('QUICK').run('5.4.5', quick=False) is None
     assert '`python -m chapters run 5.4.5`' in texts(shown)

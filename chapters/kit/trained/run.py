@@ -77,7 +77,7 @@ class Run:
         self.recipe: Any = experiment.recipe
         self.data_name = data or experiment.data
         self.seed, self.form, self.init = seed, form, init
-        self.short = short or ', '.join(f'{name}={words(value)}' for name, value in experiment.changed.items())
+        self.short = short or in_words(experiment.changed)
         self.quiet, self.workers, self.watch = quiet or workers.rank > 0, workers, watch
         self.devices = workers.choose(device(device_name, workers.size > 1))
         if self.recipe and self.recipe.dtype != 'float32':
@@ -322,6 +322,11 @@ class Run:
 def words(value):
     """A setting as `--set` takes it."""
     return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def in_words(changes):
+    """Settings, {name: value}, in one line."""
+    return ', '.join(f'{name}={words(value)}' for name, value in changes.items())
 
 
 def _absolute(name):
