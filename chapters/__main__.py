@@ -170,8 +170,9 @@ def _list(options):
                  ' '.join(dict.fromkeys((row['title'], row['title_zh']))), row['data'], row['recipes'], row['book']]
         if metric in result['metrics']:
             measured = f'{result["metrics"][metric]["last"]:.6g}' + ('' if row['metric'] else f' {metric}')
+            recipe = result.get('recipe_name') or 'book' * (',' in row['recipes'])
             other = ', '.join(filter(None, (Path(result['data']).name * (result['data'] != row['data']),
-                                            'recipe fast' * (result.get('recipe_name') == 'fast'), result['short'])))
+                                            f'recipe {recipe}' * bool(recipe), result['short'])))
             words.append(f'here {measured}' + (f' ({other})' if other else ''))
         print(_wrapped(' · '.join(filter(None, words))))
 
@@ -209,7 +210,7 @@ def _show(options):
     print(f'source: {os.path.relpath(file)}, line {line}: {experiment.source.__qualname__}'
           + (f'; the book\'s graph: book_code/{experiment.symbolic}.py' if experiment.listing else ''))
     if experiment.recipe:
-        name = experiment.recipe_name or 'book' * bool(experiment.fast)  # said where there is a choice
+        name = experiment.recipe_label
         print(' '.join(filter(None, ('recipe', name))) + f': {experiment.recipe}')
         if name == 'book':
             print(f'recipe fast: {experiment.fast}')

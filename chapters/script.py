@@ -100,7 +100,9 @@ def run_all(experiments, options):
 def print_result(run, result):
     """Our figures beside the book's, with what differs, and where the run folder is."""
     from rich.table import Table
-    table = Table('figure', 'the book', 'here' + (f' ({result["short"]})' if result['short'] else ''))
+    label = run.experiment.recipe_label
+    differs = ', '.join(filter(None, (f'recipe {label}' * bool(label), result['short'])))
+    table = Table('figure', 'the book', 'here' + (f' ({differs})' if differs else ''))
     for name, value in result['metrics'].items():
         printed = result['book'].get(name)
         table.add_row(name, f'{printed:.6g}' if printed is not None else '', f'{value["last"]:.6g}')

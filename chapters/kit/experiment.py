@@ -97,6 +97,11 @@ class Experiment:
     fast: ClassVar[Any] = None
 
     @property
+    def recipe_label(self):
+        """'book' or 'fast' where there is a choice, to stand beside its figures; else empty."""
+        return self.recipe_name or 'book' * bool(self.fast)
+
+    @property
     def source(self) -> Callable:
         """The code that `show` names."""
         raise NotImplementedError

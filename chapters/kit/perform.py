@@ -27,8 +27,7 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
         The run, and what stands in its `result.json`.
     """
     run = workers.together(lambda: _begin(experiment, resume, workers, **settings))
-    run.say(f'{experiment.section} {experiment.title} {experiment.title_zh}'
-            + (f' [{run.recipe}; data {run.data_name}]' if run.recipe else ''))
+    run.say(run.heading)
     try:
         return perform(run) if workers.size == 1 else _perform_together(run)
     except KeyboardInterrupt:

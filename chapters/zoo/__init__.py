@@ -155,10 +155,9 @@ def add(run, name):
                 shutil.copyfile(path, folder / path.name)
         config.update(data_root='', facts={**config['facts'], 'files': []})  # paths of one machine
         _write(folder, config)
-        name_of_recipe = config['recipe_name'] or 'book' * bool(experiment.fast)
         figures = {metric: value['last'] for metric, value in result['metrics'].items() if not metric.startswith('train_')}
         measured = _measured(run, folder)
-        about = {'recipe': ', '.join(filter(None, (name_of_recipe, config['short']))) or 'as in the code',
+        about = {'recipe': ', '.join(filter(None, (experiment.recipe_label, config['short']))) or 'as in the code',
                  'data': LICENCES[data], **measured, 'figures': {**figures, **measured.get('figures', {})},
                  'sha256': {path.name: checksum(folder / path.name) for path in kept}}
         _write(folder, {**config, 'zoo': {'name': MARK + name, **about}})

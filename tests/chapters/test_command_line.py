@@ -177,6 +177,34 @@ def test_show_prints_layers_recipe_and_book(capsys):
         assert word in shown or word.replace(',', '') in shown
 
 
+FAST = {'3.4.2', '3.4.3', '4.4', '4.4.4-batch8', '4.4.4-batch32', '4.4.4-batch128', '4.4.4-batch512',
+        '4.4.4-batch512-rate0.2', '4.4.5', '4.4.5-large', '5.4.4', '5.4.4-falling-rate', '5.4.4-large', '5.4.5', '5.5.7',
+        '7.2-small'}
+
+
+def test_no_fast_recipe_is_lost_and_list_and_show_name_them(capsys):
+    assert {experiment.section for experiment in chapters.experiments() if experiment.fast} == FAST
+    assert {row['section'] for row in chapters.catalogue() if row['recipes'] == 'book, fast'} == FAST
+    assert main(['list', '4.4']) == 0
+    assert 'MNIST · mnist · book, fast · ' in ' '.join(capsys.readouterr().out.split())
+    assert main(['show', '4.4']) == 0
+    shown = capsys.readouterr().out
+    assert f'\nrecipe book: {chapters.find("4.4").recipe}\nrecipe fast: {chapters.find("4.4").fast}\n' in shown
+    assert main(['show', '4.2.2']) == 0
+    assert '\nrecipe: epochs=6' in capsys.readouterr().out  # there is but one
+
+
+def test_a_run_says_by_which_recipe_before_and_after(tmp_path, capsys):
+    short = ['--data', 'digits', '--epochs', '1', '--subset', '64']
+    for name, options in (('book', []), ('fast', ['--recipe', 'fast'])):
+        assert main(['run', '3.4.2', *options, *short, '--out', str(tmp_path / name)]) == 0
+        printed = capsys.readouterr().out
+        assert re.match(rf'3.4.2 .* \[recipe {name}: epochs=1, .*; data digits\]\n', printed)
+        assert f'here (recipe {name}, epochs=1, train_samples=64)' in printed
+    assert main(['run', '2.2.8', '--subset', '20', '--out', str(tmp_path / 'one')]) == 0
+    assert 'recipe' not in capsys.readouterr().out
+
+
 def test_a_script_of_a_chapter_runs_on_its_own(tmp_path):
     answer = subprocess.run([sys.executable, '-m', 'chapters.ch03_mlp.mnist', '--data', 'digits', '--epochs', '1',
                              '--out', str(tmp_path / 'run')], capture_output=True, text=True)

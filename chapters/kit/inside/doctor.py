@@ -69,7 +69,7 @@ def examine_and_print(run):
     if run.form != 'gluon':
         run.remove_if_empty()
         raise UserError('the doctor examines a network in its Gluon form: leave out --form')
-    print(f'{run.experiment.section} {run.experiment.title} [{run.recipe}; data {run.data_name}]', flush=True)
+    print(run.heading, flush=True)
     findings = examine(run)
     for finding in findings:
         print(f'{finding.severity:8} {finding.text}')

@@ -77,15 +77,16 @@ def curves(history, experiment, run):
     for axis in axes[0]:
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    figure.suptitle(title + _caption(run))
+    figure.suptitle(title + _caption(experiment, run))
     figure.tight_layout()
     return figure
 
 
-def _caption(run):
-    """Data and what was cut short, for under a title."""
-    words = f'{run.data_name}, {run.recipe.epochs} epochs, seed {run.seed}' + (f', {run.short}' if run.short else '')
-    return '\n' + textwrap.fill(words, 100)
+def _caption(experiment, run):
+    """Data, recipe and what was cut short, for under a title."""
+    words = [run.data_name, f'recipe {experiment.recipe_label}' * bool(experiment.recipe_label),
+             f'{run.recipe.epochs} epochs', f'seed {run.seed}', run.short]
+    return '\n' + textwrap.fill(', '.join(filter(None, words)), 100)
 
 
 def image_grid(images, captions=None, columns=8, title='', size=1.25):

@@ -220,7 +220,7 @@ def _rows(records, experiment):
             here += f', {len(values)} of {len(records)} seeds'
         head, tail = [''] * 4, [''] * 5
         if not number:
-            recipe = first['recipe_name'] or 'book' * bool(experiment and experiment.fast)  # said where there is a choice
+            recipe = first['recipe_name'] or experiment and experiment.recipe_label or ''
             head = [first['section'], first['title'], variant, recipe]
             tail = [str(len(records)), str(first['epochs'] or ''),
                     f'{first["operations"]:.2g}' if first['operations'] else '',
@@ -336,7 +336,7 @@ def write_page(folder, out, experiments, title, introduction, sentences=(), besi
     order = list(by_section)
     runs, compared = [], []
     for result in finished_runs(folder):
-        experiment = by_section[result['section']]
+        experiment = by_section[result['section']].by(result['config'].get('recipe_name', ''))
         pictures = _inside(sorted((result['folder'] / 'figures').glob('*.png'),
                                   key=lambda path: (path.stem != 'curves', path.stem)))
         rows = []

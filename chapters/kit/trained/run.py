@@ -125,6 +125,14 @@ class Run:
         return f'{self.experiment.section} epoch {epoch}'
 
     @property
+    def heading(self):
+        """What runs, by which recipe and on which data, in one line."""
+        experiment = self.experiment
+        recipe = f'recipe {experiment.recipe_label}: {self.recipe}' if experiment.recipe_label else self.recipe
+        return ' '.join(dict.fromkeys((experiment.section, experiment.title, experiment.title_zh))) \
+            + (f' [{recipe}; data {self.data_name}]' if self.recipe else '')
+
+    @property
     def facts(self):
         """What is known of the data, as the folder keeps it."""
         return Facts.of_config(self.config)

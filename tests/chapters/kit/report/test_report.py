@@ -10,7 +10,7 @@ import chapters
 from chapters.__main__ import main
 from chapters.kit.perform import run_experiment
 from chapters.kit.report import figures
-from chapters.kit.report.report import draw_costs, write_results
+from chapters.kit.report.report import draw_costs, write_page, write_results
 
 
 @pytest.fixture(scope='module')
@@ -91,6 +91,18 @@ def test_recipes_of_an_experiment_stand_apart_with_their_cost(tmp_path):
     for line in (book, fast):
         assert float(line.split('|')[10]) == pytest.approx(operations, rel=0.05)
         assert 0 < float(line.split('|')[11]) < 1
+
+
+@pytest.mark.parametrize('name', ('book', 'fast'))
+def test_the_curves_and_the_page_name_the_recipe(name, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, 'curves', lambda *given, draw=figures.curves: drawn.append(draw(*given)) or drawn[0])
+    run_experiment(chapters.find('3.4.2').by(name).but(epochs=2, train_samples=64), data='digits', quiet=True,
+                   out=tmp_path / 'runs' / 'one')
+    assert drawn[0]._suptitle.get_text().splitlines()[1] == \
+        f'digits, recipe {name}, 2 epochs, seed 0, epochs=2, train_samples=64'
+    page = write_page(tmp_path / 'runs', tmp_path / 'page.html', chapters.experiments(), 'title', [])
+    assert f'data digits, recipe {name}, 2 epochs' in page.read_text(encoding='utf-8')
 
 
 def test_what_a_figure_of_the_book_means_stands_beside_it(tmp_path):
