@@ -150,17 +150,20 @@ def write_results(folder, out, experiments, find):
     lines += ['| section | experiment | data | recipe | figure | the book | here | seeds | epochs | operations | '
               'core-minutes | commit |', '| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |']
     commands, remarks, machines = [], {}, set()
+    notes = {'': ''}  # what is to be said of data -> its mark, in the rows and before the remark
     for group in settings.values():
         first, experiment = group[0], by_section.get(group[0]['section'])
-        lines += _rows(group, experiment)
+        for record in group:
+            notes.setdefault(record['note'], f'[{len(notes)}]')
+        lines += _rows(group, experiment, notes)
         commands += [f'- {record["section"]}: `{record["command"]}`' for record in group]
         commands[-1] += f' ([curves]({group[-1]["curves"]}))' if group[-1]['curves'] else ''
         printed = _printed(first, experiment)
         if experiment and experiment.remark and set(printed) & set(first['metrics']) and not first['short']:
             remarks[experiment.section] = f'- {experiment.section}: {experiment.remark}'  # it speaks of the book's figure
-        remarks.update((record['note'], f'- {record["note"]}') for record in group if record['note'])
         machines.update(record['machine'] for record in group)
-    lines += ['', '## Remarks', '', *remarks.values(), '', '## Machines', '',
+    told = [f'- {mark} {note}' for note, mark in notes.items() if mark]
+    lines += ['', '## Remarks', '', *remarks.values(), *told, '', '## Machines', '',
               *(f'- {machine}' for machine in sorted(machines)), '', '## Commands', '', *commands, '']
     with atomic_write(kept, text=True) as file:
         file.write('[\n' + ',\n'.join(json.dumps(record, ensure_ascii=False) for record in chosen) + '\n]\n')
@@ -201,8 +204,8 @@ def _printed(record, experiment):
             for figure in experiment.book if figure.data in ('', record['data'])}
 
 
-def _rows(records, experiment):
-    """The rows of the table for the seeds of one setting."""
+def _rows(records, experiment, notes):
+    """The rows of the table for the seeds of one setting; `notes`: what is to be said of data -> its mark."""
     first = records[0]
     book = _printed(first, experiment)
     names = dict.fromkeys(name for record in records for name in record['metrics'])
@@ -210,6 +213,7 @@ def _rows(records, experiment):
     wanted.sort(key=lambda name: (name not in book, not name.startswith('validation_')))
     wanted = wanted[:max(_FIGURES, len(book))]
     variant = ', '.join(filter(None, (first['data'], first['short'], 'symbolic form' * (first['form'] == 'symbolic'))))
+    variant = ' '.join(filter(None, (variant, *dict.fromkeys(notes[record['note']] for record in records))))
     rows = []
     for number, name in enumerate(wanted):
         values = [record['metrics'][name] for record in records if name in record['metrics']]

@@ -116,6 +116,19 @@ def test_what_a_figure_of_the_book_means_stands_beside_it(tmp_path):
     assert '| validation top2 |  | 0.5 |' in text and '| validation accuracy | 0.3 | 0.36 |' in text
 
 
+def test_a_note_on_data_belongs_to_the_rows_that_it_is_marked_in(tmp_path):
+    record = dict(data='cifar10', recipe_name='', form='gluon', init='', seed=0, recipe='', epochs=2, metrics={'mistakes': 5},
+                  book={}, core_seconds=60, seconds=60, operations=0, commit='', machine='', command='', curves='', title='')
+    records = [{**record, 'section': '5.5.7', 'short': f'width={width}', 'note': note}
+               for width, note in enumerate(('', 'copies', 'copies'), 1)]
+    records.append({**record, 'section': 'own', 'short': '', 'note': 'mine'})
+    (tmp_path / 'RESULTS.json').write_text(json.dumps(records))
+    _, text = report(tmp_path)
+    for variant in ('cifar10, width=1', 'cifar10, width=2 [1]', 'cifar10, width=3 [1]', 'cifar10 [2]'):
+        assert f'| {variant} |' in text
+    assert '## Remarks\n\n- [1] copies\n- [2] mine\n\n' in text
+
+
 def test_costs_are_drawn_with_the_books_point_among_ours(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr('chapters.kit.report.figures.accuracy_over_operations', lambda points: (
