@@ -159,7 +159,7 @@ def write_results(folder, out, experiments, find):
         commands += [f'- {record["section"]}: `{record["command"]}`' for record in group]
         commands[-1] += f' ([curves]({group[-1]["curves"]}))' if group[-1]['curves'] else ''
         printed = _printed(first, experiment)
-        if experiment and experiment.remark and set(printed) & set(first['metrics']) and not first['short']:
+        if experiment and experiment.remark and set(printed) & set(first['metrics']) and not _changed(first):
             remarks[experiment.section] = f'- {experiment.section}: {experiment.remark}'  # it speaks of the book's figure
         machines.update(record['machine'] for record in group)
     told = [f'- {mark} {note}' for note, mark in notes.items() if mark]
@@ -196,6 +196,11 @@ def _record(result, experiment, out):
         'command': result['command'], 'note': result['note'], 'curves': _copy_curves(result, out)}
 
 
+def _changed(record):
+    """Whether it has other settings than the book's, or than its recipe's, besides the type of its numbers."""
+    return any(not setting.startswith('dtype=') for setting in record['short'].split(', ') if setting)
+
+
 def _printed(record, experiment):
     """{metric: the book's figure, in words} of a record: as the experiment has it now, with what it means, else as it was."""
     if experiment is None:
@@ -214,7 +219,7 @@ def _rows(records, experiment, notes):
     wanted = wanted[:max(_FIGURES, len(book))]
     variant = ', '.join(filter(None, (first['data'], first['short'], 'symbolic form' * (first['form'] == 'symbolic'))))
     variant = ' '.join(filter(None, (variant, *dict.fromkeys(notes[record['note']] for record in records))))
-    rows = []
+    rows, changed = [], _changed(first)
     for number, name in enumerate(wanted):
         values = [record['metrics'][name] for record in records if name in record['metrics']]
         here = f'{statistics.mean(values):.6g}'
@@ -229,8 +234,9 @@ def _rows(records, experiment, notes):
             tail = [str(len(records)), str(first['epochs'] or ''),
                     f'{first["operations"]:.2g}' if first['operations'] else '',
                     _minutes(records), first['commit']]
-        whole = not first['short'] or '_epoch' in name  # the book's last figure is no measure of a shorter run
-        printed = book.get(name, '') if whole else ''
+        printed = book.get(name, '')
+        if printed and changed and '_epoch' not in name:  # the book's last figure is no measure of a shorter run
+            printed += ', other settings'
         rows.append('| ' + ' | '.join(head + [name.replace('_', ' '), printed, here] + tail) + ' |')
     return rows
 
@@ -264,7 +270,7 @@ def draw_costs(records, experiments, path):
     for record in records:
         if record['operations'] and 'validation_accuracy' in record['metrics'] and record['data'] in _SAMPLES \
                 and record['form'] == 'gluon':
-            kind = (record['recipe_name'] or 'book') + ', cut short' * bool(record['short'].replace('dtype=bfloat16', ''))
+            kind = (record['recipe_name'] or 'book') + ', cut short' * _changed(record)
             points.setdefault((record['data'], record['section'], kind), []).append(
                 (record['operations'], record['metrics']['validation_accuracy']))
     ran, drawn = {section for _, section, _ in points}, {data for data, _, _ in points}
