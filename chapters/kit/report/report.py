@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import statistics
+import subprocess
 from pathlib import Path
 
 from chapters.kit.trained.run import experiment_of, read_config, read_evaluation, run_command
@@ -144,18 +145,20 @@ def write_results(folder, out, experiments, find):
              'with the smallest and the largest in brackets. Operations are floating point operations of training: samples '
              'seen, times three times those of the layer table; a core-minute is a minute of one core. "Filled": the last '
              'validation batch is filled with the first samples, which count twice, as in the book\'s logs of chapters 3 to 5; '
-             'of 10,000 in batches of 32 they count 10,016.', '']
+             'of 10,000 in batches of 32 they count 10,016. The commit is that of the programs that ran, with "+" where files '
+             'differed from it; the history has those no longer that "gone" stands beside: the branch got other hashes when it '
+             'landed.', '']
     if draw_costs(chosen, by_section, out.with_suffix('.png')):
         lines += [f'![Accuracy over operations]({out.stem}.png)', '']
     lines += ['| section | experiment | data | recipe | figure | the book | here | seeds | epochs | operations | '
               'core-minutes | commit |', '| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |']
-    commands, remarks, machines = [], {}, set()
+    commands, remarks, machines, history = [], {}, set(), _history()
     notes = {'': ''}  # what is to be said of data -> its mark, in the rows and before the remark
     for group in settings.values():
         first, experiment = group[0], by_section.get(group[0]['section'])
         for record in group:
             notes.setdefault(record['note'], f'[{len(notes)}]')
-        lines += _rows(group, experiment, notes)
+        lines += _rows(group, experiment, notes, history)
         commands += [f'- {record["section"]}: `{record["command"]}`' for record in group]
         commands[-1] += f' ([curves]({group[-1]["curves"]}))' if group[-1]['curves'] else ''
         printed = _printed(first, experiment)
@@ -209,8 +212,29 @@ def _printed(record, experiment):
             for figure in experiment.book if figure.data in ('', record['data'])}
 
 
-def _rows(records, experiment, notes):
-    """The rows of the table for the seeds of one setting; `notes`: what is to be said of data -> its mark."""
+def _history():
+    """The hashes of all commits up to this one; none where there is no git, or a clone without history."""
+    try:
+        shallow, hashes = (subprocess.run(['git', '-C', Path(__file__).parent, *words], capture_output=True, text=True,
+                                          check=True).stdout.split()
+                           for words in (('rev-parse', '--is-shallow-repository'), ('rev-list', 'HEAD')))
+        return hashes if shallow == ['false'] else []
+    except (OSError, subprocess.CalledProcessError):
+        return []
+
+
+def _commits(records, history):
+    """The commits that the seeds of one setting ran at, in words."""
+    commits = dict.fromkeys(record['commit'] for record in records if record['commit'])
+    return ', '.join(commit if not history or any(known.startswith(commit.rstrip('+')) for known in history)
+                     else f'{commit} gone' for commit in commits)
+
+
+def _rows(records, experiment, notes, history):
+    """The rows of the table for the seeds of one setting.
+
+    `notes`: what is to be said of data -> its mark; `history`: see `_history`.
+    """
     first = records[0]
     book = _printed(first, experiment)
     names = dict.fromkeys(name for record in records for name in record['metrics'])
@@ -233,7 +257,7 @@ def _rows(records, experiment, notes):
             head = [first['section'], first['title'], variant, recipe]
             tail = [str(len(records)), str(first['epochs'] or ''),
                     f'{first["operations"]:.2g}' if first['operations'] else '',
-                    _minutes(records), first['commit']]
+                    _minutes(records), _commits(records, history)]
         printed = book.get(name, '')
         if printed and changed and '_epoch' not in name:  # the book's last figure is no measure of a shorter run
             printed += ', other settings'

@@ -134,6 +134,21 @@ def test_a_note_on_data_belongs_to_the_rows_that_it_is_marked_in(tmp_path):
     assert '## Remarks\n\n- [1] copies\n- [2] mine\n\n' in text
 
 
+def test_commits_of_all_seeds_are_named_and_those_that_the_history_lacks_marked(tmp_path, monkeypatch):
+    from chapters.kit.report import report as module
+    from chapters.kit.trained.run import versions
+    known = module._history()
+    assert not known or versions()['commit'].rstrip('+') in {commit[:10] for commit in known}
+    record = dict(section='7.2', data='go', recipe_name='', form='gluon', short='', init='', recipe='', epochs=3,
+                  metrics={'a': 1}, book={}, core_seconds=60, seconds=60, operations=0, machine='', command='', note='',
+                  curves='', title='')
+    (tmp_path / 'RESULTS.json').write_text(json.dumps(
+        [{**record, 'seed': seed, 'commit': commit} for seed, commit in enumerate(('aaaaa+', 'bbbbb', 'aaaaa+', ''))]))
+    for history, words in ((['aaaaa12', 'ccccc'], 'aaaaa+, bbbbb gone'), ([], 'aaaaa+, bbbbb')):
+        monkeypatch.setattr(module, '_history', lambda history=history: history)
+        assert f'| 1 | {words} |\n' in report(tmp_path)[1]
+
+
 def test_costs_are_drawn_with_the_books_point_among_ours(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr('chapters.kit.report.figures.accuracy_over_operations', lambda points: (
