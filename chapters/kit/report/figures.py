@@ -200,7 +200,7 @@ def accuracy_over_operations(points):
     -------
     matplotlib.figure.Figure
     """
-    sets = list(dict.fromkeys(data for data, _, _ in points))
+    sets, names = list(dict.fromkeys(data for data, _, _ in points)), []
     figure, axes = plt.subplots(1, len(sets), figsize=(5.2 * len(sets), 4.2), squeeze=False)
     markers = {'the book': ('D', text('printed in the book', '书中印刷的结果')),
                'book': ('o', text("ours, the book's recipe", '本项目，书中方法')),
@@ -214,8 +214,8 @@ def accuracy_over_operations(points):
             for kind, (cost, value) in own.items():
                 axis.plot(cost, 100 * (1 - value), markers.get(kind, ('x', ''))[0], color=color)
             cost, value = max(own.values())
-            axis.annotate(section, (cost, 100 * (1 - value)), xytext=(5, 3), textcoords='offset points', fontsize=8,
-                          color=color)
+            names.append(axis.annotate(section, (cost, 100 * (1 - value)), xytext=(5, 3), textcoords='offset points',
+                                       fontsize=8, color=color))
         axis.set_xscale('log')
         axis.set_yscale('log')
         axis.margins(x=0.2)
@@ -229,7 +229,20 @@ def accuracy_over_operations(points):
                for marker, words in [*markers.values(), ('x', text('other settings', '其他设置'))]]
     axes[0, 0].legend(handles=handles, fontsize=7)
     figure.tight_layout()
+    _part(names)
     return figure
+
+
+def _part(names):
+    """Move names beside points: to the left side of those at the right edge, and up where another stands."""
+    placed: list = []
+    for name in names:
+        if name.get_window_extent().x1 > name.axes.bbox.x1:
+            name.set(ha='right', position=(-5, 3))
+        while any(name.get_window_extent().overlaps(other) for other in placed):
+            x, y = name.get_position()
+            name.set_position((x, y + 1))
+        placed.append(name.get_window_extent())
 
 
 def costs(names, parameters, flops, title=''):

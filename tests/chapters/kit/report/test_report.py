@@ -149,6 +149,21 @@ def test_commits_of_all_seeds_are_named_and_those_that_the_history_lacks_marked(
         assert f'| 1 | {words} |\n' in report(tmp_path)[1]
 
 
+def test_names_in_the_picture_of_costs_lie_inside_it_and_apart():
+    points = {('fashion', '3.4.3', 'book'): (1e12, 0.89)}
+    for number, section in enumerate(('5.4.4', '5.4.4-falling-rate', '5.4.4-large')):
+        points['fashion', section, 'book'] = 3e14, 0.94 + 0.005 * number
+        points['fashion', section, 'the book'] = 3e14, 0.95  # all at one place
+    figure = figures.accuracy_over_operations(points)
+    names = [text for text in figure.axes[0].texts]
+    boxes = [name.get_window_extent() for name in names]
+    assert [name.get_text() for name in names] == ['3.4.3', '5.4.4', '5.4.4-falling-rate', '5.4.4-large']
+    for number, box in enumerate(boxes):
+        assert figure.axes[0].bbox.x0 <= box.x0 and box.x1 <= figure.axes[0].bbox.x1
+        assert not any(box.overlaps(other) for other in boxes[:number])
+    figures.plt.close(figure)
+
+
 def test_costs_are_drawn_with_the_books_point_among_ours(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr('chapters.kit.report.figures.accuracy_over_operations', lambda points: (
