@@ -109,7 +109,21 @@ def print_result(run, result):
     console().print(table)
     if result['note']:
         print(result['note'])
+    if cost(result):
+        print(cost(result))
     print(run.folder)
+
+
+def cost(result):
+    """What a training cost, in a line: `1.2e+14 operations, 40 epochs, 17 core-minutes`; empty where nothing was counted."""
+    minutes, words = result['core_seconds'] / 60, []
+    if result['operations']:
+        words.append(f'{result["operations"]:.2g} operations')
+    if result['epochs']:
+        words.append(f'{result["epochs"]} epoch' + 's' * (result['epochs'] > 1))
+    if minutes:
+        words.append((f'{minutes:.2g}' if minutes < 99.5 else f'{minutes:,.0f}') + ' core-minutes')
+    return ', '.join(words)
 
 
 def console():

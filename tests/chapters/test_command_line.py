@@ -17,6 +17,7 @@ from PIL import Image
 
 import chapters
 from chapters.__main__ import main
+from chapters.script import cost
 from data_tools.errors import UserError
 
 ROOT = Path(chapters.__file__).parents[1]
@@ -194,6 +195,13 @@ def test_no_fast_recipe_is_lost_and_list_and_show_name_them(capsys):
     assert '\nrecipe: epochs=6' in capsys.readouterr().out  # there is but one
 
 
+@pytest.mark.parametrize('operations, epochs, seconds, words', [
+    (1.23e14, 40, 1030, '1.2e+14 operations, 40 epochs, 17 core-minutes'), (0, 1, 3, '1 epoch, 0.05 core-minutes'),
+    (2e15, 200, 123456, '2e+15 operations, 200 epochs, 2,058 core-minutes'), (0, 0, 0, '')])
+def test_what_a_training_cost_in_words(operations, epochs, seconds, words):
+    assert cost(dict(operations=operations, epochs=epochs, core_seconds=seconds)) == words
+
+
 def test_a_run_says_by_which_recipe_before_and_after(tmp_path, capsys):
     short = ['--data', 'digits', '--epochs', '1', '--subset', '64']
     for name, options in (('book', []), ('fast', ['--recipe', 'fast'])):
@@ -201,6 +209,7 @@ def test_a_run_says_by_which_recipe_before_and_after(tmp_path, capsys):
         printed = capsys.readouterr().out
         assert re.match(rf'3.4.2 .* \[recipe {name}: epochs=1, .*; data digits\]\n', printed)
         assert f'here (recipe {name}, epochs=1, train_samples=64)' in printed
+        assert re.fullmatch(r'[\d.]+e\+\d+ operations, 1 epoch, [\de.-]+ core-minutes', printed.splitlines()[-2])
     assert main(['run', '2.2.8', '--subset', '20', '--out', str(tmp_path / 'one')]) == 0
     assert 'recipe' not in capsys.readouterr().out
 
