@@ -69,7 +69,8 @@ def parser():
     style.add_argument('--out', metavar='DIR', help='the run folder to make (default: one under runs/); of 5.8-fast: the PNG')
     evaluate = commands.add_parser('evaluate', help='accuracy, mistakes and confusion of a trained network')
     evaluate.add_argument('run', metavar='RUN')
-    evaluate.add_argument('--data', default='', metavar='NAME', help='where its data are now, if they were moved')
+    evaluate.add_argument('--data', default='', metavar='NAME',
+                          help='where its data are now, if they were moved; or others with the same classes')
     evaluate.add_argument('--crops', action='store_true', help='also as the mean over ten crops of each image (5.1.1)')
     evaluate.add_argument('--shifts', action='store_true',
                           help='also as the mean over images moved by a pixel, and mirrored where training mirrored them')
@@ -331,16 +332,21 @@ def _evaluate(options):
         saved = load_detector(options.run, chapters.find)
         if options.pixels is not None and options.pixels < 1:
             raise UserError(f'--pixels {options.pixels}: give a multiple of {saved.detector.network.stride}')
-        for name, value in evaluate_detector(saved, saved.load_data(options.data, options.pixels or 0)).items():
+        data = saved.load_data(options.data, options.pixels or 0)
+        for name, value in evaluate_detector(saved, data).items():
             print(f'{name:28} {value:.4f}')
+        print(f'measured on {data.name}, {len(data.validation_x):,} validation pictures')
         print(saved.folder / 'figures')
         return
     if options.pixels is not None:
         raise UserError(f'{options.run}: --pixels is for detectors (5.7)')
     saved = load_run(options.run, chapters.find)
-    for name, value in evaluate(saved, saved.load_data(options.data), options.crops, options.int8,
-                                shifts=options.shifts).items():
+    data = saved.load_data(options.data)
+    own = saved.is_own(data, options.data)
+    for name, value in evaluate(saved, data, options.crops, options.int8, shifts=options.shifts, own=own).items():
         print(f'{name:28} {value:.4f}')
+    print(f'measured on {data.name}, {len(data.validation_x):,} validation images'
+          + ('' if own else f'; it was trained on {Path(saved.config["data"]).name}: nothing is kept for reports'))
     print(saved.folder / 'figures')
 
 

@@ -80,8 +80,10 @@ def test_everything_works_from_another_folder_and_after_the_packs_have_moved(pla
         assert main(['evaluate', str(place / 'run')]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert str(place / 'packs') in line and '--data' in line
-        assert main(['evaluate', str(place / 'run'), '--data', str(place / 'elsewhere')]) == 0
-        assert f'accuracy                     {accuracy:.4f}' in capsys.readouterr().out
+        assert main(['evaluate', str(place / 'run'), '--data', str(place / 'elsewhere'), '--shifts']) == 0
+        printed = capsys.readouterr().out
+        assert f'accuracy                     {accuracy:.4f}' in printed and 'measured on elsewhere, ' in printed
+        assert 'trained on' not in printed and (place / 'run' / 'evaluation.json').exists()  # they are its own
     finally:
         shutil.move(place / 'elsewhere', place / 'packs')
 

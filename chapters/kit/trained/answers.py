@@ -126,16 +126,15 @@ def _shown(images):
     return images / 255 if images.max() > 1 else images
 
 
-def evaluate(saved, data, crops=False, eight_bits=False, say=print, shifts=False):
+def evaluate(saved, data, crops=False, eight_bits=False, say=print, shifts=False, own=True):
     """The validation figures of a run, measured again from its parameters.
 
-    What training did not measure is kept in the run's `evaluation.json`, for reports.
+    What training did not measure of the run's own data is kept in its `evaluation.json`, for reports.
 
     Parameters
     ----------
     saved : chapters.kit.trained.saved.SavedRun
     data : TrainingData
-        Of the run.
     crops : bool
         Also by the mean over ten crops of each image (5.1.1).
     eight_bits : bool
@@ -144,6 +143,8 @@ def evaluate(saved, data, crops=False, eight_bits=False, say=print, shifts=False
         Also by the mean over images moved by a pixel, and mirrored where training mirrored them.
     say : callable
         Told whether these are faster on this machine.
+    own : bool
+        Whether `data` are those of the run.
 
     Returns
     -------
@@ -179,7 +180,7 @@ def evaluate(saved, data, crops=False, eight_bits=False, say=print, shifts=False
         found['accuracy in 8 bits'] = (probabilities_of(both.in_8_bits, data.validation_x).argmax(axis=1) == truth).mean()
         say(both)
     kept = {f'validation_{name.replace(" ", "_")}': value for name, value in found.items() if name != 'accuracy'}
-    if kept:
+    if kept and own:
         saved.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(saved.folder / 'evaluation.json', text=True) as file:
             json.dump({**read_evaluation(saved.folder), **kept}, file, indent=1)

@@ -1,4 +1,5 @@
 """A trained network out of its run folder, and pictures of one's own to show it."""
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,6 +81,12 @@ class SavedRun:
             anew = 'its packs have been made anew since it was trained'
             data = replace(data, note=f'{data.note}; {anew}' if data.note else anew)
         return data
+
+    def is_own(self, data, name=''):
+        """Whether `data`, which `load_data` found by `name`, are what the run was trained on, wherever they lie now."""
+        if self.facts.packed:
+            return data.packed == self.facts.packed
+        return self.config['data'] in (name or self.config['data'], os.path.abspath(name))
 
     def read_image(self, path):
         """An image file as the network wants it; see `chapters.kit.data.pictures.sample_of`.

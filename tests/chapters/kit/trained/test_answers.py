@@ -1,5 +1,6 @@
 """`predict`, `evaluate` and `look` on a network that has learnt the bundled digits."""
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -81,7 +82,8 @@ def test_evaluate_measures_what_training_measured(trained, capsys):
     assert main(['evaluate', str(folder), '--int8']) == 0
     said, *lines = capsys.readouterr().out.splitlines()
     assert re.search(r'8 bits are [\d.]+ times as fast as 32 on this machine.*: (8|32) bits are the ones to take', said)
-    found = dict(line.rsplit(None, 1) for line in lines[:-1])
+    assert lines[-2] == 'measured on digits, 296 validation images'
+    found = dict(line.rsplit(None, 1) for line in lines[:-2])
     found = {name.strip(): float(value) for name, value in found.items()}
     assert found['accuracy'] == pytest.approx(result['metrics']['validation_accuracy']['last'], abs=1e-4)
     assert abs(found['accuracy in 8 bits'] - found['accuracy']) < 0.02
@@ -90,6 +92,20 @@ def test_evaluate_measures_what_training_measured(trained, capsys):
     classes = [found[f'accuracy of {digit}'] for digit in range(10)]
     assert np.dot(classes, counts) / counts.sum() == pytest.approx(found['accuracy'], abs=1e-3)
     assert {path.stem for path in (folder / 'figures').iterdir()} >= {'predictions', 'confusion', 'classes'}
+
+
+def test_what_other_data_give_is_said_and_not_kept_as_the_runs_own(trained, tmp_path, capsys):
+    shutil.copytree(trained[0], tmp_path / 'run')
+    for digit in range(10):
+        for part in ('train', 'val'):
+            (tmp_path / 'drawn' / part / str(digit)).mkdir(parents=True)
+            Image.new('L', (28, 28), 25 * digit).save(tmp_path / 'drawn' / part / str(digit) / 'one.png')
+    before = read_evaluation(tmp_path / 'run')
+    assert main(['evaluate', str(tmp_path / 'run'), '--data', str(tmp_path / 'drawn'), '--shifts']) == 0
+    printed = capsys.readouterr().out
+    assert 'accuracy over 3 views' in printed
+    assert 'measured on drawn, 10 validation images; it was trained on digits: nothing is kept for reports' in printed
+    assert read_evaluation(tmp_path / 'run') == before
 
 
 def test_look_draws(trained, capsys):
