@@ -73,10 +73,12 @@ def save(module, title, rows, text='', folder=RESULTS):
         Markdown, for the page, above the tables.
     folder : path-like
     """
+    from chapters.kit.trained.prediction import instructions
     from chapters.kit.trained.run import versions
     path = Path(folder) / f'{module.rpartition(".")[2]}.json'
     kept = json.loads(path.read_text(encoding='utf-8'))['rows'] if path.exists() else {}
-    about = {'command': ' '.join([f'python -m {module}'] + sys.argv[1:]), 'versions': versions()}
+    about = {'command': ' '.join([f'python -m {module}'] + sys.argv[1:]),
+             'versions': {**versions(), 'instructions': instructions()}}
     kept.update((row.what, {'unit': row.unit, 'measured': row.measured, 'compared': row.compared, **about})
                 for row in rows)
     path.parent.mkdir(exist_ok=True)
@@ -126,7 +128,8 @@ def _tables(folder, unit, say):
         about = {}
         for row in result['rows'].values():
             made = row['versions']
-            about[f'- `{row["command"]}`: {made["machine"]}, Python {made["python"]}, MXNet {made["mxnet"]}, commit '
+            machine = ', '.join(filter(None, (made['machine'], made.get('instructions'))))  # of old figures nobody knows it
+            about[f'- `{row["command"]}`: {machine}, Python {made["python"]}, MXNet {made["mxnet"]}, commit '
                   f'{made["commit"]}'] = None
         lines += ['', *about, '']
     return lines

@@ -7,6 +7,7 @@ import pytest
 import chapters
 from benchmarks import detection
 from benchmarks.book import Row, save, write_page
+from chapters.kit.trained.prediction import instructions
 from chapters.kit.training.epochs import seed_everything
 from chapters.kit.training.recipe import Recipe
 
@@ -29,7 +30,12 @@ def test_later_figures_join_earlier_ones_on_the_page(tmp_path):
     assert '| again | s | 3 (2 to 4) | 6 (6 to 6), **2.00x** |' in page
     assert '| sizes | MB | 1 | 2 |' in page
     assert page.index('## The title') < page.index('What it means.') < page.index('## Sizes')
-    assert any(line.startswith('- `python -m benchmarks.one') and 'MXNet 1.9.1' in line for line in page)
+    line, = (line for line in page if line.startswith('- `python -m benchmarks.one'))
+    assert f', {instructions()}, Python ' in line and 'MXNet 1.9.1' in line  # with what the processor can
+    old = json.loads((tmp_path / 'one.json').read_text())
+    del old['rows']['old']['versions']['instructions']  # of a time when nobody noted it
+    (tmp_path / 'one.json').write_text(json.dumps(old))
+    assert line.replace(f', {instructions()}', '') in write_page(tmp_path, tmp_path / 'page.md').read_text(encoding='utf-8')
 
 
 def test_gluoncvs_detector_learns_from_the_same_boxes_as_ours():
