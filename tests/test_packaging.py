@@ -1,5 +1,7 @@
 """What people install and carry the work on with: the extras, the sdist and the wheel, used far from the clone; the
 checks of the code; and that the files which say the same thing in several places agree."""
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -124,7 +126,23 @@ def test_installed_elsewhere_it_trains(trained):
 def test_installed_elsewhere_it_serves_its_page(installed, trained):
     folder, _ = trained
     made, = (folder / 'runs').iterdir()
-    server = subprocess.Popen([str(installed / 'bookcnn'), 'serve', f'runs/{made.name}', '--port', '0'], cwd=folder,
+    with served(installed, f'runs/{made.name}', cwd=folder) as address:
+        for name in ('', 'page.js'):
+            with urllib.request.urlopen(address + name, timeout=60) as answer:
+                assert answer.status == 200 and answer.read()
+
+
+def test_installed_elsewhere_it_serves_all_networks_that_come_along(installed, tmp_path):
+    with served(installed, cwd=tmp_path) as address:
+        with urllib.request.urlopen(address + 'networks.json', timeout=60) as answer:
+            assert len(json.load(answer)) > 8
+
+
+@contextlib.contextmanager
+def served(installed, *runs, cwd):
+    """The address of the page of some runs, while it is served."""
+    variables = {name: value for name, value in os.environ.items() if name not in ('PYTHONPATH', 'BOOKCNN_DATA')}
+    server = subprocess.Popen([str(installed / 'bookcnn'), 'serve', *runs, '--port', '0'], cwd=cwd, env=variables,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         address = None
@@ -133,9 +151,7 @@ def test_installed_elsewhere_it_serves_its_page(installed, trained):
             if address:
                 break
         assert address, 'it ended before it served'
-        for name in ('', 'page.js'):
-            with urllib.request.urlopen(address.group() + name, timeout=60) as answer:
-                assert answer.status == 200 and answer.read()
+        yield address.group()
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=60)
@@ -154,6 +170,8 @@ def test_installed_elsewhere_trained_networks_come_along(clone, built, installed
     seven.save(tmp_path / 'photo.png')
     said = run(installed / 'bookcnn', 'predict', 'zoo:4.4', 'photo.png', cwd=tmp_path)
     assert re.search(r'photo\.png +│ 7 \d', said), said
+    measured = run(installed / 'bookcnn', 'evaluate', 'zoo:3.4.2', '--data', 'digits', cwd=tmp_path)
+    assert float(re.search(r'accuracy +([\d.]+)', measured).group(1)) > 0.5, measured  # digits of another kind
     played = subprocess.run([str(installed / 'python'), '-m', 'chapters.ch07_policy_net.gtp'], input='genmove b\nquit\n',
                             cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=400)
     assert re.match(r'= [A-T]\d+\n', played.stdout), played.stderr
