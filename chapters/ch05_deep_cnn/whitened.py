@@ -79,7 +79,8 @@ FAST = Recipe(epochs=9, batch_size=500, optimizer='muon', learning_rate=0.12, mo
 
 EXPERIMENTS = [
     Training('5.5.7-fast', 'CIFAR-10 with a network that learns fast', '学得快的网络识别 CIFAR-10', network=WhitenedNet,
-             recipe=FAST, recipe_name='fast', data='cifar10', sample_shape=(3, 32, 32), prepare=whiten, drawings=(answers,)),
+             recipe=FAST, recipe_name='fast', data='cifar10', sample_shape=(3, 32, 32), prepare=whiten, drawings=(answers,),
+             remark="Not the book's network: of another shape, that reaches the accuracy of 5.5.7 in a fortieth of the work."),
 ]
 
 
