@@ -94,7 +94,8 @@ def test_evaluate_measures_what_training_measured(trained, capsys):
     assert {path.stem for path in (folder / 'figures').iterdir()} >= {'predictions', 'confusion', 'classes'}
 
 
-def test_what_other_data_give_is_said_and_not_kept_as_the_runs_own(trained, tmp_path, capsys):
+def test_what_other_data_give_is_said_and_not_kept_as_the_runs_own(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('HOME', str(tmp_path))  # where packs are kept
     shutil.copytree(trained[0], tmp_path / 'run')
     for digit in range(10):
         for part in ('train', 'val'):
