@@ -21,4 +21,4 @@ if [ ${#missing[@]} -gt 0 ]; then
         exit 2
     fi
 fi
-BOOKCNN_WEB_TEST=1 OMP_NUM_THREADS=1 exec .venv/bin/python -m pytest tests/page tests/site "$@"
+BOOKCNN_WEB_TEST=1 OMP_NUM_THREADS=1 exec .venv/bin/python -m pytest -n 2 --dist loadfile tests/page tests/site "$@"
