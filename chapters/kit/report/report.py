@@ -146,8 +146,7 @@ def write_results(folder, out, experiments, find):
              'seen, times three times those of the layer table; a core-minute is a minute of one core. "Filled": the last '
              'validation batch is filled with the first samples, which count twice, as in the book\'s logs of chapters 3 to 5; '
              'of 10,000 in batches of 32 they count 10,016. The commit is that of the programs that ran, with "+" where files '
-             'differed from it; the history has those no longer that "gone" stands beside: the branch got other hashes when it '
-             'landed.', '']
+             'differed from it, and "gone" where the history has it no longer.', '']
     if draw_costs(chosen, by_section, out.with_suffix('.png')):
         lines += [f'![Accuracy over operations]({out.stem}.png)', '']
     lines += ['| section | experiment | data | recipe | figure | the book | here | seeds | epochs | operations | '
