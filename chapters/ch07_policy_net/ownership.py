@@ -93,8 +93,7 @@ class PolicyAndOwners(gluon.HybridBlock):
 
 
 def covered(states):
-    """(N,): the share of the board that has stones on it. So much do games played out know better than the head: early
-    they say next to nothing, late they read to the end what the head guesses."""
+    """The share of the board that has stones on it: (N, STATE_LENGTH) states to (N,) numbers from 0 to 1."""
     colours = states[:, COLOUR:COLOUR + CELLS]
     return ((colours == BLACK) | (colours == WHITE)).sum(axis=1) / states[:, SIZE].astype(float) ** 2
 

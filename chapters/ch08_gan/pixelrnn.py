@@ -66,7 +66,7 @@ class PixelRNN(PixelCNN):
     height : int
         Rows of an image; follows the data.
     """
-    def __init__(self, width=32, units=3, height=28, **kwargs):
+    def __init__(self, width=32, units=3, height=_SHAPE[1], **kwargs):
         super().__init__(width, 0, **kwargs)
         with self.name_scope():
             net = nn.HybridSequential()

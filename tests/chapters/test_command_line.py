@@ -195,6 +195,13 @@ def test_no_fast_recipe_is_lost_and_list_and_show_name_them(capsys):
     assert '\nrecipe: epochs=6' in capsys.readouterr().out  # there is but one
 
 
+def test_everything_can_be_shown():
+    """But chapter 5, which test_ch05_networks.py shows."""
+    for experiment in chapters.experiments():
+        if not experiment.section.startswith('5'):
+            assert main(['show', experiment.section]) == 0, experiment.section
+
+
 @pytest.mark.parametrize('operations, epochs, seconds, words', [
     (1.23e14, 40, 1030, '1.2e+14 operations, 40 epochs, 17 core-minutes'), (0, 1, 3, '1 epoch, 0.05 core-minutes'),
     (2e15, 200, 123456, '2e+15 operations, 200 epochs, 2,058 core-minutes'), (0, 0, 0, '')])

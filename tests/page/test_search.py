@@ -21,7 +21,7 @@ SEARCH = """async ([number, record, visits, share]) => {
     const network = (await (await fetch('networks.json')).json())[number], run = await loadNetwork(network.model);
     const { states } = readRecord(new TextEncoder().encode(record), 19);
     const { probabilities } = await choices(network, run, states, 8);
-    const search = new Search(network, run, states, probabilities, 7.5, share);
+    const search = new Search(network, run, states, probabilities, 7.5, share ?? undefined);
     const { value } = await search.evaluate(search.root.of, () => true);
     await search.until(visits, () => {}, () => true);
     const moveOf = (vertex) => (vertex ? vertex[0] + 19 * vertex[1] : 361);

@@ -61,7 +61,7 @@ export function Go({ network, run, words }) {
     const late = state.move && !state.move.vertex && game.index > LATE * size * size;
     if (late || !plays) move(late ? null : seen.top[0]?.vertex ?? null);
     else {
-      const own = new Search(network, run, states, seen.probabilities, komi, network.judges ? null : 1);
+      const own = new Search(network, run, states, seen.probabilities, komi);
       setDone(0);
       own.until(plays, () => setDone(own.total), () => current).then(() => current && move(own.line()[0]));
     }

@@ -16,10 +16,11 @@ const TELLING = 250; // milliseconds between two reports
  *
  * network: {planes, size}; run: what loadNetwork gives; states: of the game so far, none of which may come back; prior: of each
  * move of the last state, what has 0 is not searched; rollouts: the share that a game played out has in the value of a position,
- * the rest is the head's; null: the share of the board that has stones on it, by which the engine plays. `total` is how many visits there were.
+ * the rest is the head's; by default, as the engine plays, the share of the board that has stones on it, and all of it without a
+ * head. `total` is how many visits there were.
  */
 export class Search {
-  constructor({ planes, size }, run, states, prior, komi, rollouts) {
+  constructor({ planes, size, judges }, run, states, prior, komi, rollouts = judges ? null : 1) {
     Object.assign(this, { planes, size, run, komi, rollouts, total: 0 });
     this.vertices = [...vertices(size), null]; // of each move, the pass last
     this.cells = this.vertices.map((vertex, move) => (vertex ? toCell(move, size) : PASS));
