@@ -1,4 +1,5 @@
 """Before any test: what MXNet must find in the environment when it is loaded. Then what several folders share."""
+import json
 import shutil
 
 import numpy as np
@@ -39,6 +40,40 @@ def interrupted(monkeypatch):
             with pytest.raises(KeyboardInterrupt):
                 run_experiment(experiment, out=folder, quiet=True)
     return run
+
+
+@pytest.fixture
+def every_epoch_saved(monkeypatch):
+    """For tests that stop a training after its second epoch: a checkpoint after each, however short."""
+    monkeypatch.setattr('chapters.kit.training.epochs.SECONDS_APART', 0)
+
+
+@pytest.fixture
+def slow_backward(tmp_path, monkeypatch):
+    """A function (step) that says how long BN and pooling take in `step()` to go backward, as a share of the convolutions.
+
+    Where gradient and data arrive in different memory layouts BN takes up to 20 times as long.
+    """
+    import mxnet as mx
+    from mxnet import profiler
+    monkeypatch.setenv('MXNET_EXEC_BULK_EXEC_TRAIN', '0')  # operators are profiled one by one
+
+    def share(step):
+        step()
+        profiler.set_config(profile_all=True, aggregate_stats=True, filename=str(tmp_path / 'profile.json'))
+        shares = []
+        for _ in range(5):  # of which a busy machine spoils some
+            profiler.set_state('run')
+            step()
+            mx.nd.waitall()
+            profiler.set_state('stop')
+            times = {name: values['Total'] for name, values in
+                     json.loads(profiler.dumps(format='json', reset=True))['Time']['operator'].items()}
+            slow = sum(value for name, value in times.items()
+                       if name.startswith(('_backward_BatchNorm', '_backward_Pooling')))
+            shares.append(slow / times['_backward_Convolution'])
+        return min(shares)
+    return share
 
 
 @pytest.fixture(scope='session')

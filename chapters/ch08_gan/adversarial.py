@@ -174,10 +174,13 @@ class AdversarialStep:
         dtype = next(iter(g.collect_params().values())).dtype
         image, code = mx.sym.var('image'), mx.sym.var('code')
         logits = lowered_graph(d(image), recipe.dtype)
+        d.normalise_plainly(True)
+        through = lowered_graph(d(image), recipe.dtype)
+        d.normalise_plainly(False)
         graphs = []
-        for loss in LOSSES[network.loss]:
-            values = loss(mx.sym, logits)
-            figures = mx.sym.concat(mx.sym.mean(values), mx.sym.mean(logits > 0), dim=0)
+        for loss, said in zip(LOSSES[network.loss], (logits, logits, through)):
+            values = loss(mx.sym, said)
+            figures = mx.sym.concat(mx.sym.mean(values), mx.sym.mean(said > 0), dim=0)
             graphs.append(mx.sym.Group([mx.sym.MakeLoss(values), mx.sym.BlockGrad(figures)]))
         made = lowered_graph(g(code), recipe.dtype)
         self._d = _Learner(d, recipe, updates_per_epoch, 3 if network.penalty else 2, workers)

@@ -111,6 +111,19 @@ class GrayConv2DTranspose(nn.Conv2DTranspose):
         return F.depth_to_space(F.Convolution(x, weight, kernel=(3, 3), pad=(1, 1), num_filter=4, no_bias=True), 2)
 
 
+class BatchNorm(nn.BatchNorm):
+    """Batch normalisation that can ask for its input `plainly`, in MXNet's own memory layout.
+
+    On AVX-512 oneDNN's convolutions of prediction mode give it in another one than that in which the gradient comes back,
+    and BN's backward would take up to 20 times as long.
+    """
+    plainly = False
+
+    def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
+        x = F.reshape(x, shape=(0, 0, 0, 0)) if self.plainly else x
+        return super().hybrid_forward(F, x, gamma, beta, running_mean, running_var)
+
+
 class Discriminator(gluon.HybridBlock):
     """Images to one number: above 0 where it takes the image for a real one.
 
@@ -142,12 +155,18 @@ class Discriminator(gluon.HybridBlock):
                 self.layers.add(convolution(width << number, 4, strides=2, padding=1,
                                             in_channels=width << number >> 1 if number else channels))
                 if number and normalised:
-                    self.layers.add(nn.BatchNorm(epsilon=_EPSILON, scale=not fix_gamma))
+                    self.layers.add(BatchNorm(epsilon=_EPSILON, scale=not fix_gamma))
                 self.layers.add(LearntSlopes(width << number) if learnt_slopes else nn.LeakyReLU(0.2))
             self.layers.add(convolution(outputs, 4, in_channels=width << number))
 
     def hybrid_forward(self, F, x):
         return F.reshape(self.layers(x), shape=self._shape)
+
+    def normalise_plainly(self, plainly):
+        """Whether its normalisations ask for their inputs `plainly`, in graphs that are made from now on."""
+        for layer in self.layers:
+            if isinstance(layer, BatchNorm):
+                layer.plainly = plainly
 
     def iterate(self):
         """With `spectral`: follow the largest singular vectors, after each update of the weights."""

@@ -247,7 +247,14 @@ def test_the_gradient_penalty_holds_the_gradient_near_one():
     assert abs(lengths[100.0] - 1) < 0.15 < abs(lengths[0.1] - 1), lengths
 
 
-def test_it_learns_and_resumes_bit_for_bit(tmp_path):
+def test_batch_normalisation_goes_backward_fast(slow_backward):
+    experiment = chapters.find('8.3').but(batch_size=32, width=16)
+    step = AdversarialStep(build(experiment, 1, experiment.recipe, mx.cpu()), experiment.recipe, 100, mx.cpu())
+    images, codes = nd.random.uniform(-1, 1, (32, 1, 32, 32)), nd.random.normal(shape=(32, 100))
+    assert slow_backward(lambda: step(images, codes)) < 0.3
+
+
+def test_it_learns_and_resumes_bit_for_bit(tmp_path, every_epoch_saved):
     experiment = chapters.find('8.3').but(width=8, epochs=3, train_samples=256, learning_rate=0.001)
     run, result = run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
     for name in ('samples.png', 'film.gif', 'between-spherical.png', 'arithmetic.png', 'nearest.png', 'curves.png'):
@@ -308,7 +315,7 @@ def test_nan_and_collapse_stop_politely(tmp_path, monkeypatch):
     with pytest.raises(Diverged, match='^8.3: a loss became NaN or infinite in epoch 0: [^;]*$'):  # nothing to keep
         run_experiment(experiment.but(learning_rate=1e6, loss='wasserstein'), out=tmp_path / 'nan', quiet=True)
     assert not (tmp_path / 'nan').exists()
-    with pytest.raises(Diverged, match='epoch 3: .*; the checkpoint of the last good epoch is kept'):
+    with pytest.raises(Diverged, match='epoch 3: .*; the last good checkpoint is kept'):
         require_finite(Run(experiment, out=tmp_path / 'later'), {'epoch': 3, 'train_g_loss': np.inf})
     monkeypatch.setattr(adversarial, '_FIRST_UPDATES', 0)
     monkeypatch.setattr(samples, 'variety', lambda images, real: 0.01)
