@@ -114,9 +114,10 @@ if ! "$python" -m venv .venv > "$log" 2>&1; then
     fail "$python -m venv .venv failed: $(tail -n 1 "$log") (log: $log)"
 fi
 
-# Messages of pip go to the log; its progress is shown where somebody watches.
+# Messages of pip go to the log; its progress is shown where somebody watches. Python itself compiles a module when it is first
+# used, which most never are.
 if [ -t 1 ]; then exec 3>&1; else exec 3> /dev/null; fi
-if ! .venv/bin/python -m pip install --no-deps --no-input --log "$log" -r "$lock" >&3 2>> "$log"; then
+if ! .venv/bin/python -m pip install --no-deps --no-compile --no-input --log "$log" -r "$lock" >&3 2>> "$log"; then
     if grep -q -e 'No space left' -e 'Errno 28' -e 'Disk quota' "$log"; then
         fail "the disk is full: free some space in $PWD and ${TMPDIR:-/tmp}, then run again (log: $log)"
     elif grep -q -e 'NewConnectionError' -e 'name resolution' -e 'ConnectTimeout' -e 'ReadTimeout' \

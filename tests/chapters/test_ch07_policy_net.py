@@ -107,7 +107,7 @@ def test_top_metrics_are_those_of_numpy():
 
 # ---- training ----
 
-def test_training_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypatch):
+def test_training_stopped_and_resumed_ends_with_the_same_bits(tmp_path, monkeypatch, every_epoch_saved):
     run_tiny(tmp_path / 'whole', planes=TACTICS, fall_factor=0.9)
     from chapters.kit.training.checkpoint import Checkpoint
     save = Checkpoint.save

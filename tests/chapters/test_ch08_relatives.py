@@ -264,7 +264,7 @@ def test_progressive_growing_fades_in():
 
 # The players of the first change with the progress of training; the second draws by MXNet's generator.
 @pytest.mark.parametrize('section, sizes', [('8.4-progressive', {'width': 4}), ('8.5-vae', {'hidden': 16})])
-def test_a_relative_resumes_bit_for_bit(tmp_path, section, sizes):
+def test_a_relative_resumes_bit_for_bit(tmp_path, section, sizes, every_epoch_saved):
     experiment = chapters.find(section).but(epochs=4, train_samples=128, **sizes)
     run_experiment(experiment, out=tmp_path / 'whole', quiet=True)
     _stop_and_resume(experiment, tmp_path, 'model-0004.params')

@@ -58,6 +58,7 @@ def resumes(section, tmp_path, monkeypatch, **changes):
         if len(saved) == 2:
             raise KeyboardInterrupt
     monkeypatch.setattr(Checkpoint, 'save', stop)
+    monkeypatch.setattr('chapters.kit.training.epochs.SECONDS_APART', 0)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(experiment, out=tmp_path / 'stopped', quiet=True)
     monkeypatch.setattr(Checkpoint, 'save', save)

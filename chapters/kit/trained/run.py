@@ -60,7 +60,7 @@ class Run:
     workers : Workers
         Who trains together. All but the first are quiet, and fill a folder of their own that is removed.
     watch : callable, optional
-        `watch(run, history)`, called after every epoch.
+        `watch(run, history)`, called after an epoch, where one takes less than a second not after each.
 
     Raises
     ------

@@ -31,6 +31,10 @@ class Checkpoint:
         """Whether there is anything to go on from."""
         return self._latest.exists() or any(self.folder.glob('*.joblib'))
 
+    def keeps(self, epoch):
+        """Whether the arrays after so many epochs are not removed when later ones are there."""
+        return f'epoch-{epoch:04d}.params' in self._kept
+
     def save(self, arrays, state):
         """Replace the checkpoint.
 

@@ -12,6 +12,9 @@ import numpy as np
 
 from data_tools.errors import UserError
 
+# Of two checkpoints: an epoch of a small network takes less time than the disk.
+SECONDS_APART = 1.0
+
 
 def train_epochs(run, epochs, train, measure=dict, arrays=dict, restore=None, stop=lambda history: '',
                  keep=lambda history: None):
@@ -46,15 +49,29 @@ def train_epochs(run, epochs, train, measure=dict, arrays=dict, restore=None, st
     Raises
     ------
     Diverged
-        A figure is NaN or infinite; the checkpoint of the last good epoch is kept.
+        A figure is NaN or infinite; the last good checkpoint is kept.
     """
     history, saved = [], run.checkpoint.load()
+    written, when = 0, -math.inf
+
+    def save():
+        """The history so far, and all that is needed to go on from here."""
+        nonlocal written, when
+        if written < len(history):
+            run.checkpoint.save(arrays(), {'epoch': len(history), 'history': history})
+            run.write_history(history)
+            written, when = len(history), time.perf_counter()
     if saved:
         history = saved[1]['history']
         restore(saved[0], len(history))
+        written = len(history)
         run.say(f'going on after epoch {len(history) - 1}')
     for epoch in range(len(history), epochs):
-        reason = stop(history)
+        try:
+            reason = stop(history)
+        except Diverged:
+            save()
+            raise
         if reason:
             run.say(reason)
             break
@@ -67,9 +84,10 @@ def train_epochs(run, epochs, train, measure=dict, arrays=dict, restore=None, st
         require_finite(run, row)
         history.append(row)
         keep(history)
-        run.checkpoint.save(arrays(), {'epoch': epoch + 1, 'history': history})
-        run.write_history(history)
+        if time.perf_counter() > when + SECONDS_APART or run.checkpoint.keeps(epoch + 1):
+            save()
         run.say(run.line(row))
+    save()
     return history
 
 
@@ -87,7 +105,7 @@ def require_finite(run, row):
         Of its history.
     """
     if not all(math.isfinite(value) for value in row.values() if value != ''):
-        where, kept = (run.folder, '; the checkpoint of the last good epoch is kept') if row['epoch'] \
+        where, kept = (run.folder, '; the last good checkpoint is kept') if row['epoch'] \
             else (run.experiment.section, '')
         do = (f': lower --learning-rate (now {run.recipe.peak_learning_rate:g}), or raise warmup_epochs, or use a '
               f'smaller start (initializer={run.recipe.initializer})') if run.recipe else ''
