@@ -468,23 +468,6 @@ def test_the_clock_runs_while_the_engine_thinks():
     assert gtp._clock._now(BLACK)[0] <= 4 - 4 * 0.05 and gtp._clock.seconds(WHITE, 10) == pytest.approx(0.26)
 
 
-def test_nothing_is_left_to_compile_after_the_first_answer(tmp_path):
-    run_tiny(tmp_path / 'run', epochs=1, samples_per_epoch=64)
-    cache = tmp_path / 'cache'
-    process = match.Program([sys.executable, '-m', 'chapters.ch07_policy_net.gtp', '--run', str(tmp_path / 'run'),
-                             '--visits', '20', '--never-resign'], {'NUMBA_CACHE_DIR': str(cache)})
-    process.ask('name')
-    compiled = sorted(path.name for path in cache.rglob('*.nbc'))
-    for line in ('boardsize 5', 'clear_board', *['genmove b', 'genmove w'] * 9, 'final_score', 'final_status_list dead',
-                 'play b pass', 'undo', 'clear_board', 'boardsize 9', 'fixed_handicap 2'):
-        try:
-            process.ask(line)
-        except UserError as error:
-            assert 'board' in str(error) or 'stones' in str(error)
-    process.close()
-    assert len(compiled) > 10 and sorted(path.name for path in cache.rglob('*.nbc')) == compiled
-
-
 @pytest.mark.parametrize('words, reason', [
     ('gtp --visits -5', 'visits=-5'), ('gtp --temperature -1', 'temperature=-1'), ('gtp --temperature nan', 'temperature=nan'),
     ('gtp --seed -1', 'seed=-1'), ('gtp --rules japanese', 'rules=japanese: one of chinese, aga'),

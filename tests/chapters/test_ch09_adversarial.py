@@ -229,7 +229,7 @@ PROMISES = {
         f['nearest_found'] == 1, f['nearest_root_mean_square'] < 8)),
     '9.2-one-pixel': ({'images': 12, 'generations': 6}, lambda f: (
         f['confidence_after'] < f['confidence_before'] - 0.05, f['falls'] >= f['falls_at_random'])),
-    '9.2-transfer': ({'epochs': 4, 'images': 30, 'steps': 6, 'tries': 5}, lambda f: (
+    '9.2-transfer': ({'epochs': 3, 'images': 20, 'steps': 6, 'tries': 4}, lambda f: (
         f['diagonal'] < 0.1, f['left_out'] < f['others'] - 0.1, f['others'] < f['noise'])),
     '9.2-universal': ({'images': 100, 'rounds': 5}, lambda f: (f['unseen'] < f['random_signs'] - 0.2,)),
     '9.2-patch': ({'images': 100, 'steps': 60}, lambda f: (

@@ -305,7 +305,7 @@ def test_pixels_say_less(tmp_path):
 
 
 def test_networks_learn_anything_by_heart(tmp_path):
-    run, found = figures_of('9.4.3-random', tmp_path, train_samples=60)
+    run, found = figures_of('9.4.3-random', tmp_path, train_samples=40)
     for name in random_labels.VARIANTS:  # figure 9-38a
         assert found[f'cnn_{name}_train_accuracy'] > 0.97, name
     for kind in ('cnn', 'mlp'):
