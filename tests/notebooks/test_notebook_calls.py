@@ -300,7 +300,7 @@ def test_the_whole_layer_table_has_what_learns_nothing(shown):
 
 # ---- while it trains ----
 
-def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(shown, monkeypatch):
+def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(shown, monkeypatch, every_epoch_saved):
     settings = dict(pictures=(), quick=dict(epochs=3, train_samples=200))
     whole = Notebook('QUICK').run('2.3.9', **settings)
     book, seen = Notebook('QUICK'), []
