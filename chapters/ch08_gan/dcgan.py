@@ -117,7 +117,7 @@ class BatchNorm(nn.BatchNorm):
     On AVX-512 oneDNN's convolutions of prediction mode give it in another one than that in which the gradient comes back,
     and BN's backward would take up to 20 times as long.
     """
-    plainly = False
+    plainly = False  # in MXNet's own memory layout, for speed alone
 
     def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
         x = F.reshape(x, shape=(0, 0, 0, 0)) if self.plainly else x
