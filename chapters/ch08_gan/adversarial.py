@@ -155,7 +155,8 @@ class AdversarialStep:
 
     The fourth runs forward in prediction mode, so that the running statistics of D's batch normalisation do
     not see the same images twice. Its backward pass is that of `Module.backward`: MXNet takes it for training
-    mode's, and goes back through the normalisation as if the running statistics were those of the batch.
+    mode's, and goes back through the normalisation as if the running statistics were those of the batch. D's graph
+    for it normalises `plainly` (`chapters.ch08_gan.dcgan.BatchNorm`): the same numbers, sooner.
 
     Parameters
     ----------
@@ -178,9 +179,9 @@ class AdversarialStep:
         through = lowered_graph(d(image), recipe.dtype)
         d.normalise_plainly(False)
         graphs = []
-        for loss, said in zip(LOSSES[network.loss], (logits, logits, through)):
-            values = loss(mx.sym, said)
-            figures = mx.sym.concat(mx.sym.mean(values), mx.sym.mean(said > 0), dim=0)
+        for loss, answers in zip(LOSSES[network.loss], (logits, logits, through)):
+            values = loss(mx.sym, answers)
+            figures = mx.sym.concat(mx.sym.mean(values), mx.sym.mean(answers > 0), dim=0)
             graphs.append(mx.sym.Group([mx.sym.MakeLoss(values), mx.sym.BlockGrad(figures)]))
         made = lowered_graph(g(code), recipe.dtype)
         self._d = _Learner(d, recipe, updates_per_epoch, 3 if network.penalty else 2, workers)

@@ -23,7 +23,7 @@ class Checkpoint:
         Numbers of epochs whose arrays are not removed when later ones are there.
     """
     def __init__(self, folder, kept=()):
-        self.folder, self._kept = Path(folder), [f'epoch-{epoch:04d}.params' for epoch in kept]
+        self.folder, self._kept = Path(folder), [_name(epoch) for epoch in kept]
         self._latest = self.folder / 'latest.json'
 
     @property
@@ -33,7 +33,7 @@ class Checkpoint:
 
     def keeps(self, epoch):
         """Whether the arrays after so many epochs are not removed when later ones are there."""
-        return f'epoch-{epoch:04d}.params' in self._kept
+        return _name(epoch) in self._kept
 
     def save(self, arrays, state):
         """Replace the checkpoint.
@@ -45,7 +45,7 @@ class Checkpoint:
             Anything that JSON can hold; `state['epoch']` names the file of arrays.
         """
         self.folder.mkdir(exist_ok=True)
-        name = f'epoch-{state["epoch"]:04d}.params'
+        name = _name(state['epoch'])
         with atomic_path(self.folder / name) as beside:
             mx.nd.save(str(beside), arrays)
         with atomic_write(self._latest, text=True) as file:
@@ -104,6 +104,11 @@ class Checkpoint:
         """[(number of epochs, arrays)] of the kept epochs that training has reached."""
         return [(int(name[6:-7]), mx.nd.load(str(self.folder / name))) for name in self._kept
                 if (self.folder / name).exists()]
+
+
+def _name(epoch):
+    """Of the file of arrays after so many epochs."""
+    return f'epoch-{epoch:04d}.params'
 
 
 def model_arrays(network):

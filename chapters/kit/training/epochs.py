@@ -12,7 +12,7 @@ import numpy as np
 
 from data_tools.errors import UserError
 
-# Of two checkpoints: an epoch of a small network takes less time than the disk.
+# Checkpoints are at least so far apart: an epoch of a small network takes less time than to write one.
 SECONDS_APART = 1.0
 
 

@@ -1,4 +1,5 @@
 """The training loop: repeatable, resumable bit for bit, the same on one device and on several."""
+import contextlib
 import json
 import os
 import signal
@@ -16,8 +17,10 @@ import chapters
 from chapters.kit.data.batches import Batches
 from chapters.kit.data.training_data import TrainingData
 from chapters.kit.perform import resume, run_experiment
+from chapters.kit.trained.run import Run
+from chapters.kit.training.checkpoint import Checkpoint
 from chapters.kit.training.compiled_step import CompiledStep
-from chapters.kit.training.epochs import seed_everything
+from chapters.kit.training.epochs import Diverged, seed_everything, train_epochs
 from chapters.kit.training.from_recipe import initialize, make_optimizer
 from chapters.kit.training.recipe import Recipe, convert
 from chapters.kit.training.train import Evaluation, Objective, PlainStep, one_epoch
@@ -107,6 +110,25 @@ def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
     assert _equal(_parameters(whole), _parameters(killed))
     assert resumed['metrics'] == result['metrics']
     assert len((killed / 'history.csv').read_text().splitlines()) == 1 + _CHANGES['epochs']
+
+
+@pytest.mark.parametrize('ending, saved', [
+    ('the last epoch', [1, 4, 7]), ('patience', [1, 4, 5]), ('Diverged', [1, 4, 5]), ('far apart', [1, 2, 3, 4, 5, 6, 7])])
+def test_checkpoints_are_apart_but_for_the_first_the_kept_and_the_last(tmp_path, monkeypatch, ending, saved):
+    numbers = []
+    monkeypatch.setattr(Checkpoint, 'save', lambda self, arrays, state, save=Checkpoint.save: (
+        numbers.append(state['epoch']), save(self, arrays, state)))
+    monkeypatch.setattr('chapters.kit.training.epochs.SECONDS_APART', 0 if ending == 'far apart' else 1000)
+
+    def stop(history):
+        if ending == 'Diverged' and len(history) == 5:
+            raise Diverged(ending)
+        return ending if ending == 'patience' and len(history) == 5 else ''
+    run = Run(replace(chapters.find('3.4.2'), snapshots=(4,)), data='digits', out=tmp_path / 'run')
+    with pytest.raises(Diverged) if ending == 'Diverged' else contextlib.nullcontext():
+        train_epochs(run, 7, lambda epoch, random: {'samples': 1, 'learning_rate': 0.1}, stop=stop,
+                     arrays=lambda: {'a': mx.nd.ones(1)})
+    assert numbers == saved and len((tmp_path / 'run' / 'history.csv').read_text().splitlines()) == 1 + saved[-1]
 
 
 @pytest.mark.parametrize('section', ['3.4.2', '4.4'])
