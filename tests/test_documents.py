@@ -1,7 +1,9 @@
 """The documents: both languages say the same, links lead somewhere, and the commands that they print are commands."""
+import json
 import re
 import shlex
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -60,6 +62,23 @@ def test_links_lead_to_files(path):
 def test_whatever_the_chinese_readme_links_to_is_there_in_chinese():
     for link in re.findall(r'\]\((\S+?\.md)\)', (ROOT / 'README.zh-CN.md').read_text(encoding='utf-8')):
         assert link.endswith('.zh-CN.md') or link in ('README.md', 'docs/RESULTS.md'), link
+
+
+@pytest.mark.parametrize('readme', ['README.md', 'README.zh-CN.md'])
+def test_the_first_table_says_what_was_measured(readme):
+    """The book's accuracies, and the means over the seeds of the fast recipe's runs."""
+    records = json.loads((ROOT / 'docs' / 'RESULTS.json').read_text(encoding='utf-8'))
+    rows = re.findall(r'^\| (\d\S+) \| \S+ \| ([\d.]+)% \| ([\d.]+)% \| ([\d.]+) \|$',
+                      (ROOT / readme).read_text(encoding='utf-8'), re.M)
+    assert len(rows) == 8
+    for section, book, here, minutes in rows:
+        experiment = chapters.find(section)
+        runs = [record for record in records if record['section'] == section and record['recipe_name'] == 'fast'
+                and record['data'] == experiment.data and record['epochs'] == experiment.by('fast').recipe.epochs]
+        accuracy = mean(run['metrics']['validation_accuracy'] for run in runs)
+        assert (book, here) == tuple(f'{100 * value:.2f}' for value in (
+            experiment.figure('validation_accuracy', experiment.data).value, accuracy)), section
+        assert minutes == f"{mean(run['core_seconds'] for run in runs) / 60:.2g}", section
 
 
 @pytest.mark.parametrize('path', [path for path in DOCUMENTS if path.name != 'CHANGELOG.md'], ids=name)
