@@ -87,7 +87,7 @@ SHOWN = {
         '的初值停在 0.0141；约六分之一的初值能学会。'),
     '3.2-l2': Short(
         'Weight decay makes the weights small, and costs little accuracy: the norm of all weights without and with.',
-        '权重衰减使权重变小，正确率几乎不变：有无衰减时全部权重的范数。',
+        '权重衰减使权重变小，准确率几乎不变：有无衰减时全部权重的范数。',
         ('without_weight_norm', 'with_weight_norm')),
     '3.2-l1': Short(
         'A price on every |w| drives two thirds of the weights to zero.',
@@ -95,7 +95,7 @@ SHOWN = {
         ('without_share_near_zero', 'with_share_near_zero')),
     '3.2-dropout': Short(
         'Dropout makes 300 digits harder to learn by heart: right answers in training without and with.',
-        '随机失活使 300 个数字更难死记：有无失活时训练集的正确率。',
+        '随机失活使 300 个数字更难死记：有无失活时训练集的准确率。',
         ('without_train_accuracy', 'with_train_accuracy')),
     '3.2-label-smoothing': Short(
         'Smoothed labels leave the answers as right as before, and less sure of themselves.',
@@ -108,7 +108,7 @@ SHOWN = {
         ('clean_validation_accuracy', 'noisy_validation_accuracy', 'noisy-smoothed_validation_accuracy')),
     '3.2-mixup': Short(
         'Trained on sums of two images the network is less sure of its answers, and about as often right.',
-        '用两张图之和训练，网络不那么自信，正确率相近。',
+        '用两张图之和训练，网络不那么自信，准确率相近。',
         ('without_confidence', 'with_confidence', 'without_validation_accuracy', 'with_validation_accuracy')),
     '3.2-early-stopping': Short(
         'Training ends by itself when validation no longer gains: after a third of the epochs, no worse.',
@@ -195,7 +195,7 @@ SHOWN = {
     '4.4.4-batch512-rate0.2': Short(
         'A higher rate makes up for fewer updates: on MNIST all of what large batches lost. In these 60 updates the '
         'accuracy is like that at the lower rate.',
-        '更高的速率弥补更新次数之少：在 MNIST 上补回全部损失。这里只有 60 次更新，正确率与低速率相近。',
+        '更高的速率弥补更新次数之少：在 MNIST 上补回全部损失。这里只有 60 次更新，准确率与低速率相近。',
         (), {'epochs': 20, 'initializer': 'xavier'}),
     '4.5.2': Short(
         'What is saved and loaded again, in three ways, computes the same, to the last bit or the one before. (Its '
@@ -298,7 +298,7 @@ def _of_zoo(out):
             f'other {len(truth)} digits, which it never saw the like of. Below: digits that 8.3 made of random codes; those '
             'of 8.4, InfoGAN, a column for each value of the code that it found by itself, and another code, which became '
             'the slant, down the rows; and the map of codes of 8.5\'s auto-encoder.',
-            f'在 MNIST 上训练的 3.4.2 网络（验证正确率 {known:.2%}）认对了 {right:.1%} 的这 {len(truth)} 个'
+            f'在 MNIST 上训练的 3.4.2 网络（验证准确率 {known:.2%}）认对了 {right:.1%} 的这 {len(truth)} 个'
             '从未见过的另一种数字。下面依次是：8.3 由随机编码生成的数字；8.4 InfoGAN 的数字，每列对应它自行发现的一个编码值，'
             '自上而下的另一个编码成了倾斜程度；8.5 自编码器的编码地图。'],
         'pictures': [out / 'figures' / f'{name}.png' for name in ('3.4.2-predictions', *codes)],

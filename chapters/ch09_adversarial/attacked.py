@@ -124,7 +124,7 @@ def draw_attacks(rows, title):
     pictures, captions = [], []
     for image, changed, before, after in rows:
         pictures += [image, np.clip(0.5 + 10 * (changed - image), 0, 1), changed]
-        captions += [before, figures.text('noise x 10', '噪音 x 10'), after]
+        captions += [before, figures.text('noise x 10', '噪声 x 10'), after]
     gray = pictures[0].shape[0] == 1  # matplotlib would stretch gray pictures each to its own range
     pictures = [np.repeat(picture, 3, axis=0) for picture in pictures] if gray else pictures
     return figures.image_grid(pictures, captions, columns=3 * (2 if len(rows) > 3 else 1), size=1.9, title=title)

@@ -104,7 +104,7 @@ def hardened(run, data='digits', samples=0, epochs=8, images=100, epsilon=16.0, 
         metrics.update({f'{name}_{what}': victim.accuracy(part, labels) for what, part in shown.items()})
         run.say(f'{name}: ' + ', '.join(f'{what} {metrics[f"{name}_{what}"]:.1%}' for what in shown))
     _draw(run, metrics, list(changes), {
-        'clean': ('as they are', '原图'), 'by_noise': ('noise', '噪音'), 'by_fgsm': ('FGSM', 'FGSM'), 'by_pgd': ('PGD', 'PGD'),
+        'clean': ('as they are', '原图'), 'by_noise': ('noise', '噪声'), 'by_fgsm': ('FGSM', 'FGSM'), 'by_pgd': ('PGD', 'PGD'),
         'by_twice': ('PGD, twice as far', '两倍 PGD'), 'by_nearest': ('nearest (C&W)', '最近（C&W）')},
         figures.text(f'9.2 Adversarial training: {data}, epsilon {epsilon:g} of 255', '对抗训练'), 'training')
     return metrics

@@ -62,10 +62,10 @@ def one_noise_for_all(run, network='digits', images=200, epsilon=32.0, rounds=10
     answers = victim.answers(unseen)
     wrong = np.bincount(answers[answers != labels[half:]], minlength=len(subject.class_names))
     shown = [0.5 + found[0] / (2 * size), *x[half:half + 4], *unseen[:4]]
-    words = [figures.text('the noise', '噪音'), *(subject.class_names[label] for label in labels[half:half + 4]),
+    words = [figures.text('the noise', '噪声'), *(subject.class_names[label] for label in labels[half:half + 4]),
              *(subject.class_names[answer] for answer in answers[:4])]
     run.save_figure(figures.image_grid(_coloured(shown), words, columns=9, title=figures.text(
-        '9.2 One noise for all images', '通用噪音')), 'universal')
+        '9.2 One noise for all images', '通用噪声')), 'universal')
     return {'seen': victim.accuracy(seen, labels[:half]), 'unseen': (answers == labels[half:]).mean(),
             'random_signs': victim.accuracy(random, labels[half:]), 'commonest_mistake': wrong.max() / max(1, len(answers))}
 
@@ -143,7 +143,7 @@ def _coloured(images):
 
 
 EXPERIMENTS = [
-    WorkedExample('9.2-universal', 'One noise for all images', '一个噪音骗过所有图像', function=one_noise_for_all),
+    WorkedExample('9.2-universal', 'One noise for all images', '一个噪声骗过所有图像', function=one_noise_for_all),
     WorkedExample('9.2-patch', 'A patch that may lie anywhere', '放在哪里都行的贴片', function=a_patch,
                   limits={'target': (0, math.inf)}),
 ]

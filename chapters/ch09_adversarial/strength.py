@@ -90,7 +90,7 @@ def _draw_nearest(run, subject, images, close):
 
 EXPERIMENTS = [
     WorkedExample('9.2-epsilon', 'Accuracy over the size of an attack, beside noise of the same size',
-                  '准确率随攻击大小的变化，与同样大小的噪音对照', function=over_epsilon),
+                  '准确率随攻击大小的变化，与同样大小的噪声对照', function=over_epsilon),
 ]
 
 

@@ -94,7 +94,7 @@ export const WORDS = {
   },
   zh: {
     language: 'English', switchLanguage: 'Show this page in English', network: '网络', loading: '正在载入网络……',
-    failed: '出错了：', trainedOn: (data) => `训练数据：${data}`, accuracy: (share) => `，验证正确率 ${share}%`, parameters: '个参数',
+    failed: '出错了：', trainedOn: (data) => `训练数据：${data}`, accuracy: (share) => `，验证准确率 ${share}%`, parameters: '个参数',
     local: '一切都在本浏览器中运行，不向任何地方发送数据。',
 
     draw: '在此书写', drawHint: '用鼠标或手指书写。键盘：方向键移动笔，空格键起落笔，Esc 清除。',
