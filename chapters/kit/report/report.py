@@ -325,7 +325,7 @@ def _copy_curves(result, out):
     if not source.exists():
         return ''
     target = out.parent / 'curves' / f'{result["folder"].name}.png'
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     return target.relative_to(out.parent).as_posix()
 

@@ -3,6 +3,7 @@ import atexit
 import contextlib
 import csv
 import dataclasses
+import errno
 import json
 import os
 import platform
@@ -21,11 +22,11 @@ from chapters.kit.experiment import Experiment, Training, load_experiment
 from chapters.kit.report import figures
 from chapters.kit.runtime import device
 from chapters.kit.trained.zoo import is_of_zoo, run_folder
-from chapters.kit.training.checkpoint import Checkpoint
+from chapters.kit.training.checkpoint import Checkpoint, save_arrays
 from chapters.kit.training.from_recipe import require_known
 from chapters.kit.training.precision import require_dtype
 from chapters.kit.training.workers import Workers
-from data_tools.atomic import atomic_path, atomic_write, make_folder
+from data_tools.atomic import atomic_path, atomic_write, make_folder, write_error
 from data_tools.errors import UserError
 
 
@@ -262,7 +263,14 @@ class Run:
         """The same of a network that takes other samples than the data's, such as codes or boards; `sample`: (1, ...)."""
         device = next(iter(network.collect_params().values())).list_ctx()[0]
         network(mx.nd.array(sample, device))  # builds the graph, if nothing has yet
-        network.export(str(self.folder / 'model'), epochs)
+        with tempfile.TemporaryDirectory(prefix='.', dir=self.folder) as part:
+            try:
+                network.export(os.path.join(part, 'model'), epochs)
+                arrays = mx.nd.load(os.path.join(part, f'model-{epochs:04d}.params'))
+            except mx.MXNetError:  # in a folder of its own: whatever was there is not to be cut short
+                raise write_error(OSError(errno.ENOSPC, ''), self.folder / f'model-{epochs:04d}.params') from None
+            save_arrays(self.folder / f'model-{epochs:04d}.params', arrays)
+            os.replace(os.path.join(part, 'model-symbol.json'), self.folder / 'model-symbol.json')
         self.config['input_shape'] = list(sample.shape[1:])
         self._write_json(self.folder / 'config.json', self.config)
 

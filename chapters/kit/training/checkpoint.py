@@ -1,5 +1,6 @@
 """What a run needs to go on after it was killed: one file of arrays and one of numbers, replaced together."""
 import contextlib
+import errno
 import json
 from pathlib import Path
 
@@ -46,8 +47,7 @@ class Checkpoint:
         """
         self.folder.mkdir(exist_ok=True)
         name = _name(state['epoch'])
-        with atomic_path(self.folder / name) as beside:
-            mx.nd.save(str(beside), arrays)
+        save_arrays(self.folder / name, arrays)
         with atomic_write(self._latest, text=True) as file:
             json.dump(dict(state, arrays=name), file, indent=1)
         for old in self.folder.glob('epoch-*.params'):
@@ -58,12 +58,16 @@ class Checkpoint:
         """(arrays, state) of the last `save`, or None if there was none."""
         if not self._latest.exists():
             return None
+        again = 'damaged checkpoint; start the run again without --resume'
         try:
             state = json.loads(self._latest.read_text(encoding='utf-8'))
-            return mx.nd.load(str(self.folder / state['arrays'])), state
-        except (ValueError, KeyError, mx.MXNetError) as error:
-            raise UserError(f'{self._latest}: damaged checkpoint ({str(error).splitlines()[0]}); start the run '
-                            'again without --resume') from None
+            path = self.folder / state['arrays']
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f'{self._latest}: {again}') from None
+        try:
+            return mx.nd.load(str(path)), state
+        except mx.MXNetError:
+            raise UserError(f'{path}: {"" if path.exists() else "missing, "}{again}') from None
 
     def remembered(self, name, compute):
         """What `compute()` returns; of a run that had got so far before it was stopped, what it was then.
@@ -104,6 +108,24 @@ class Checkpoint:
         """[(number of epochs, arrays)] of the kept epochs that training has reached."""
         return [(int(name[6:-7]), mx.nd.load(str(self.folder / name))) for name in self._kept
                 if (self.folder / name).exists()]
+
+
+def save_arrays(path, arrays):
+    """Write a file of arrays whole or not at all.
+
+    It is read again before it takes its name: MXNet does not notice a disk that has no space for the last bytes.
+
+    Raises
+    ------
+    UserError
+        The disk is full, or refuses the file.
+    """
+    with atomic_path(path) as beside:
+        try:
+            mx.nd.save(str(beside), arrays)
+            mx.nd.load(str(beside))
+        except mx.MXNetError as error:
+            raise OSError(errno.ENOSPC, str(error)) from None
 
 
 def _name(epoch):

@@ -131,6 +131,35 @@ def test_checkpoints_are_apart_but_for_the_first_the_kept_and_the_last(tmp_path,
     assert numbers == saved and len((tmp_path / 'run' / 'history.csv').read_text().splitlines()) == 1 + saved[-1]
 
 
+@pytest.mark.parametrize('most', [400, 855, 900])  # KiB; a checkpoint takes 855.1, so that 855 cuts its last 86 bytes
+def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, most):
+    command = [sys.executable, '-m', 'chapters', 'run', '3.4.2', '--data', 'digits', '--epochs', '2', '--subset', '100',
+               '--out', str(tmp_path / 'run')]
+    done = subprocess.run(['bash', '-c', f'ulimit -f {most}; trap "" XFSZ; exec "$@"', '-', *command], stderr=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, text=True)
+    if most < 900:
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and 'no space left' in done.stderr, done.stderr
+        assert not list(tmp_path.rglob('*.params'))
+    else:
+        assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob('.*'))
+
+
+def test_damaged_arrays_of_a_checkpoint_are_named(tmp_path):
+    checkpoint = Checkpoint(tmp_path / 'checkpoint')
+    checkpoint.save({'a': mx.nd.ones(10)}, {'epoch': 3})
+    arrays = tmp_path / 'checkpoint' / 'epoch-0003.params'
+    arrays.write_bytes(arrays.read_bytes()[:-5])
+    with pytest.raises(UserError, match='epoch-0003.params: damaged checkpoint; start the run again'):
+        checkpoint.load()
+    arrays.unlink()
+    with pytest.raises(UserError, match='epoch-0003.params: missing, damaged checkpoint; '):
+        checkpoint.load()
+    (tmp_path / 'checkpoint' / 'latest.json').write_text('[]')
+    with pytest.raises(UserError, match='latest.json: damaged checkpoint; '):
+        checkpoint.load()
+
+
 @pytest.mark.parametrize('section', ['3.4.2', '4.4'])
 def test_a_run_that_is_killed_while_it_writes_can_be_resumed(tmp_path, section, monkeypatch, every_epoch_saved):
     """Stop at every write of a checkpoint in turn, before and after the rename."""
