@@ -15,6 +15,7 @@ from chapters.ch06_alphago.zero import require, zero_planes
 from chapters.kit.experiment import WorkedExample
 from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
+from chapters.kit.training.checkpoint import whole_arrays
 from chapters.kit.training.epochs import seed_everything
 from chapters.script import run_script
 from data_tools.go.board import BLACK, TO_MOVE, Position
@@ -260,7 +261,8 @@ def alphago_way(run, size=7, komi=8.5, layers=4, filters=32, imitation=600, roun
                **{f'rollouts{number}': played_out(states[:held], komi, number) for number in (1, 10, 100)}}
     errors = {name: np.square(guess - outcomes[:held]).mean() for name, guess in guesses.items()}
     run.export_for(network, 0, np.zeros((1, BOOK, size, size)))  # the value network beside it
-    value.save_parameters(str(run.folder / 'value.params'))
+    with whole_arrays(run.folder / 'value.params') as beside:
+        value.save_parameters(str(beside))
     run.save_figure(_curves(won, results.mean(), errors), 'learning')
     return {'wins_against_imitation': results.mean(), 'matches': matches,
             **{f'{name}_mse': error for name, error in errors.items()},

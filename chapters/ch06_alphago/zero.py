@@ -17,7 +17,7 @@ from chapters.ch06_alphago.networks import AlphaGoZero
 from chapters.kit.experiment import WorkedExample
 from chapters.kit.progress import tqdm
 from chapters.kit.report import figures
-from chapters.kit.training.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from chapters.kit.training.checkpoint import model_arrays, optimizer_arrays, restore_model, restore_optimizer, whole_arrays
 from chapters.kit.training.epochs import seed_everything, train_epochs
 from chapters.script import run_script
 from data_tools.errors import UserError
@@ -318,8 +318,11 @@ def learn_by_search(run, game_of, generations, games, visits, batches, units, fi
                             {'learning_rate': 0.02, 'momentum': 0.9, 'wd': 1e-4}, kvstore=None)
     evaluate = TwoHeads(network, planes_of=game_of.planes_of)
     buffer, generation = [], 0  # what the last generations have played, and how many there were
+    def save_generation(number):
+        with whole_arrays(run.folder / f'generation-{number}.params') as beside:
+            network.save_parameters(str(beside))
     if not run.checkpoint.exists:
-        network.save_parameters(str(run.folder / 'generation-0.params'))
+        save_generation(0)
 
     def of_generation(number):
         loaded = new()
@@ -347,7 +350,7 @@ def learn_by_search(run, game_of, generations, games, visits, batches, units, fi
         losses = learn(network, trainer, tuple(map(np.concatenate, zip(*buffer))), batches,
                        np.random.default_rng([run.seed, generation]))
         if generation in (1, generations // 2):
-            network.save_parameters(str(run.folder / f'generation-{generation}.params'))
+            save_generation(generation)
         return {'samples': len(states), 'learning_rate': rate, 'policy_loss': losses[0], 'value_loss': losses[1],
                 'positions': len(states),
                 'black_wins': float(results[states[:, TO_MOVE] == BLACK].mean())}  # by positions

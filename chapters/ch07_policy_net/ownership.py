@@ -23,7 +23,8 @@ from chapters.ch06_alphago.policy import load_policy, without_history
 from chapters.kit.progress import tqdm
 from chapters.kit.trained.prediction import Predictor, in_both
 from chapters.kit.trained.zoo import refuse_to_change, run_folder
-from data_tools.atomic import atomic_path, atomic_write
+from chapters.kit.training.checkpoint import whole_arrays
+from data_tools.atomic import atomic_write
 from data_tools.errors import Parser, UserError, one_line_errors
 from data_tools.go import sgf
 from data_tools.go.board import BLACK, CELLS, COLOUR, SIZE, TO_MOVE, WHITE, Position
@@ -369,7 +370,7 @@ def main(arguments=None):
     held = max(1, min(games // 20, HELD_GAMES)) * PER_GAME  # whole games
     head = fit_head(policy.network, policy.planes, *(array[held:] for array in examples), options.seed)
     result = {'games': games, **measure(policy, head, *(array[:held] for array in examples))}
-    with atomic_path(Path(options.run) / FILE) as beside:
+    with whole_arrays(Path(options.run) / FILE) as beside:
         head.save_parameters(str(beside))
     with atomic_write(Path(options.run) / 'ownership.json', text=True) as file:
         json.dump(result, file, indent=1)

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from chapters.kit.trained.run import experiment_of, read_config, read_evaluation, run_command
-from data_tools.atomic import atomic_path, atomic_write
+from data_tools.atomic import atomic_path, atomic_write, make_folder
 from data_tools.errors import UserError
 
 _FIGURES = 8  # of a setting, at most: some experiments measure every kernel
@@ -116,6 +116,7 @@ def write_results(folder, out, experiments, find):
         No such folder, or a damaged file.
     """
     out, said = Path(out), []
+    make_folder(out.parent)
     kept = out.with_suffix('.json')
     try:
         known = json.loads(kept.read_text(encoding='utf-8')) if kept.exists() else []
@@ -325,7 +326,7 @@ def _copy_curves(result, out):
     if not source.exists():
         return ''
     target = out.parent / 'curves' / f'{result["folder"].name}.png'
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     shutil.copyfile(source, target)
     return target.relative_to(out.parent).as_posix()
 

@@ -21,6 +21,7 @@ from chapters.kit.networks.layer_table import as_symbol, input_name
 from chapters.kit.trained.run import experiment_of, last_export, read_config
 from chapters.kit.trained.saved import network_of
 from chapters.kit.trained.zoo import results_folder, run_folder
+from chapters.kit.training.checkpoint import whole_arrays
 from data_tools.atomic import atomic_path, atomic_write, make_folder
 from data_tools.errors import UserError
 
@@ -297,7 +298,7 @@ def export_mxnet(graph, folder):
     used = states.union(graph.symbol.list_arguments())
     saved = {f'{"aux" if name in states else "arg"}:{name}': array for name, array in graph.arrays.items()
              if name in used}
-    with atomic_path(folder / 'model-symbol.json') as symbol, atomic_path(folder / 'model-0000.params') as params:
+    with atomic_path(folder / 'model-symbol.json') as symbol, whole_arrays(folder / 'model-0000.params') as params:
         graph.symbol.save(str(symbol))
         mx.nd.save(str(params), saved)
         with warnings.catch_warnings():

@@ -3,7 +3,6 @@ import atexit
 import contextlib
 import csv
 import dataclasses
-import errno
 import json
 import os
 import platform
@@ -22,11 +21,11 @@ from chapters.kit.experiment import Experiment, Training, load_experiment
 from chapters.kit.report import figures
 from chapters.kit.runtime import device
 from chapters.kit.trained.zoo import is_of_zoo, run_folder
-from chapters.kit.training.checkpoint import Checkpoint, save_arrays
+from chapters.kit.training.checkpoint import Checkpoint, whole_arrays
 from chapters.kit.training.from_recipe import require_known
 from chapters.kit.training.precision import require_dtype
 from chapters.kit.training.workers import Workers
-from data_tools.atomic import atomic_path, atomic_write, make_folder, write_error
+from data_tools.atomic import atomic_path, atomic_write, make_folder
 from data_tools.errors import UserError
 
 
@@ -233,7 +232,7 @@ class Run:
     def save_best(self, network):
         """Keep the parameters that early stopping will come back to."""
         self.checkpoint.folder.mkdir(exist_ok=True)
-        with atomic_path(self.checkpoint.folder / 'best.params') as beside:
+        with whole_arrays(self.checkpoint.folder / 'best.params') as beside:
             network.save_parameters(str(beside))
 
     def load_best(self, network):
@@ -263,14 +262,12 @@ class Run:
         """The same of a network that takes other samples than the data's, such as codes or boards; `sample`: (1, ...)."""
         device = next(iter(network.collect_params().values())).list_ctx()[0]
         network(mx.nd.array(sample, device))  # builds the graph, if nothing has yet
-        with tempfile.TemporaryDirectory(prefix='.', dir=self.folder) as part:
-            try:
-                network.export(os.path.join(part, 'model'), epochs)
-                arrays = mx.nd.load(os.path.join(part, f'model-{epochs:04d}.params'))
-            except mx.MXNetError:  # in a folder of its own: whatever was there is not to be cut short
-                raise write_error(OSError(errno.ENOSPC, ''), self.folder / f'model-{epochs:04d}.params') from None
-            save_arrays(self.folder / f'model-{epochs:04d}.params', arrays)
-            os.replace(os.path.join(part, 'model-symbol.json'), self.folder / 'model-symbol.json')
+        name = f'model-{epochs:04d}.params'
+        with atomic_path(self.folder / 'model-symbol.json') as symbol, whole_arrays(self.folder / name) as params, \
+                tempfile.TemporaryDirectory(prefix='.', dir=self.folder) as part:
+            network.export(os.path.join(part, 'model'), epochs)  # which chooses the files' names
+            os.replace(os.path.join(part, 'model-symbol.json'), symbol)
+            os.replace(os.path.join(part, name), params)
         self.config['input_shape'] = list(sample.shape[1:])
         self._write_json(self.folder / 'config.json', self.config)
 

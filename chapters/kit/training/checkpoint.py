@@ -10,6 +10,9 @@ import mxnet as mx
 from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError
 
+# What MXNet says of a file that it could not write to its end, or reads and finds too short.
+_CUT_SHORT = ('FileStream.Write', 'Invalid NDArray file format')
+
 
 class Checkpoint:
     """The folder `checkpoint/` of a run.
@@ -47,7 +50,8 @@ class Checkpoint:
         """
         self.folder.mkdir(exist_ok=True)
         name = _name(state['epoch'])
-        save_arrays(self.folder / name, arrays)
+        with whole_arrays(self.folder / name) as beside:
+            mx.nd.save(str(beside), arrays)
         with atomic_write(self._latest, text=True) as file:
             json.dump(dict(state, arrays=name), file, indent=1)
         for old in self.folder.glob('epoch-*.params'):
@@ -58,16 +62,16 @@ class Checkpoint:
         """(arrays, state) of the last `save`, or None if there was none."""
         if not self._latest.exists():
             return None
-        again = 'damaged checkpoint; start the run again without --resume'
+        again = 'start the run again without --resume'
         try:
             state = json.loads(self._latest.read_text(encoding='utf-8'))
             path = self.folder / state['arrays']
         except (ValueError, KeyError, TypeError):
-            raise UserError(f'{self._latest}: {again}') from None
+            raise UserError(f'{self._latest}: damaged; {again}') from None
         try:
             return mx.nd.load(str(path)), state
         except mx.MXNetError:
-            raise UserError(f'{path}: {"" if path.exists() else "missing, "}{again}') from None
+            raise UserError(f'{path}: {"damaged" if path.exists() else "missing"}; {again}') from None
 
     def remembered(self, name, compute):
         """What `compute()` returns; of a run that had got so far before it was stopped, what it was then.
@@ -110,22 +114,25 @@ class Checkpoint:
                 if (self.folder / name).exists()]
 
 
-def save_arrays(path, arrays):
-    """Write a file of arrays whole or not at all.
+@contextlib.contextmanager
+def whole_arrays(path):
+    """`data_tools.atomic.atomic_path` for a file of arrays that MXNet writes.
 
-    It is read again before it takes its name: MXNet does not notice a disk that has no space for the last bytes.
+    The file is read again before it takes its name: MXNet does not notice a disk that has no space for the last bytes.
 
     Raises
     ------
     UserError
-        The disk is full, or refuses the file.
+        The disk is full, or refuses the file. `path` stays as it was.
     """
     with atomic_path(path) as beside:
         try:
-            mx.nd.save(str(beside), arrays)
+            yield beside
             mx.nd.load(str(beside))
         except mx.MXNetError as error:
-            raise OSError(errno.ENOSPC, str(error)) from None
+            if not any(words in str(error) for words in _CUT_SHORT):  # computing failed, which was waited for only here
+                raise
+            raise OSError(errno.ENOSPC, 'no space') from None
 
 
 def _name(epoch):

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ import chapters
 from chapters.kit.data.batches import Batches
 from chapters.kit.data.training_data import TrainingData
 from chapters.kit.perform import resume, run_experiment
+from chapters.kit.trained.export import export_mxnet, trained_graph
 from chapters.kit.trained.run import Run
-from chapters.kit.training.checkpoint import Checkpoint
+from chapters.kit.trained.saved import load_run
+from chapters.kit.training.checkpoint import Checkpoint, model_arrays, whole_arrays
 from chapters.kit.training.compiled_step import CompiledStep
 from chapters.kit.training.epochs import Diverged, seed_everything, train_epochs
 from chapters.kit.training.from_recipe import initialize, make_optimizer
@@ -131,18 +134,46 @@ def test_checkpoints_are_apart_but_for_the_first_the_kept_and_the_last(tmp_path,
     assert numbers == saved and len((tmp_path / 'run' / 'history.csv').read_text().splitlines()) == 1 + saved[-1]
 
 
-@pytest.mark.parametrize('most', [400, 855, 900])  # KiB; a checkpoint takes 855.1, so that 855 cuts its last 86 bytes
-def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, most):
-    command = [sys.executable, '-m', 'chapters', 'run', '3.4.2', '--data', 'digits', '--epochs', '2', '--subset', '100',
-               '--out', str(tmp_path / 'run')]
-    done = subprocess.run(['bash', '-c', f'ulimit -f {most}; trap "" XFSZ; exec "$@"', '-', *command], stderr=subprocess.PIPE,
-                          stdout=subprocess.DEVNULL, text=True)
-    if most < 900:
-        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and 'no space left' in done.stderr, done.stderr
-        assert not list(tmp_path.rglob('*.params'))
-    else:
-        assert done.returncode == 0, done.stderr
-    assert not list(tmp_path.rglob('.*'))
+@pytest.fixture
+def largest_file():
+    """A function (bytes): no file may be larger, as on a disk that has no more space."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize('missing', [86, 500_000])  # of the first MXNet's own writing says nothing
+def test_a_run_on_a_disk_that_is_full_says_so_in_one_line(tmp_path, missing, largest_file):
+    largest_file(875_606 - missing)  # a checkpoint's bytes
+    done = subprocess.run([sys.executable, '-m', 'chapters', 'run', '3.4.2', '--data', 'digits', '--epochs', '1', '--subset',
+                           '100', '--out', str(tmp_path / 'run')], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and 'no space left' in done.stderr, done.stderr
+    assert not [*tmp_path.rglob('*.params'), *tmp_path.rglob('.*')]
+
+
+@pytest.mark.parametrize('missing', [40, 100_000])
+@pytest.mark.parametrize('what', ['checkpoint', 'best', 'model', 'export'])
+def test_nothing_is_half_written_and_what_was_there_stays(tmp_path, what, missing, largest_file):
+    run, _ = run_experiment(chapters.find('3.4.2').but(epochs=1, train_samples=100), data='digits', out=tmp_path / 'run')
+    network = load_run(run.folder, chapters.find).network
+    network.hybridize()
+    write = {'checkpoint': lambda: run.checkpoint.save(model_arrays(network), {'epoch': 1}),
+             'best': lambda: run.save_best(network), 'model': lambda: run.export(network, 1),
+             'export': lambda: export_mxnet(trained_graph(run.folder, chapters.find), tmp_path / 'run' / 'exported')}[what]
+    write()
+    files = {path: path.read_bytes() for path in run.folder.rglob('*.*') if path.is_file()}
+    written = {'checkpoint': 'checkpoint/epoch-0001.params', 'best': 'checkpoint/best.params', 'model': 'model-0001.params',
+               'export': 'exported/model-0000.params'}[what]
+    largest_file(len(files[run.folder / written]) - missing)
+    with pytest.raises(UserError, match=f'{written}: no space left on this disk'):
+        write()
+    assert {path: path.read_bytes() for path in run.folder.rglob('*.*') if path.is_file()} == files
+
+
+def test_what_fails_while_it_is_written_is_not_taken_for_a_full_disk(tmp_path):
+    with pytest.raises(mx.MXNetError, match='out of memory'), whole_arrays(tmp_path / 'a.params'):
+        raise mx.MXNetError('out of memory')  # of the device, which is waited for here
+    assert not list(tmp_path.iterdir())
 
 
 def test_damaged_arrays_of_a_checkpoint_are_named(tmp_path):
@@ -150,13 +181,13 @@ def test_damaged_arrays_of_a_checkpoint_are_named(tmp_path):
     checkpoint.save({'a': mx.nd.ones(10)}, {'epoch': 3})
     arrays = tmp_path / 'checkpoint' / 'epoch-0003.params'
     arrays.write_bytes(arrays.read_bytes()[:-5])
-    with pytest.raises(UserError, match='epoch-0003.params: damaged checkpoint; start the run again'):
+    with pytest.raises(UserError, match='epoch-0003.params: damaged; start the run again without --resume$'):
         checkpoint.load()
     arrays.unlink()
-    with pytest.raises(UserError, match='epoch-0003.params: missing, damaged checkpoint; '):
+    with pytest.raises(UserError, match='epoch-0003.params: missing; start'):
         checkpoint.load()
     (tmp_path / 'checkpoint' / 'latest.json').write_text('[]')
-    with pytest.raises(UserError, match='latest.json: damaged checkpoint; '):
+    with pytest.raises(UserError, match='latest.json: damaged; start'):
         checkpoint.load()
 
 
