@@ -116,7 +116,6 @@ def write_results(folder, out, experiments, find):
         No such folder, or a damaged file.
     """
     out, said = Path(out), []
-    make_folder(out.parent)
     kept = out.with_suffix('.json')
     try:
         known = json.loads(kept.read_text(encoding='utf-8')) if kept.exists() else []
@@ -134,6 +133,7 @@ def write_results(folder, out, experiments, find):
         found.add(_identity(record))
     said += [f'left out: {path.parent}: not finished; --resume it' for path in Path(folder).rglob('config.json')
              if not (path.parent / 'result.json').exists() and not read_config(path.parent).get('purpose')]
+    make_folder(out.parent)
     by_section = {experiment.section: experiment for experiment in experiments}
     order = {section: number for number, section in enumerate(by_section)}
     chosen = sorted(records.values(), key=lambda record: (

@@ -35,6 +35,8 @@ def test_it_lies_beside_the_runs_and_replaces_no_report_of_others(runs, tmp_path
     assert main(['report']) == 0
     assert '| 2.3.9 |' in Path('runs/RESULTS.md').read_text(encoding='utf-8')
     assert Path('docs/RESULTS.md').read_text() == 'of many runs'
+    assert main(['report', '--out', 'new/folder/RESULTS.md']) == 0 and Path('new/folder/RESULTS.md').exists()
+    assert main(['report', 'nowhere', '--out', 'newer/RESULTS.md']) == 2 and not Path('newer').exists()
 
 
 def test_seeds_of_the_same_settings_share_a_row_with_command_and_curves(runs):
