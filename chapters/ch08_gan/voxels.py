@@ -74,7 +74,8 @@ class VoxelVAE(gluon.HybridBlock):
             self.decoder.add(nn.Conv3DTranspose(4 * width, 2, in_channels=codes), nn.HybridLambda(_leaky_relu))  # 1 to 2
             for factor in (2, 1):
                 self.decoder.add(nn.Conv3DTranspose(factor * width, 4, 2, 1), nn.HybridLambda(_leaky_relu))
-            self.decoder.add(nn.Conv3DTranspose(1, 4, 2, 1))
+            # Empty and filled: from a single channel oneDNN 2.4 cannot go back on every processor.
+            self.decoder.add(nn.Conv3DTranspose(2, 4, 2, 1))
 
     def hybrid_forward(self, F, x, noise):
         mean, log_variance = F.split(self.encoder(x), num_outputs=2, axis=1)  # (N, codes) each
@@ -85,7 +86,8 @@ class VoxelVAE(gluon.HybridBlock):
 
     def logits(self, F, z):
         """Codes (N, codes) to the logit of each voxel, (N, 1, 16, 16, 16)."""
-        return self.decoder(F.reshape(z, (0, 0, 1, 1, 1)))
+        empty, filled = F.split(self.decoder(F.reshape(z, (0, 0, 1, 1, 1))), num_outputs=2, axis=1)
+        return filled - empty
 
     def decoded(self, z):
         """Codes (N, codes), NumPy's, to the probability of each voxel, (N, 16, 16, 16)."""

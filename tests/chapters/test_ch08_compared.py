@@ -79,8 +79,8 @@ def test_shapes_and_their_overlap():
 
 
 def test_gradients_of_voxels_are_not_what_lay_in_memory():
-    for _ in range(8):
-        network = voxels.VoxelVAE()
+    for width in 6 * [8] + [4, 16]:
+        network = voxels.VoxelVAE(width)
         network.initialize(mx.init.Xavier())
         network.hybridize(static_alloc=True)
         x = nd.array(np.random.default_rng(0).random((32, 1, 16, 16, 16)) < 0.3)
