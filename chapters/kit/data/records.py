@@ -203,7 +203,8 @@ def pack_arrays(images, name):
 
 
 def batches_of_part(open_reader, samples, batch_size, workers):
-    """Yield (x, y) of a worker's part of every batch of an epoch, from its own part of the records.
+    """Yield (x, y) of a worker's part of every batch of an epoch, from its own part of the records, again and again where
+    they are fewer than that.
 
     Parameters
     ----------
@@ -213,11 +214,15 @@ def batches_of_part(open_reader, samples, batch_size, workers):
         Of all workers together.
     workers : Workers
     """
-    part, left = workers.share(batch_size), -(-samples // batch_size)
+    part, own, left = workers.share(batch_size), workers.share(samples), -(-samples // batch_size)
+    size = part.stop - part.start
+    read = min(size, own.stop - own.start)  # MXNet wants as many images as a batch has
+    filled = mx.nd.array(np.resize(np.arange(read), size))
     while left:  # a part may be a record shorter than another: all workers must come to the same number of batches
-        for batch in itertools.islice(open_reader(part.stop - part.start), left):
+        for batch in itertools.islice(open_reader(read), left):
             left -= 1
-            yield batch.data[0], batch.label[0]
+            x, y = batch.data[0], batch.label[0]
+            yield (x, y) if read == size else (mx.nd.take(x, filled), mx.nd.take(y, filled))
 
 
 def _iterator(path, shape, batch_size, **settings):

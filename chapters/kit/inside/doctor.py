@@ -239,7 +239,7 @@ class Probe:
         graph = mx.sym.Group([internals[number] for number in shown])
         arrays = {name: self._parameters[name].data() for name in graph.list_arguments()
                   if name in self._parameters}
-        self._look = graph.bind(x.context, dict(arrays, data=x), grad_req='null', aux_states={
+        self._look = graph.bind(x.context, dict(arrays, data=x), args_grad={'data': nd.zeros_like(x)}, aux_states={
             name: self._parameters[name].data() for name in graph.list_auxiliary_states()})
 
     @staticmethod

@@ -104,6 +104,17 @@ def test_fewer_samples_are_the_first_of_the_pack(folder, tmp_path, monkeypatch):
     assert not list((tmp_path / '.bookcnn').rglob('*.rec'))
 
 
+@pytest.mark.parametrize('samples', [1, 20, 49, 50, 51])
+def test_a_batch_of_more_samples_than_there_are_has_them_again(folder, samples, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    data = load(folder, '', train_samples=samples)
+    batches = [x.asnumpy() for x, _ in data.stream(np.random.default_rng(0))]
+    assert [len(x) for x in batches] == [50] * -(-samples // 50)
+    if samples < 50:
+        counts = np.unique(batches[0].reshape(50, -1), axis=0, return_counts=True)[1]
+        assert len(counts) == samples and counts.max() - counts.min() <= 1
+
+
 def test_images_of_another_size_are_brought_to_it_and_that_is_said(folder):
     data = load(folder, 'crop=14 mirror')
     assert data.train_x.shape[1:] == data.validation_x.shape[1:] == (3, 14, 14)

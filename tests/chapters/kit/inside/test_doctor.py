@@ -10,8 +10,10 @@ from mxnet.gluon import nn
 
 import chapters
 from chapters.__main__ import main
-from chapters.kit.inside.doctor import examine
+from chapters.kit.inside.doctor import Probe, examine
 from chapters.kit.trained.run import Run
+from chapters.kit.training.from_recipe import initialize
+from chapters.kit.training.train import Objective
 
 
 class Stack(gluon.HybridBlock):
@@ -158,3 +160,12 @@ def test_images_are_shown_as_the_network_gets_them(section, data, changes, tmp_p
     plain = Run(chapters.find('4.4'), 'digits', out=tmp_path / 'plain', quiet=True)
     examine(plain)
     assert not (plain.folder / 'figures' / 'augmented.png').exists()
+
+
+def test_what_flows_through_a_residual_network_is_seen():
+    """MXNet's graph of fused layers, which it makes for prediction alone, cannot say what flows between them."""
+    experiment = chapters.find('5.5.7').but(units=(1, 1, 1), filters=(4, 4, 8, 8))
+    network, x = experiment.build(), np.random.default_rng(0).uniform(0, 255, (2, 3, 28, 28)).astype(np.float32)
+    initialize(network, experiment.recipe, x, [mx.cpu()])
+    probe = Probe(network, Objective(network, experiment.objective), mx.nd.array(x), mx.nd.array([0, 1]))
+    assert len(probe()['activations']) > 5 and all(np.isfinite(values).all() for values in probe()['activations'].values())
