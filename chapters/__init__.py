@@ -9,21 +9,17 @@ import json
 import re
 import time
 import zlib
-from importlib import metadata
 from pathlib import Path
 
 from chapters.kit.runtime import prepare
 from data_tools.errors import UserError
+from data_tools.facts import version
 
 prepare()  # before anything imports MXNet
 
 _HERE = Path(__file__).parent
 _BEGAN = time.time_ns()
-_VERSION = _HERE.parent / 'VERSION'  # of a clone; what is installed knows its own
-try:
-    __version__ = _VERSION.read_text().strip() if _VERSION.exists() else metadata.version('bookcnn')
-except metadata.PackageNotFoundError:  # the code alone, copied somewhere
-    __version__ = 'unknown'
+__version__ = version()
 
 
 def scripts():

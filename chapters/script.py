@@ -55,6 +55,8 @@ def changes_of(options):
     changes = {name: getattr(options, name) for name in ('epochs', 'batch_size', 'learning_rate', 'dtype')
                if getattr(options, name, None) is not None}
     if getattr(options, 'subset', None) is not None:
+        if options.subset < 1:
+            raise UserError(f'--subset {options.subset}: give a number from 1 on; without --subset all samples are taken')
         changes['train_samples'] = options.subset
     for text in options.set:
         name, equals, value = text.partition('=')
@@ -78,6 +80,13 @@ def run_all(experiments, options):
     from chapters.kit.training.workers import join, larger_batch
     if options.resume and experiments:
         raise UserError('--resume takes everything from the run folder: leave out the section')
+    if options.resume:
+        parser = Parser()
+        add_run_options(parser)
+        given = [name for name, usual in vars(parser.parse_args([])).items()
+                 if name != 'resume' and getattr(options, name) != usual]
+        if given:
+            raise UserError('--resume takes everything from the run folder: leave out --' + given[0].replace('_', '-'))
     if options.out and len(experiments) > 1:
         raise UserError('--out holds one run: give one section, or leave it out')
     if options.data and experiments and not any(isinstance(experiment, Training) for experiment in experiments):

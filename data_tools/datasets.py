@@ -141,7 +141,7 @@ def seen_in(folder: Path) -> str:
     if not folder.is_dir():
         return f'{folder} (no such folder)'
     present = [path.name for path in _entries(folder)]
-    return f'{folder} (holds {_first_few(present, 3) if present else "nothing"})'
+    return f'{folder} (holds {first_few(present, 3) if present else "nothing"})'
 
 
 def folders_of(name: str, data_root: Optional[PathLike]) -> List[Path]:
@@ -224,7 +224,7 @@ def load_idx_folder(folder: Path, name: str = '') -> Optional[ImageDataset]:
                 f'{folder}')
         absent = [label for label in range(count) if label not in labels_seen]
         if absent:
-            note += f'; no training image has label {_first_few(absent, 5)}'
+            note += f'; no training image has label {first_few(absent, 5)}'
     said = (f'four IDX files of {folder}: {len(train_labels):,} images for training, {len(test_labels):,} to validate, '
             f'{_size(train_images)}')
     return ImageDataset(name, train_images, train_labels, test_images, test_labels, class_names,
@@ -267,7 +267,8 @@ def _size(images: np.ndarray) -> str:
     return 'x'.join(map(str, images.shape[1:]))
 
 
-def _first_few(items: Sequence[Any], number: int) -> str:
+def first_few(items: Sequence[Any], number: int = 3) -> str:
+    """The first of the items in words, with dots where there are more."""
     return ', '.join(map(str, items[:number])) + (', ...' if len(items) > number else '')
 
 

@@ -28,8 +28,8 @@ def one_line_errors(main: Callable[..., Any]) -> Callable[..., Any]:
         except UserError as error:
             print('error: ' + ' '.join(str(error).split()), file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print('stopped', file=sys.stderr)
+        except KeyboardInterrupt as error:
+            print(str(error) or 'stopped', file=sys.stderr)
             return 130
         except BrokenPipeError:  # `... | head` closed our output; keep Python from complaining at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

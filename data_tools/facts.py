@@ -1,6 +1,7 @@
 """What is known of a pack when it is made: `PREFIX.json`, which `recordio.read_facts` reads."""
 import hashlib
 import json
+from pathlib import Path
 from typing import IO, Any, Dict, List, Optional, Sequence, Tuple
 from typing import Counter as CounterOf
 
@@ -12,7 +13,10 @@ MOST_LABELS, MOST_SHAPES = 10_000, 1000
 
 
 def version() -> str:
-    """The version of this project; 'unknown' where it runs without being installed."""
+    """The version of this project: that of the clone, or that which is installed; 'unknown' of a copy of this package alone."""
+    of_clone = Path(__file__).parents[1] / 'VERSION'
+    if of_clone.exists():
+        return of_clone.read_text(encoding='utf-8').strip()
     try:
         from importlib.metadata import PackageNotFoundError, version
         return version('bookcnn')

@@ -57,6 +57,7 @@ from data_tools.datasets import (
     NAMES,
     ImageDataset,
     check_root,
+    first_few,
     folders_of,
     load,
     load_idx_folder,
@@ -245,14 +246,14 @@ def _packs_in(folder: Path, prefix: Optional[str] = None) -> Optional[Packs]:
         if shards:
             raise UserError(f'{folder / shards}: is a part of a pack; put them together with `python -m data_tools rec '
                             'merge`')
-        raise UserError(f'{folder}: holds {_first_few(names)}, but a set is one pack for training and one to validate '
+        raise UserError(f'{folder}: holds {first_few(names)}, but a set is one pack for training and one to validate '
                         f'(train.rec and val.rec, or NAME_train.rec and NAME_val.rec); `python -m data_tools rec split '
                         f'{folder / names[0]} {folder / "data"} --split train=0.9,val=0.1` makes them')
     if '' in sets and sets[''] in whole:
         whole = [sets['']]
     if len(whole) > 1:
         prefixes = [each[:-1] for each, parts in sets.items() if parts in whole]
-        raise UserError(f'{folder}: holds packs of several sets, {_first_few(prefixes)}; give one of them, such as '
+        raise UserError(f'{folder}: holds packs of several sets, {first_few(prefixes)}; give one of them, such as '
                         f'{folder / prefixes[0]}')
     parts = whole[0]
     train, (validation, *aside) = parts['train'], [parts[part] for part in VALIDATION if part in parts]
@@ -263,7 +264,7 @@ def _packs_in(folder: Path, prefix: Optional[str] = None) -> Optional[Packs]:
     said = (f'packs {train.name} and {validation.name} of {folder}: {_count(train):,} images for training, '
             f'{_count(validation):,} to validate')
     if aside:
-        said += f'; {_first_few([path.name for path in aside])} left aside'
+        said += f'; {first_few([path.name for path in aside])} left aside'
     return _with_classes(folder.name, train, validation, '', said)
 
 
@@ -566,12 +567,12 @@ def _pack(tree: _Folder, layout: _Layout, split: float, folder: Path) -> Dict[st
         bad = [row for part in ('train', 'val') for row in _bad(folder / f'{part}.bad.csv')]
         if bad:
             line = (f'{len(bad):,} of {total:,} files are broken and left out: '
-                    + _first_few([f'{path} ({reason})' for path, reason in bad]))
+                    + first_few([f'{path} ({reason})' for path, reason in bad]))
             print(line, file=sys.stderr)
             notes.insert(0, line)
         how = '' if layout.validation else f' (split {split:g}, seed {SEED})'
         if layout.aside:
-            how += f' ({_first_few(layout.aside)} left aside)'
+            how += f' ({first_few(layout.aside)} left aside)'
         about = {'what': "CIFAR-10's batches in" if layout.batches else 'class folders of', 'how': how,
                  'note': '; '.join(notes)}
         with atomic_write(folder / 'about.json', text=True) as file:
@@ -608,14 +609,14 @@ def _class_folders(path: Path, layout: _Layout, split: float) -> Tuple['Source',
                                 'are to have the same class folders')
         absent = [name for name in names if name not in others]
         if absent:
-            notes.append(f'{layout.validation} has no images of {_first_few(absent)}')
+            notes.append(f'{layout.validation} has no images of {first_few(absent)}')
         return train, _Part(validation, range(validation.count), train.classes, validation.bad), notes
     chosen, left, single = _divide(train, split)
     if not left:
         raise UserError(f'{path / layout.train}: no class has two images, so that none can be '
                         'set aside to validate; add some')
     if single:
-        alone = _first_few([train.path(number).split('/')[0] for number in single])
+        alone = first_few([train.path(number).split('/')[0] for number in single])
         notes.append(f'{alone} with a single image: trained on, never validated')
     return _Part(train, chosen, train.classes, train.bad), _Part(train, left, train.classes), notes
 
@@ -691,7 +692,3 @@ class _Part:
 
     def fingerprint(self) -> str:
         return f'{self.source.fingerprint()} {zlib.crc32(self.numbers.tobytes())} {self.classes}'
-
-
-def _first_few(items: Sequence[Any], number: int = 3) -> str:
-    return ', '.join(map(str, items[:number])) + (', ...' if len(items) > number else '')

@@ -444,6 +444,10 @@ class _Archive(Folder):
                 if not '/'.join(parts).startswith(prefix):
                     continue
                 parts = parts[prefix.count('/'):]
+                if name.endswith('/'):  # of a folder: a class, even if nothing is in it
+                    if len(parts) == 1 and not self._ignored(parts[0]):
+                        names.setdefault(parts[0], {})
+                    continue
                 folder, name = (parts[0], '/'.join(parts[1:])) if len(parts) > 1 else ('', parts[0])
                 if self._ignored(folder):
                     continue
@@ -465,7 +469,7 @@ class _Archive(Folder):
         self._number(trees, list(loose), self.shown)
 
     def list_members(self) -> Iterator[Tuple[str, Any]]:
-        """(name, what `head` and `read` find it by) of the files."""
+        """(name, what `head` and `read` find it by) of the files, and (name with a / behind it, anything) of the folders."""
         raise NotImplementedError
 
     def head(self, member: Any) -> bytes:
@@ -558,7 +562,7 @@ class Zip(_Archive):
             if stat.S_ISLNK(mode):
                 _safe_link(self.file_path, name, self.archive.read(info).decode('utf-8', 'replace'))
                 self.bad.append((name, 'a link'))
-            elif not name.endswith('/'):
+            else:
                 yield name, info
 
     def _name(self, info: zipfile.ZipInfo) -> str:
@@ -613,6 +617,8 @@ class _Tar(_Archive):
             elif member.issym():
                 _safe_link(self.file_path, name, member.linkname, os.path.dirname(name))
                 self.bad.append((name, 'a link'))
+            elif member.isdir():
+                yield f'{name}/', (0, 0)
             elif member.isreg():
                 files[member.name] = self.remember(member)
                 yield name, files[member.name]

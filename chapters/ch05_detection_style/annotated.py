@@ -17,7 +17,7 @@ from chapters.kit.data.augmentation import Augmentation
 from chapters.kit.data.pictures import read_picture
 from chapters.kit.data.training_data import TrainingData
 from data_tools.annotations import open_coco, open_voc
-from data_tools.datasets import HOME, check_root, folders_of
+from data_tools.datasets import HOME, check_root, first_few, folders_of
 from data_tools.errors import UserError
 from data_tools.sources import Listing
 
@@ -137,7 +137,7 @@ def _lists_of(folder, name):
     if not len(train) or not len(test):
         raise UserError(f'{name}: too few pictures: {len(train)} to train on, {len(test)} to validate')
     return train, test, '; '.join([f'{name}: {taken}: {len(train)} pictures for training, {len(test)} to validate, '
-                                   f'{len(train.classes)} classes ({", ".join(train.classes[:5])})', *notes])
+                                   f'{len(train.classes)} classes ({first_few(train.classes, 5)})', *notes])
 
 
 @contextlib.contextmanager

@@ -527,7 +527,10 @@ def load_experiment(address):
         if str(path.parent) not in sys.path:
             sys.path.insert(0, str(path.parent))
         sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except ModuleNotFoundError as error:
+            raise UserError(f'{path}: it imports {error.name}, which is not installed here') from None
         address = f'{path}:{name}'
     else:
         try:

@@ -1,6 +1,9 @@
 """From an experiment to a finished run folder."""
+import contextlib
+import errno
+import fcntl
 import json
-import sys
+import os
 
 from chapters.kit.trained.run import Run, experiment_of, last_export, read_config
 from chapters.kit.trained.zoo import refuse_to_change
@@ -27,20 +30,36 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
         The run, and what stands in its `result.json`.
     """
     run = workers.together(lambda: _begin(experiment, resume, workers, **settings))
-    run.say(run.heading)
+    with _alone(run.folder):
+        run.say(run.heading)
+        try:
+            return perform(run) if workers.size == 1 else _perform_together(run)
+        except KeyboardInterrupt:
+            if not run.checkpoint.exists:
+                run.remove_if_empty()
+                raise
+            raise KeyboardInterrupt('\nstopped; to go on from what was kept last: python -m chapters run --resume '
+                                    f'{run.folder}') from None
+        except Exception:
+            if not resume:
+                run.remove_if_empty()
+            raise
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """Hold a run folder, so that no second program goes on with the run meanwhile; the system lets it go when this one ends."""
+    held = os.open(folder, os.O_RDONLY)
     try:
-        return perform(run) if workers.size == 1 else _perform_together(run)
-    except KeyboardInterrupt:
-        if run.checkpoint.exists:
-            print(f'\nstopped; to go on from what was kept last: python -m chapters run --resume {run.folder}',
-                  file=sys.stderr)
-        else:
-            run.remove_if_empty()
-        raise
-    except UserError:
-        if not resume:
-            run.remove_if_empty()
-        raise
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            os.close(held)
+            raise UserError(f'{folder}: another program is running it; wait for that one, or stop it') from None
+    try:  # where the file system knows no locks, without
+        yield
+    finally:
+        os.close(held)
 
 
 def shortened(experiment, data='', changes=()):

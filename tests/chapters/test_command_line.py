@@ -117,15 +117,28 @@ def test_a_section_that_is_not_there_suggests_those_that_begin_so(capsys, sectio
     assert near in _mistake(capsys, 'run', section).split('did you mean')[1]
 
 
+@pytest.mark.parametrize('change, words', [
+    (lambda config: [config], 'it is no object'), (lambda config: {'name': 'a web page'}, 'it has no section'),
+    (lambda config: {**config, 'seed': '1'}, "seed is '1'"),
+    (lambda config: {name: value for name, value in config.items() if name != 'facts'}, 'it has no facts')])
+def test_a_folder_of_another_program_is_no_run(tmp_path, capsys, change, words):
+    config = json.loads((ROOT / 'chapters' / 'zoo' / '3.4.2' / 'config.json').read_text(encoding='utf-8'))
+    (tmp_path / 'config.json').write_text(json.dumps(change(config)))
+    for command in (['predict', tmp_path, ROOT / 'docs' / 'RESULTS.png'], ['evaluate', tmp_path], ['run', '--resume', tmp_path]):
+        assert words in _mistake(capsys, *command)
+
+
 def test_ctrl_c_prints_how_to_go_on_and_a_finished_run_says_that_it_is(tmp_path, capsys):
     command = [sys.executable, '-m', 'chapters', 'run', '3.4.2', '--data', 'digits', '--epochs', '1000', '--out',
                str(tmp_path / 'run')]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while not process.stdout.readline().startswith('epoch 2'):
             assert process.poll() is None
+        assert 'another program is running it' in _mistake(capsys, 'run', '--resume', tmp_path / 'run')
         process.send_signal(signal.SIGINT)
         _, error = process.communicate()
     assert process.returncode == 130 and f'python -m chapters run --resume {tmp_path / "run"}' in error
+    assert error.count('stopped') == 1
     assert main(['run', '3.4.2', '--data', 'digits', '--epochs', '1', '--out', str(tmp_path / 'done')]) == 0
     assert 'is finished' in _mistake(capsys, 'run', '--resume', tmp_path / 'done')
 
@@ -313,6 +326,10 @@ def test_missing_file(tmp_path, capsys):
     (['run', '5.3', '--set', 'small_pixels=16', '--set', 'small_epochs=1'], ['5.3', 'small_pixels']),
     (['run'], ['section']),
     (['run', '--resume', 'nowhere'], ['nowhere']),
+    (['run', '--resume', 'nowhere', '--batch-size', '8'], ['--resume', 'leave out --batch-size']),
+    (['run', '3.4.2', '--data', 'digits', '--subset', '0'], ['--subset 0']),
+    (['rate', '3.4.2', '--data', 'digits', '--set', 'initializer=uniform(1e20)'], ['lowest rate', 'doctor']),
+    (['predict', 'zoo:7.2-small', str(ROOT / 'docs' / 'RESULTS.png')], ['RESULTS.png', '36x19x19']),
     (['show', '0.0'], ['0.0']),
     (['report', 'nowhere'], ['nowhere']),
 ])

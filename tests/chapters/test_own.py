@@ -181,9 +181,11 @@ def test_a_run_of_ones_own_goes_on_and_is_reported(place, trained, capsys, monke
 
 @pytest.mark.parametrize('address, words', [
     ('nowhere.py:NET', ['no file']), ('own.py:NAME', ['no experiment of that name', 'MINE']),
-    ('nowhere.module:NET', ['no module nowhere']), ('own.py:np', ['no experiment'])])
+    ('nowhere.module:NET', ['no module nowhere']), ('own.py:np', ['no experiment']),
+    ('lacks.py:NET', ['lacks.py', 'nowhere_at_all', 'not installed'])])
 def test_an_address_that_leads_nowhere(tmp_path, monkeypatch, capsys, address, words):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / 'lacks.py').write_text('import nowhere_at_all')
     (tmp_path / 'own.py').write_text('import numpy as np\nfrom chapters.kit.experiment import WorkedExample\n'
                                      "MINE = WorkedExample('mine', 'Mine', function=lambda run: {'one': 1})\n")
     assert main(['run', address, '--data', 'digits']) == 2

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from data_tools.idx import write_idx
-from data_tools.recordio import read_images, read_list, read_listed
+from data_tools.recordio import read_facts, read_images, read_list, read_listed
 from data_tools.sources import CIFAR_PICKLES
 
 ENDINGS = ('.rec', '.idx', '.lst', '.crc', '.classes.txt')
@@ -59,6 +59,7 @@ def test_workers_order_of_the_folder_and_chunks_do_not_change_a_byte(tmp_path, p
 
 @pytest.mark.parametrize('kind', ['tar', 'tar.gz', 'tar.bz2', 'tar.xz', 'zip'])
 def test_an_archive_gives_the_pack_of_its_folder(tmp_path, photos, command, kind, monkeypatch):
+    (photos / 'aardvark').mkdir()  # a class without images, and the first
     assert command('pack', photos, tmp_path / 'a', '--workers', 1)[0] == 0
     archive = tmp_path / f'photos.{kind}'
     if kind == 'zip':
@@ -68,6 +69,7 @@ def test_an_archive_gives_the_pack_of_its_folder(tmp_path, photos, command, kind
             tar.add(photos, 'photos')
     assert command('pack', f'{archive}/photos', tmp_path / 'b', '--workers', 1)[0] == 0
     assert files_of(tmp_path / 'a') == files_of(tmp_path / 'b')
+    assert read_facts(tmp_path / 'a.rec')['version'] == (Path(__file__).parents[2] / 'VERSION').read_text().strip()
     if kind.startswith('tar.'):  # read in several passes, when it is larger than memory may be
         monkeypatch.setattr('data_tools.sources.STREAM_WINDOW', 3000)
         monkeypatch.setattr('data_tools.pack.CHUNK_IMAGES', 12)

@@ -14,6 +14,7 @@ from chapters.kit.trained.run import save_figure
 from chapters.kit.training.epochs import seed_everything
 from chapters.kit.training.from_recipe import initialize, make_optimizer
 from chapters.kit.training.train import Objective, make_step
+from data_tools.errors import UserError
 
 _LOWEST, _HIGHEST = 1e-5, 10.0
 _SMOOTHING = 0.95
@@ -35,6 +36,11 @@ def find_rate(run, updates=200):
     (rates, losses, suggestion) : (numpy.ndarray, numpy.ndarray, float)
         Losses are smoothed. The suggestion is half the rate at which the smoothed loss was least, for the least is
         the brink: past it the loss rises.
+
+    Raises
+    ------
+    UserError
+        The loss falls at no rate.
     """
     recipe, data, devices = run.recipe, run.data, run.devices
     random = seed_everything(run.seed)
@@ -58,13 +64,20 @@ def find_rate(run, updates=200):
         rates.append(optimizer.lr_scheduler(update))
         losses.append(smooth)
     rates, losses = np.array(rates), np.array(losses)
+    if not len(losses) or losses.argmin() == 0:
+        raise UserError(f'{run.experiment.section}: the loss was least at the lowest rate, {_LOWEST:g}, or is no number there: no '
+                        f'rate to suggest; python -m chapters doctor {run.experiment.section} looks for the reason')
     return rates, losses, float(rates[losses.argmin()]) / 2
 
 
 def find_and_draw(run):
     """`find_rate`, with its picture in the run folder; prints what it found."""
     import matplotlib.pyplot as plt
-    rates, losses, suggestion = find_rate(run)
+    try:
+        rates, losses, suggestion = find_rate(run)
+    except UserError:
+        run.remove_if_empty()
+        raise
     figure, axis = plt.subplots(figsize=(5.5, 3.6))
     axis.semilogx(rates, losses)
     axis.axvline(suggestion, color='C1', linestyle='--', label=f'suggested {suggestion:.2g}')

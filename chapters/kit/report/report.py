@@ -43,8 +43,10 @@ def finished_runs(folder):
             result['metrics'].update((name, {'last': value}) for name, value in read_evaluation(path.parent).items())
         except FileNotFoundError:
             raise UserError(f'{path.parent}: has a result but no config.json; not a whole run folder') from None
-        except ValueError:
-            raise UserError(f'{path.parent}: damaged JSON; run it again') from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise UserError(f'{path}, or a .json beside it: damaged; run it again, or move its folder away') from None
+        if not isinstance(result['config'], dict) or not {'section', 'seed', 'command', 'data'} <= set(result):
+            raise UserError(f'{path}: not of a run of this program; move its folder away')
         for name in ('section', 'seed', 'command', 'data'):
             if result[name] != result['config'][name]:
                 raise UserError(f'{path.parent}: {name} in result.json is {result[name]!r}, in config.json '

@@ -393,6 +393,11 @@ def validation_accuracy(folder):
         return None
 
 
+# What every run's `config.json` has.
+_OF_CONFIG = {**dict.fromkeys(('section', 'title', 'title_zh', 'data', 'data_root', 'device', 'form', 'short', 'command'), str),
+              **dict.fromkeys(('facts', 'recipe', 'sizes'), dict), 'seed': int, 'init': (str, type(None))}
+
+
 def read_config(folder):
     """`config.json` of a run folder, or of `zoo:NAME`.
 
@@ -403,11 +408,17 @@ def read_config(folder):
     """
     path = run_folder(folder) / 'config.json'
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        config = json.loads(path.read_text(encoding='utf-8'))
     except OSError:
         raise UserError(f'{folder}: not a run folder (it has no config.json)') from None
     except ValueError:
         raise UserError(f'{path}: damaged, not JSON') from None
+    wrong = 'it is no object' if not isinstance(config, dict) else ', '.join(
+        f'{name} is {config[name]!r}' if name in config else f'it has no {name}'
+        for name, kind in _OF_CONFIG.items() if not isinstance(config.get(name), kind))
+    if wrong:
+        raise UserError(f'{path}: of no run of this program, or changed since: {wrong[:200]}')
+    return config
 
 
 def read_evaluation(folder):

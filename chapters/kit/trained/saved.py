@@ -11,6 +11,7 @@ from chapters.kit.proof.symbolic import load_into
 from chapters.kit.trained.run import experiment_of, last_export, read_config, save_figure
 from chapters.kit.trained.zoo import results_folder, run_folder
 from chapters.kit.training.checkpoint import Checkpoint, restore_model
+from data_tools.datasets import first_few
 from data_tools.errors import UserError
 
 
@@ -74,9 +75,8 @@ class SavedRun:
                             ) from None
         if data.facts.shape != facts.shape or data.class_names != facts.class_names:
             raise UserError(f'{self.folder}: was trained on {len(facts.class_names)} classes '
-                            f'({", ".join(facts.class_names[:5])}, ...) of samples {facts.shape}; '
-                            f'{data.name} has {len(data.class_names)} '
-                            f'({", ".join(data.class_names[:5])}, ...) of {data.facts.shape}')
+                            f'({first_few(facts.class_names, 5)}) of samples {facts.shape}; {data.name} has '
+                            f'{len(data.class_names)} ({first_few(data.class_names, 5)}) of {data.facts.shape}')
         if not name and facts.packed and data.packed != facts.packed:
             anew = 'its packs have been made anew since it was trained'
             data = replace(data, note=f'{data.note}; {anew}' if data.note else anew)
@@ -98,8 +98,11 @@ class SavedRun:
         Raises
         ------
         UserError
-            No such file, or no image.
+            No such file, or no image; the network takes no images.
         """
+        if len(self.facts.shape) != 3 or self.facts.shape[0] not in (1, 3):
+            raise UserError(f'{path}: {self.config["section"]} takes no images, but samples of '
+                            f'{"x".join(map(str, self.facts.shape))} numbers')
         return sample_of(read_picture(path, self.facts.shape[0]), self.facts)
 
     def read_images(self, paths, wrong=None):

@@ -7,6 +7,7 @@ from pathlib import Path
 import joblib
 import mxnet as mx
 
+from chapters.kit.trained.zoo import checksum
 from data_tools.atomic import atomic_path, atomic_write
 from data_tools.errors import UserError
 
@@ -53,7 +54,7 @@ class Checkpoint:
         with whole_arrays(self.folder / name) as beside:
             mx.nd.save(str(beside), arrays)
         with atomic_write(self._latest, text=True) as file:
-            json.dump(dict(state, arrays=name), file, indent=1)
+            json.dump(dict(state, arrays=name, sha256=checksum(self.folder / name)), file, indent=1)
         for old in self.folder.glob('epoch-*.params'):
             if old.name != name and old.name not in self._kept:
                 old.unlink()
@@ -69,8 +70,10 @@ class Checkpoint:
         except (ValueError, KeyError, TypeError):
             raise UserError(f'{self._latest}: damaged; {again}') from None
         try:
+            if state.get('sha256') not in (None, checksum(path)):  # MXNet notices a short file, but not other numbers in it
+                raise ValueError
             return mx.nd.load(str(path)), state
-        except mx.MXNetError:
+        except (mx.MXNetError, OSError, ValueError):
             raise UserError(f'{path}: {"damaged" if path.exists() else "missing"}; {again}') from None
 
     def remembered(self, name, compute):

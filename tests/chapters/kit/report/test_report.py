@@ -203,6 +203,15 @@ def test_what_evaluate_found_later_stands_in_the_report(runs, tmp_path):
     assert '| validation accuracy over ten crops |  | 0.875, 1 of 2 seeds |' in text
 
 
+@pytest.mark.parametrize('content', ['', '[]', '{}', '{"metrics": 3}', '{"metrics": {}, "section": "4.4"}'])
+def test_a_damaged_result_is_named(runs, tmp_path, capsys, content):
+    shutil.copytree(runs / 'seed0', tmp_path / 'seed0')
+    (tmp_path / 'seed0' / 'result.json').write_text(content)
+    assert main(['report', str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / 'seed0' / 'result.json') in line
+
+
 def test_a_run_that_is_not_what_it_says_is_left_out(runs, tmp_path):
     def changed(name, file, change):
         shutil.copytree(runs / 'seed0', tmp_path / name)
