@@ -12,8 +12,8 @@ import zlib
 from pathlib import Path
 
 from chapters.kit.runtime import prepare
+from data_tools import version
 from data_tools.errors import UserError
-from data_tools.facts import version
 
 prepare()  # before anything imports MXNet
 

@@ -1,27 +1,15 @@
 """What is known of a pack when it is made: `PREFIX.json`, which `recordio.read_facts` reads."""
 import hashlib
 import json
-from pathlib import Path
 from typing import IO, Any, Dict, List, Optional, Sequence, Tuple
 from typing import Counter as CounterOf
 
+from data_tools import version
 from data_tools.recordio import parse_image, read_record
 
 # Of a pack whose channels are measured: images, pixels that are decoded, and of each image pixels that count.
 SAMPLE, SAMPLE_PIXELS, COUNTED = 1000, 1 << 24, 4096
 MOST_LABELS, MOST_SHAPES = 10_000, 1000
-
-
-def version() -> str:
-    """The version of this project: that of the clone, or that which is installed; 'unknown' of a copy of this package alone."""
-    of_clone = Path(__file__).parents[1] / 'VERSION'
-    if of_clone.exists():
-        return of_clone.read_text(encoding='utf-8').strip()
-    try:
-        from importlib.metadata import PackageNotFoundError, version
-        return version('bookcnn')
-    except PackageNotFoundError:
-        return 'unknown'
 
 
 def pack_facts(file: IO[bytes], size: int, offsets: Sequence[int], labels: CounterOf[Optional[float]],

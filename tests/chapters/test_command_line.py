@@ -124,7 +124,8 @@ def test_a_section_that_is_not_there_suggests_those_that_begin_so(capsys, sectio
 def test_a_folder_of_another_program_is_no_run(tmp_path, capsys, change, words):
     config = json.loads((ROOT / 'chapters' / 'zoo' / '3.4.2' / 'config.json').read_text(encoding='utf-8'))
     (tmp_path / 'config.json').write_text(json.dumps(change(config)))
-    for command in (['predict', tmp_path, ROOT / 'docs' / 'RESULTS.png'], ['evaluate', tmp_path], ['run', '--resume', tmp_path]):
+    picture = ROOT / 'docs' / 'RESULTS.png'
+    for command in (['predict', tmp_path, picture], ['evaluate', tmp_path], ['run', '--resume', tmp_path]):
         assert words in _mistake(capsys, *command)
 
 

@@ -65,8 +65,9 @@ def find_rate(run, updates=200):
         losses.append(smooth)
     rates, losses = np.array(rates), np.array(losses)
     if not len(losses) or losses.argmin() == 0:
-        raise UserError(f'{run.experiment.section}: the loss was least at the lowest rate, {_LOWEST:g}, or is no number there: no '
-                        f'rate to suggest; python -m chapters doctor {run.experiment.section} looks for the reason')
+        section = run.experiment.section
+        raise UserError(f'{section}: the loss was least at the lowest rate, {_LOWEST:g}, or is no number there: no rate to '
+                        f'suggest; python -m chapters doctor {section} looks for the reason')
     return rates, losses, float(rates[losses.argmin()]) / 2
 
 
