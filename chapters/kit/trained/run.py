@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 import mxnet as mx
 import numpy as np
@@ -394,8 +394,9 @@ def validation_accuracy(folder):
 
 
 # What every run's `config.json` has.
-_OF_CONFIG = {**dict.fromkeys(('section', 'title', 'title_zh', 'data', 'data_root', 'device', 'form', 'short', 'command'), str),
-              **dict.fromkeys(('facts', 'recipe', 'sizes'), dict), 'seed': int, 'init': (str, type(None))}
+_OF_CONFIG: Dict[str, Any] = {
+    **dict.fromkeys(('section', 'title', 'title_zh', 'data', 'data_root', 'device', 'form', 'short', 'command'), str),
+    **dict.fromkeys(('facts', 'recipe', 'sizes'), dict), 'seed': int, 'init': (str, type(None))}
 
 
 def read_config(folder):
