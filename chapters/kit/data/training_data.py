@@ -46,7 +46,7 @@ class Facts:
     def of_config(cls, config):
         """From a run's `config.json`."""
         kept: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
-                                for name, value in config['facts'].items() if name in cls.__dataclass_fields__}
+                                for name, value in config.get('facts', {}).items() if name in cls.__dataclass_fields__}
         return cls(**kept)
 
 
