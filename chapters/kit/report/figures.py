@@ -1,4 +1,5 @@
 """Every picture of the project is drawn here or with what is here. Needs no window."""
+import contextlib
 import functools
 import os
 import textwrap
@@ -19,13 +20,20 @@ _CHINESE_FONTS = ('Noto Sans CJK SC', 'Noto Sans CJK JP', 'Source Han Sans SC', 
 def chinese_font():
     """The name of an installed font with Chinese characters, or None; makes it matplotlib's fallback."""
     from matplotlib import font_manager
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    for name in _CHINESE_FONTS:
-        if name in installed:
-            plt.rcParams['font.sans-serif'] = ['DejaVu Sans', name]
-            plt.rcParams['font.family'] = ['DejaVu Sans', name]
-            plt.rcParams['axes.unicode_minus'] = False
-            return name
+
+    def installed():
+        names = {font.name for font in font_manager.fontManager.ttflist}
+        return [name for name in _CHINESE_FONTS if name in names]
+    if not installed():  # matplotlib keeps its list, and does not notice what was installed since
+        known = {font.fname for font in font_manager.fontManager.ttflist}
+        for path in set(font_manager.findSystemFonts()) - known:
+            with contextlib.suppress(OSError, RuntimeError, UnicodeDecodeError):  # a damaged one is not for us to tell
+                font_manager.fontManager.addfont(path)
+    for name in installed()[:1]:
+        plt.rcParams['font.sans-serif'] = ['DejaVu Sans', name]
+        plt.rcParams['font.family'] = ['DejaVu Sans', name]
+        plt.rcParams['axes.unicode_minus'] = False
+        return name
     warnings.filterwarnings('ignore', 'Glyph .* missing from')  # of classes with Chinese names, one warning a character
     return None
 

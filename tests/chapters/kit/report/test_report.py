@@ -241,3 +241,14 @@ def test_a_run_that_is_not_what_it_says_is_left_out(runs, tmp_path):
     for name, reason in (('recipe', 'does not give its settings'), ('size', 'cannot be run again'),
                          ('stopped', 'not finished'), ('without-history', 'has no history.csv')):
         assert any(line.startswith(f'left out: {tmp_path / name}: ') and reason in line for line in left_out), name
+
+
+def test_a_font_that_was_installed_after_matplotlib_made_its_list_is_found(monkeypatch):
+    from matplotlib import font_manager, pyplot
+    path = font_manager.findfont('DejaVu Sans Mono')
+    monkeypatch.setattr(figures, '_CHINESE_FONTS', ('DejaVu Sans Mono',))
+    monkeypatch.setattr(font_manager, 'findSystemFonts', lambda: [path, __file__])
+    monkeypatch.setattr(font_manager.fontManager, 'ttflist', [
+        font for font in font_manager.fontManager.ttflist if font.name != 'DejaVu Sans Mono'])
+    with pyplot.rc_context():
+        assert figures.chinese_font.__wrapped__() == 'DejaVu Sans Mono'
