@@ -83,9 +83,10 @@ def test_help_is_the_default(project):
 
 
 def test_setup_once_then_at_once(project):
-    done = make(project, 'demo')
+    done = make(project, 'demo', PYTHONDONTWRITEBYTECODE='1')
     assert done.returncode == 0, done.stderr
     assert 'chapters demo' in done.stdout and 'activate' not in done.stdout
+    assert list((project / '.venv').rglob('tinything.*.pyc'))  # or it would be compiled at every start
     python = project / '.venv' / 'bin' / 'python'
     subprocess.run([python, '-c', 'import tinything'], check=True, cwd=project.parent)
     bookcnn = subprocess.run([project / '.venv' / 'bin' / 'bookcnn', 'list'], cwd=project.parent,
