@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 
 import book_code
 import chapters
-from chapters.notebook import Markdown
+from chapters.notebook import CURVES, Markdown
 from notebooks import build
 
 PATHS = sorted(build.FOLDER.glob('ch*.ipynb'))
@@ -39,6 +39,17 @@ def test_every_chapter_has_its_notebook_and_every_experiment_a_cell():
         if own in names:  # else it needs what a later chapter has: 5.5.4, 6.2.1, 6.2.6
             names = [own]
         assert any(experiment.section in called[name] for name in names), f'{experiment.section} is not in {names}'
+
+
+def test_pictures_of_whole_runs_that_notebooks_show_are_there_and_others_stand_in_a_document():
+    shown = {keyword.value.value for path in PATHS for cell in build.code_cells(nbformat.read(path, 4))
+             for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)
+             for keyword in node.keywords if keyword.arg == 'quick' and isinstance(keyword.value, ast.Constant)}
+    shown = {name for name in shown if isinstance(name, str)}
+    assert len(shown) > 20 and [name for name in shown if not (CURVES / f'{name}.png').exists()] == []
+    documents = ''.join(path.read_text(encoding='utf-8') for ending in ('md', 'json')
+                        for path in CURVES.parent.glob(f'*.{ending}'))
+    assert [path.name for path in CURVES.glob('*.png') if path.stem not in shown and path.name not in documents] == []
 
 
 def test_sections_stand_in_the_books_order_in_two_languages(notebook):
