@@ -1,6 +1,7 @@
-"""Write a file whole or not at all: write beside the target, fsync, rename."""
+"""Write a file whole or not at all: write beside the target, fsync, rename. And tell whether it is still the same."""
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -110,3 +111,8 @@ def fsync_path(path: PathLike) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def checksum(path: PathLike) -> str:
+    """SHA-256 of a file, in hexadecimal digits; an `OSError` where it cannot be read."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

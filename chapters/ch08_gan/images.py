@@ -105,8 +105,6 @@ class _Count:
 def _packed(packs, size, batch_size, train_samples):
     train, labels = packs.train, read_labels(packs.train)[:train_samples or None]
     count, channels = len(labels), 1 if looked_at(train).gray else 3
-    if count < batch_size:
-        raise UserError(f'{train}: {count} images are less than a batch of {batch_size}; lower --batch-size')
 
     def iterator(path, batch, **settings):
         return mx.io.ImageRecordUInt8Iter(

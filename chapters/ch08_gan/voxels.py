@@ -74,7 +74,7 @@ class VoxelVAE(gluon.HybridBlock):
             self.decoder.add(nn.Conv3DTranspose(4 * width, 2, in_channels=codes), nn.HybridLambda(_leaky_relu))  # 1 to 2
             for factor in (2, 1):
                 self.decoder.add(nn.Conv3DTranspose(factor * width, 4, 2, 1), nn.HybridLambda(_leaky_relu))
-            # Empty and filled: from a single channel oneDNN 2.4 cannot go back on every processor.
+            # Empty and filled: of a single channel oneDNN 2.4 computes no gradient (see `GrayConv2DTranspose` in dcgan.py).
             self.decoder.add(nn.Conv3DTranspose(2, 4, 2, 1))
 
     def hybrid_forward(self, F, x, noise):

@@ -537,7 +537,7 @@ def load_experiment(address):
             module = importlib.import_module(place)
         except ModuleNotFoundError as error:
             if not place.startswith(error.name or '-'):
-                raise  # a module of theirs lacks one of its own
+                raise UserError(f'{address}: it imports {error.name}, which is not installed here') from None
             raise UserError(f'{address}: there is no module {place}; give FILE.py:NAME or package.module:NAME') from None
     found = getattr(module, name, None)
     if not isinstance(found, Experiment):

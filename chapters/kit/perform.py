@@ -1,6 +1,5 @@
 """From an experiment to a finished run folder."""
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -30,7 +29,7 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
         The run, and what stands in its `result.json`.
     """
     run = workers.together(lambda: _begin(experiment, resume, workers, **settings))
-    with _alone(run.folder):
+    with workers.together(lambda: _held(run.folder)):
         run.say(run.heading)
         try:
             return perform(run) if workers.size == 1 else _perform_together(run)
@@ -46,20 +45,18 @@ def run_experiment(experiment, resume=False, workers=Workers(), **settings):
             raise
 
 
-@contextlib.contextmanager
-def _alone(folder):
-    """Hold a run folder, so that no second program goes on with the run meanwhile; the system lets it go when this one ends."""
-    held = os.open(folder, os.O_RDONLY)
+def _held(folder):
+    """A context in which no second program goes on with the run of a folder; the system ends it when this program ends."""
+    descriptor, held = os.open(folder, os.O_RDONLY), contextlib.ExitStack()
+    held.callback(os.close, descriptor)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            os.close(held)
-            raise UserError(f'{folder}: another program is running it; wait for that one, or stop it') from None
-    try:  # where the file system knows no locks, without
-        yield
-    finally:
-        os.close(held)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        raise UserError(f'{folder}: another program is running it; wait for that one, or stop it') from None
+    except OSError:  # a file system without locks
+        pass
+    return held
 
 
 def shortened(experiment, data='', changes=()):

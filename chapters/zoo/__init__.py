@@ -23,7 +23,8 @@ from chapters.kit.trained.export import trained_graph
 from chapters.kit.trained.prediction import Predictor
 from chapters.kit.trained.run import experiment_of, last_export, read_config
 from chapters.kit.trained.saved import SavedRun, load_run
-from chapters.kit.trained.zoo import MARK, ZOO, checksum, is_of_zoo, names, refuse_to_change, results_folder
+from chapters.kit.trained.zoo import MARK, ZOO, is_of_zoo, names, refuse_to_change, results_folder
+from data_tools.atomic import checksum
 from data_tools.datasets import LICENCES
 from data_tools.errors import UserError
 from data_tools.whole_folder import whole_folder

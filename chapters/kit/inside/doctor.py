@@ -239,6 +239,7 @@ class Probe:
         graph = mx.sym.Group([internals[number] for number in shown])
         arrays = {name: self._parameters[name].data() for name in graph.list_arguments()
                   if name in self._parameters}
+        # With a gradient: for prediction alone MXNet fuses layers, and fails with the residual networks of 5.5.
         self._look = graph.bind(x.context, dict(arrays, data=x), args_grad={'data': nd.zeros_like(x)}, aux_states={
             name: self._parameters[name].data() for name in graph.list_auxiliary_states()})
 

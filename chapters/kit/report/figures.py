@@ -22,20 +22,21 @@ def chinese_font():
     from matplotlib import font_manager
 
     def installed():
-        names = {font.name for font in font_manager.fontManager.ttflist}
-        return [name for name in _CHINESE_FONTS if name in names]
-    if not installed():  # matplotlib keeps its list, and does not notice what was installed since
+        known = {font.name for font in font_manager.fontManager.ttflist}
+        return [name for name in _CHINESE_FONTS if name in known]
+    names = installed()
+    if not names:  # matplotlib keeps its list, and does not notice what was installed since
         known = {font.fname for font in font_manager.fontManager.ttflist}
         for path in set(font_manager.findSystemFonts()) - known:
             with contextlib.suppress(OSError, RuntimeError, UnicodeDecodeError):  # a damaged one is not for us to tell
                 font_manager.fontManager.addfont(path)
-    for name in installed()[:1]:
-        plt.rcParams['font.sans-serif'] = ['DejaVu Sans', name]
-        plt.rcParams['font.family'] = ['DejaVu Sans', name]
-        plt.rcParams['axes.unicode_minus'] = False
-        return name
-    warnings.filterwarnings('ignore', 'Glyph .* missing from')  # of classes with Chinese names, one warning a character
-    return None
+        names = installed()
+    if not names:
+        warnings.filterwarnings('ignore', 'Glyph .* missing from')  # of classes with Chinese names, one warning a character
+        return None
+    plt.rcParams['font.sans-serif'] = plt.rcParams['font.family'] = ['DejaVu Sans', names[0]]
+    plt.rcParams['axes.unicode_minus'] = False
+    return names[0]
 
 
 plt.rcParams['savefig.dpi'] = 110

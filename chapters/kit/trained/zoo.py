@@ -3,10 +3,10 @@
 What is left of the run is its `config.json`, the graph, and the numbers in half precision. Nothing is written there: what
 is drawn of such a network, or exported, goes to `runs/zoo-NAME`.
 """
-import hashlib
 import json
 from pathlib import Path
 
+from data_tools.atomic import checksum
 from data_tools.errors import UserError
 
 ZOO = Path(__file__).parents[2] / 'zoo'
@@ -75,8 +75,3 @@ def refuse_to_change(run):
     if is_of_zoo(run):
         raise UserError(f'{run}: comes along with this project and stays as it is; a run of your own begins with what it has '
                         f'learnt by --init {run}')
-
-
-def checksum(path):
-    """SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -7,8 +7,7 @@ from pathlib import Path
 import joblib
 import mxnet as mx
 
-from chapters.kit.trained.zoo import checksum
-from data_tools.atomic import atomic_path, atomic_write
+from data_tools.atomic import atomic_path, atomic_write, checksum
 from data_tools.errors import UserError
 
 # What MXNet says of a file that it could not write to its end, or reads and finds too short.

@@ -181,13 +181,10 @@ def test_damaged_arrays_of_a_checkpoint_are_named(tmp_path):
     checkpoint.save({'a': mx.nd.ones(10)}, {'epoch': 3})
     arrays = tmp_path / 'checkpoint' / 'epoch-0003.params'
     whole = arrays.read_bytes()
-    for damaged in (whole[:-5], whole.replace(mx.nd.ones(1).asnumpy().tobytes(), mx.nd.ones(1).asnumpy().tobytes()[::-1], 1)):
+    for damaged in (whole[:-5], whole.replace(np.float32(1).tobytes(), np.float32(2).tobytes(), 1)):
         arrays.write_bytes(damaged)
         with pytest.raises(UserError, match='epoch-0003.params: damaged; start the run again without --resume$'):
             checkpoint.load()
-    arrays.write_bytes(whole[:-5])
-    with pytest.raises(UserError, match='epoch-0003.params: damaged; start the run again without --resume$'):
-        checkpoint.load()
     arrays.unlink()
     with pytest.raises(UserError, match='epoch-0003.params: missing; start'):
         checkpoint.load()
