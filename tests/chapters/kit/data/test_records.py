@@ -113,6 +113,8 @@ def test_a_batch_of_more_samples_than_there_are_has_them_again(folder, samples, 
     if samples < 50:
         counts = np.unique(batches[0].reshape(50, -1), axis=0, return_counts=True)[1]
         assert len(counts) == samples and counts.max() - counts.min() <= 1
+    generated = chapters.find('8.3').but(batch_size=50, train_samples=samples).load(str(folder))
+    assert [len(x) for x, _ in generated.stream(np.random.default_rng(0))] == [50] * -(-samples // 50)
 
 
 def test_images_of_another_size_are_brought_to_it_and_that_is_said(folder):
